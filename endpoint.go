@@ -1,0 +1,42 @@
+package swarmnet
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Endpoint is one attachment of one sandbox to one network: one interface.
+type Endpoint struct {
+	ID      EndpointID
+	Meta    Meta
+	Network NetworkID
+	Task    TaskID
+	Service ServiceID // empty for a sandbox outside services
+	Node    NodeID    // empty until the task is placed
+	MAC     MAC
+	// Addrs are the addresses with the prefix length of their subnet, at most one of each family.
+	Addrs   []netip.Prefix
+	Aliases []string
+	// DefaultRoute is set on the one endpoint of a sandbox whose network carries its default route. Published ports
+	// are balanced to the addresses of that endpoint, so that a server bound to the wildcard answers from them.
+	DefaultRoute bool
+}
+
+// Addr returns the endpoint's address of the same family as like, or the zero Addr.
+func (e Endpoint) Addr(is6 bool) netip.Addr {
+	for _, p := range e.Addrs {
+		if p.Addr().Is6() == is6 {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+func (e Endpoint) String() string {
+	addrs := make([]string, len(e.Addrs))
+	for i, a := range e.Addrs {
+		addrs[i] = a.String()
+	}
+	return fmt.Sprintf("endpoint %s mac=%s addr=%s", ShortID(e.ID), e.MAC, strings.Join(addrs, ","))
+}

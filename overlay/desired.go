@@ -1,0 +1,59 @@
+package overlay
+
+import (
+	"net/netip"
+
+	"github.com/swarmnet/swarmnet"
+)
+
+// Desired is the whole overlay state of one node's fabric, as it should be: networks with their VXLAN devices, and who is
+// behind which of them. It knows nothing of the host it will be applied on.
+type Desired struct {
+	// VTEP is this node's underlay address, the source of its VXLAN packets.
+	VTEP netip.Addr
+	// Port is the UDP port of VXLAN, the same on every node.
+	Port uint16
+	// Networks, ordered by VNI.
+	Networks []Network
+}
+
+// Network is one overlay network with an endpoint on this node, or the ingress network.
+type Network struct {
+	ID  swarmnet.NetworkID
+	VNI swarmnet.VNI
+	// MTU in octets of the bridge, the VXLAN device and the sandboxes' interfaces.
+	MTU int
+	// Ingress marks the transit network of the routing mesh.
+	Ingress bool
+	// MAC of the bridge: the network's gateway MAC, or on the ingress network this node's own.
+	MAC swarmnet.MAC
+	// Addrs of the bridge with prefix length: the gateways, none for an internal network, on the ingress network this
+	// node's own addresses.
+	Addrs []netip.Prefix
+	// Remotes are the endpoints behind other nodes' VTEPs, ordered by MAC: FDB and neighbour entries.
+	Remotes []Remote
+	// Locals are this node's endpoints, ordered by MAC: neighbour entries of the bridge.
+	Locals []Neighbour
+}
+
+// Neighbour is an address and the MAC it is reached by.
+type Neighbour struct {
+	MAC   swarmnet.MAC
+	Addrs []netip.Addr
+}
+
+// Remote is an endpoint (or, on the ingress network, a node) behind another node's VTEP.
+type Remote struct {
+	MAC   swarmnet.MAC
+	Addrs []netip.Addr
+	VTEP  netip.Addr
+}
+
+// Overhead is what VXLAN adds to a packet, in octets: outer IP, UDP, VXLAN and inner Ethernet headers (RFC 7348
+// section 4.3), 50 over IPv4 and 70 over IPv6.
+func Overhead(vtep netip.Addr) int {
+	if vtep.Is6() && !vtep.Is4In6() {
+		return 70
+	}
+	return 50
+}
