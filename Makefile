@@ -1,0 +1,68 @@
+# make demo and make test are all that a newcomer needs. Everything that they use beyond Go is built here.
+SHELL     := /bin/bash -eo pipefail
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT    := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS   := -s -w -X github.com/swarmnet/swarmnet/internal/version.Version=$(VERSION) -X github.com/swarmnet/swarmnet/internal/version.Commit=$(COMMIT)
+# The race detector needs a C compiler; a machine with nothing but Go runs the same tests without it.
+RACE      := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
+BIN       := $(CURDIR)/bin
+TOOLS     := $(CURDIR)/.cache/tools
+KERNEL    := ./agent/sandbox/... ./agent/executor/... ./overlay/kernel/... ./ingress/kernel/... ./internal/nl/... ./internal/netns/... ./internal/kerneltest/...
+UNIT       = $(shell $(GO) list ./... | grep -v -e /e2e -e /bench)
+
+.PHONY: all build demo test test-unit test-kernel e2e bench verify proto fmt clean
+all: build
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/swarmnet ./cmd/swarmnet
+
+demo: build
+	$(BIN)/swarmnet lab demo
+
+# Everything: unit and scripted tests, kernel tests in namespaces of their own, whole clusters on the lab.
+test: test-unit test-kernel e2e
+
+test-unit:
+	$(GO) test $(RACE) $(UNIT)
+
+# Each test binary gets a network, mount (and for an ordinary user: user) namespace of its own.
+test-kernel: $(BIN)/nsexec
+	SWARMNET_REQUIRE_KERNEL=1 $(GO) test $(RACE) -count=1 -p 1 -exec $(BIN)/nsexec -run 'TestKernel' $(KERNEL)
+
+e2e: build
+	SWARMNET_BIN=$(BIN)/swarmnet $(GO) test -count=1 -timeout 15m -p 1 ./lab/... ./e2e/...
+
+bench: build $(BIN)/nsexec
+	SWARMNET_BIN=$(BIN)/swarmnet $(GO) run ./bench
+
+$(BIN)/nsexec: internal/kerneltest/nsexec/main.go
+	CGO_ENABLED=0 $(GO) build -o $@ ./internal/kerneltest/nsexec
+
+# What a change must pass beside the tests: formatting, vet, staticcheck, the proto files' lint, compatibility and freshness.
+verify: $(TOOLS)/stamp
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test ./internal/archtest
+	cd proto && PATH=$(TOOLS):$$PATH buf lint
+	cd proto && PATH=$(TOOLS):$$PATH buf breaking --against baseline.binpb
+	rm -rf .cache/proto && mkdir -p .cache/proto && cd proto && PATH=$(TOOLS):$$PATH buf generate -o $(CURDIR)/.cache/proto
+	for f in $$(cd proto && ls swarmnet/v1/*.pb.go); do diff -q proto/$$f .cache/proto/$$f || { echo "proto/$$f is stale: run make proto"; exit 1; }; done
+
+# Generated code is committed beside the proto files.
+proto: $(TOOLS)/stamp
+	cd proto && PATH=$(TOOLS):$$PATH buf lint && PATH=$(TOOLS):$$PATH buf generate
+
+# buf and its plugins live in a module apart: they need minutes to build and nobody else's versions.
+$(TOOLS)/stamp: tools/go.mod tools/go.sum
+	mkdir -p $(TOOLS)
+	cd tools && $(GO) build -o $(TOOLS)/ tool
+	touch $@
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+clean:
+	rm -rf bin .cache
