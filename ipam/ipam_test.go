@@ -1,0 +1,89 @@
+package ipam
+
+import (
+	"net/netip"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/swarmnet/swarmnet"
+)
+
+func TestSubnet(t *testing.T) {
+	p := netip.MustParsePrefix
+	a := netip.MustParseAddr
+	for _, tc := range []struct {
+		name     string
+		prefix   string
+		wish     swarmnet.IPAMConfig
+		internal bool
+		gateway  string
+		addrs    []string
+	}{
+		{"plain", "10.0.0.0/29", swarmnet.IPAMConfig{}, false, "10.0.0.1", []string{"10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"}},
+		{"internal has no gateway", "10.0.0.0/30", swarmnet.IPAMConfig{}, true, "invalid IP", []string{"10.0.0.1", "10.0.0.2"}},
+		{"own gateway", "10.0.0.0/29", swarmnet.IPAMConfig{Gateway: a("10.0.0.4")}, false, "10.0.0.4", []string{"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.5", "10.0.0.6"}},
+		{"aux", "10.0.0.0/29", swarmnet.IPAMConfig{Aux: map[string]netip.Addr{"router": a("10.0.0.1"), "nas": a("10.0.0.4")}}, false, "10.0.0.2", []string{"10.0.0.3", "10.0.0.5", "10.0.0.6"}},
+		{"range", "10.0.0.0/24", swarmnet.IPAMConfig{Range: p("10.0.0.252/30")}, false, "10.0.0.1", []string{"10.0.0.252", "10.0.0.253", "10.0.0.254"}},
+		{"IPv6 has no broadcast", "fd00::/126", swarmnet.IPAMConfig{}, false, "fd00::1", []string{"fd00::2", "fd00::3"}},
+		{"the end of all addresses", "255.255.255.252/30", swarmnet.IPAMConfig{}, false, "255.255.255.253", []string{"255.255.255.254"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			sub := Make(p(tc.prefix), tc.wish, tc.internal)
+			if got := sub.Gateway.String(); got != tc.gateway {
+				t.Errorf("gateway %s, want %s", got, tc.gateway)
+			}
+			var got []string
+			for a := First(sub); a.IsValid(); a = Next(sub, a) {
+				got = append(got, a.String())
+			}
+			if len(got) != len(tc.addrs) {
+				t.Fatalf("addresses %v, want %v", got, tc.addrs)
+			}
+			for i := range got {
+				if got[i] != tc.addrs[i] {
+					t.Fatalf("addresses %v, want %v", got, tc.addrs)
+				}
+			}
+		})
+	}
+}
+
+// A pool is given out completely, in ascending order and without overlaps, whatever else is in use.
+func TestNextSubnet(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		base := netip.MustParsePrefix("10.0.0.0/20")
+		size := rapid.IntRange(22, 28).Draw(t, "size")
+		var used []netip.Prefix
+		for range rapid.IntRange(0, 8).Draw(t, "others") {
+			b := rapid.SliceOfN(rapid.Byte(), 2, 2).Draw(t, "octets")
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, b[0] & 31, b[1]}), rapid.IntRange(18, 30).Draw(t, "bits")).Masked()
+			used = append(used, p)
+		}
+		var want []netip.Prefix // by trying every one
+		for p := netip.PrefixFrom(base.Addr(), size); base.Contains(p.Addr()); {
+			free := true
+			for _, u := range used {
+				free = free && !u.Overlaps(p)
+			}
+			if free {
+				want = append(want, p)
+			}
+			next := p.Addr()
+			for range 1 << (32 - size) {
+				next = next.Next()
+			}
+			p = netip.PrefixFrom(next, size)
+		}
+		for _, w := range want {
+			got, ok := NextSubnet([]swarmnet.AddrPool{{Base: base, Size: size}}, false, used)
+			if !ok || got != w {
+				t.Fatalf("got %v %v, want %v", got, ok, w)
+			}
+			used = append(used, got)
+		}
+		if got, ok := NextSubnet([]swarmnet.AddrPool{{Base: base, Size: size}}, false, used); ok {
+			t.Fatalf("got %v from a pool that is used up", got)
+		}
+	})
+}
