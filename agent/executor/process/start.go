@@ -1,0 +1,183 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/swarmnet/swarmnet/agent/executor"
+)
+
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Start implements executor.Executor.
+func (e *Executor) Start(ctx context.Context, spec executor.Spec) error {
+	h, err := e.get(spec.ID)
+	if err != nil {
+		if h, err = e.launch(spec); err != nil {
+			_ = os.RemoveAll(e.dir(spec.ID))
+			return fmt.Errorf("start task: %w", err)
+		}
+		e.follow(h)
+	}
+	return h.started(ctx)
+}
+
+// launch prepares the task's directory and starts a shim in it.
+func (e *Executor) launch(spec executor.Spec) (*holding, error) {
+	dir := e.dir(spec.ID)
+	if err := prepare(dir, spec); err != nil {
+		return nil, err
+	}
+	l, err := listen(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	if err := e.spawn(dir, spec.NetnsPath, l); err != nil {
+		return nil, err
+	}
+	conn, err := dial(dir)
+	if err != nil {
+		return nil, err
+	}
+	l.Close() // now the shim alone has it: when it dies, the connection ends
+	h := newHolding(spec.ID, dir, conn)
+	if err := h.hello(); err != nil {
+		conn.Close()
+		return nil, shimError(dir, err)
+	}
+	return h, nil
+}
+
+func prepare(dir string, spec executor.Spec) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	hostname := spec.Hostname
+	if hostname == "" {
+		hostname = string(spec.ID)[:min(12, len(spec.ID))]
+	}
+	contents := map[string]string{"resolv.conf": spec.ResolvConf, "hosts": spec.Hosts, "hostname": hostname + "\n"}
+	for _, name := range etcFiles {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(contents[name]), 0o644); err != nil {
+			return err
+		}
+	}
+	workDir := spec.Dir
+	if workDir == "" {
+		workDir = "/"
+	}
+	return writeJSON(filepath.Join(dir, specFile), shimSpec{
+		Command: spec.Command, Env: environment(spec.Env, hostname), Dir: workDir, Hostname: hostname, DNS: spec.DNS,
+	}, false)
+}
+
+// environment completes a task's environment with what every program may expect. The directory of this very program ends its PATH,
+// so that `swarmnet whoami` is found wherever swarmnet is installed.
+func environment(given []string, hostname string) []string {
+	env := map[string]string{}
+	var order []string
+	for _, kv := range append([]string{"PATH=" + defaultPath, "HOME=/root", "HOSTNAME=" + hostname}, given...) {
+		k, v, ok := strings.Cut(kv, "=")
+		if !ok || k == "" {
+			continue
+		}
+		if _, seen := env[k]; !seen {
+			order = append(order, k)
+		}
+		env[k] = v
+	}
+	if exe, err := os.Readlink("/proc/self/exe"); err == nil {
+		env["PATH"] += ":" + filepath.Dir(strings.TrimSuffix(exe, " (deleted)"))
+	}
+	out := make([]string, len(order))
+	for i, k := range order {
+		out[i] = k + "=" + env[k]
+	}
+	return out
+}
+
+// spawn starts the shim in the network namespace, with l as its control socket.
+func (e *Executor) spawn(dir, netnsPath string, l *net.UnixListener) error {
+	control, err := l.File()
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	log, err := os.OpenFile(filepath.Join(dir, shimLog), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command("/proc/self/exe", ShimArg)
+	cmd.Args[0] = "swarmnet"
+	cmd.Dir = dir
+	cmd.Env = []string{"GOMAXPROCS=1", "PATH=" + defaultPath}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{control} // listenerFD
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS}
+	if netnsPath == "" {
+		err = cmd.Start()
+	} else {
+		err = e.cfg.Enter(netnsPath, cmd.Start)
+	}
+	if err != nil {
+		return fmt.Errorf("its shim: %w", err)
+	}
+	go func() { _ = cmd.Wait() }() // ends with the shim, which may be after us
+	return nil
+}
+
+// shimError says why a shim did not speak, in the shim's own words where it left any.
+func shimError(dir string, err error) error {
+	if rec, recErr := readRecord(dir); recErr == nil && rec.Err != "" {
+		return errors.New(rec.Err)
+	}
+	if b, _ := os.ReadFile(filepath.Join(dir, shimLog)); len(b) > 0 {
+		line, _, _ := strings.Cut(string(b), "\n")
+		return errors.New(line)
+	}
+	return fmt.Errorf("its shim did not come up: %w", err)
+}
+
+// started waits until the command runs, and says why if it can't.
+func (h *holding) started(ctx context.Context) error {
+	for {
+		st, news := h.watch()
+		switch {
+		case st.Phase == executor.Running:
+			return nil
+		case st.Phase == executor.Ended && st.Err != "":
+			return startError(st)
+		case st.Phase == executor.Ended:
+			return nil
+		case st.Phase == executor.Lost:
+			return shimError(h.dir, errors.New(st.Err))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-news:
+		}
+	}
+}
+
+// startError restores the sentinel that the shim's words begin with.
+func startError(st executor.Status) error {
+	for _, sentinel := range []error{executor.ErrNotFound, executor.ErrNotExecutable} {
+		if rest, ok := strings.CutPrefix(st.Err, sentinel.Error()); ok {
+			return fmt.Errorf("%w%s", sentinel, rest)
+		}
+	}
+	return errors.New(st.Err)
+}
