@@ -15,8 +15,8 @@ func Usable(set swarmnet.AssignmentSet, view View, ep swarmnet.PeerEndpoint) boo
 			return false
 		}
 	}
-	row, ok := view.Endpoints[ep.ID]
-	if !ok || row.Owner != ep.Node || row.State == EndpointUnknown {
+	row, ok := view.Row(ep.ID, ep.Node)
+	if !ok || row.State == EndpointUnknown {
 		return ep.State == swarmnet.TaskRunning
 	}
 	return row.State == EndpointReady

@@ -496,9 +496,10 @@ type GossipMessage struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	From    string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
 	Batches []*GossipSigned        `protobuf:"bytes,2,rep,name=batches,proto3" json:"batches,omitempty"`
-	// What the sender holds. The receiver pulls what it lacks and, with push_missing, sends what the sender lacks.
-	Heads       []*GossipHead `protobuf:"bytes,3,rep,name=heads,proto3" json:"heads,omitempty"`
-	PushMissing bool          `protobuf:"varint,4,opt,name=push_missing,json=pushMissing,proto3" json:"push_missing,omitempty"`
+	// What the sender holds. The receiver pulls what it lacks and sends what the sender lacks.
+	Heads []*GossipHead `protobuf:"bytes,3,rep,name=heads,proto3" json:"heads,omitempty"`
+	// A set of buckets, one a bit, of which heads lists every owner: the receiver answers with the heads that are missing.
+	Complete uint64 `protobuf:"fixed64,4,opt,name=complete,proto3" json:"complete,omitempty"`
 	// What the sender wants: everything of these owners after these heads.
 	Pulls []*GossipHead `protobuf:"bytes,5,rep,name=pulls,proto3" json:"pulls,omitempty"`
 	// Root of the sender's digest; answered with buckets by one that has another root.
@@ -560,11 +561,11 @@ func (x *GossipMessage) GetHeads() []*GossipHead {
 	return nil
 }
 
-func (x *GossipMessage) GetPushMissing() bool {
+func (x *GossipMessage) GetComplete() uint64 {
 	if x != nil {
-		return x.PushMissing
+		return x.Complete
 	}
-	return false
+	return 0
 }
 
 func (x *GossipMessage) GetPulls() []*GossipHead {
@@ -617,12 +618,12 @@ const file_swarmnet_v1_gossip_proto_rawDesc = "" +
 	"GossipHead\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x124\n" +
 	"\aversion\x18\x02 \x01(\v2\x1a.swarmnet.v1.GossipVersionR\aversion\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\x87\x02\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\x80\x02\n" +
 	"\rGossipMessage\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x123\n" +
 	"\abatches\x18\x02 \x03(\v2\x19.swarmnet.v1.GossipSignedR\abatches\x12-\n" +
-	"\x05heads\x18\x03 \x03(\v2\x17.swarmnet.v1.GossipHeadR\x05heads\x12!\n" +
-	"\fpush_missing\x18\x04 \x01(\bR\vpushMissing\x12-\n" +
+	"\x05heads\x18\x03 \x03(\v2\x17.swarmnet.v1.GossipHeadR\x05heads\x12\x1a\n" +
+	"\bcomplete\x18\x04 \x01(\x06R\bcomplete\x12-\n" +
 	"\x05pulls\x18\x05 \x03(\v2\x17.swarmnet.v1.GossipHeadR\x05pulls\x12\x12\n" +
 	"\x04root\x18\x06 \x01(\x06R\x04root\x12\x18\n" +
 	"\abuckets\x18\a \x03(\x06R\abuckets*]\n" +
