@@ -1,0 +1,150 @@
+// Package netns makes, enters and removes network namespaces (network_namespaces(7)) that are kept by a bind mount of
+// their nsfs file, as `ip netns` keeps its own. It is the only caller of setns and unshare.
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// Do runs fn on a thread of its own in the network namespace at path; an empty path is the caller's own. Sockets that fn
+// opens stay in that namespace. fn must not start goroutines that expect to be in it.
+func Do(path string, fn func() error) error {
+	if path == "" {
+		return fn()
+	}
+	h, err := Open(path)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return h.Do(fn)
+}
+
+// Handle is an open network namespace.
+type Handle struct{ f *os.File }
+
+// Open opens the namespace at path. The error is fs.ErrNotExist when there is none.
+func Open(path string) (*Handle, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("network namespace: %w", err)
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("network namespace %s: %w", path, err)
+	}
+	// A plain file is where a namespace was before a reboot, or where making one was interrupted; proc is what kernels
+	// before 3.19 have.
+	if st.Type != unix.NSFS_MAGIC && st.Type != unix.PROC_SUPER_MAGIC {
+		f.Close()
+		return nil, fmt.Errorf("network namespace %s: %w", path, fs.ErrNotExist)
+	}
+	return &Handle{f}, nil
+}
+
+// Current opens the calling thread's own namespace.
+func Current() (*Handle, error) { return Open("/proc/thread-self/ns/net") }
+
+// FD is the open file of the namespace, valid until Close.
+func (h *Handle) FD() int { return int(h.f.Fd()) }
+
+// Close closes the handle; the namespace lives on.
+func (h *Handle) Close() error { return h.f.Close() }
+
+// Do runs fn on a thread of its own in the namespace. The thread is not used for anything else afterwards unless it could be
+// brought back.
+func (h *Handle) Do(fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		home, err := Current()
+		if err != nil {
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
+		defer home.Close()
+		if err := unix.Setns(h.FD(), unix.CLONE_NEWNET); err != nil {
+			runtime.UnlockOSThread()
+			done <- fmt.Errorf("cannot enter network namespace %s: %w", h.f.Name(), err)
+			return
+		}
+		err = fn()
+		if unix.Setns(home.FD(), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread() // else the goroutine ends locked, and the thread with it
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// Create makes the namespace NAME in dir, with its loopback interface down as the kernel makes it. One that is there already is
+// left as it is; created says whether it was made.
+func Create(dir, name string) (created bool, err error) {
+	path := filepath.Join(dir, name)
+	if h, err := Open(path); err == nil {
+		return false, h.Close()
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return false, fmt.Errorf("cannot make the directory of the network namespaces: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o444)
+	if err != nil {
+		return false, fmt.Errorf("cannot make network namespace %s: %w", name, err)
+	}
+	f.Close()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread dies with the goroutine, so nothing runs in the new namespace by chance
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		done <- unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, "")
+	}()
+	if err := <-done; err != nil {
+		os.Remove(path)
+		return false, fmt.Errorf("cannot make network namespace %s: %w", name, err)
+	}
+	return true, nil
+}
+
+// Delete removes a namespace: it goes with the last process in it. An absent one is deleted already.
+func Delete(dir, name string) error {
+	path := filepath.Join(dir, name)
+	// MNT_DETACH: somebody may be looking at it. EINVAL: it is not mounted.
+	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("cannot remove network namespace %s: %w", name, err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot remove network namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// List names the namespaces in dir, in order. Files that hold none are left out.
+func List(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot list network namespaces: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if h, err := Open(filepath.Join(dir, e.Name())); err == nil {
+			h.Close()
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
