@@ -8,10 +8,16 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
+// MaxProposal is the size of a proposal in bytes at most: one fits into a message of gRPC.
+const MaxProposal = 3 << 20
+
 // Propose has data committed and returns what the state machine of this node made of it. Any member takes proposals, many
 // at a time. While there is no leader, or when one is lost, it is proposed again with the same id until ctx ends. When ctx
 // ends first, the proposal may still be committed later; the error is then ctx's, and ErrNoQuorum too when no leader is known.
 func (n *Node) Propose(ctx context.Context, data []byte) (any, error) {
+	if len(data) > MaxProposal {
+		return nil, fmt.Errorf("raftnode: propose: %w: %d bytes of at most %d", ErrTooLarge, len(data), MaxProposal)
+	}
 	p := newProposal(data)
 	if err := n.submit(p); err != nil {
 		return nil, err

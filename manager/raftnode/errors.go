@@ -15,6 +15,8 @@ var (
 	ErrNoQuorum = errors.New("the group of managers has no leader: more than half of them must be up and reach each other")
 	// ErrOverloaded: too many bytes of proposals wait for an answer; nothing was proposed. Retry a little later.
 	ErrOverloaded = errors.New("too many proposals are waiting: try again in a second")
+	// ErrTooLarge: nothing was proposed, and never will be.
+	ErrTooLarge = errors.New("the proposal is too large")
 	// ErrDiskFull: nothing was proposed.
 	ErrDiskFull = errors.New("the manager's disk is full: make room, or use another manager")
 	// ErrQuarantined: the node must not take part in the group any more, and can't be healed.

@@ -732,9 +732,9 @@ const file_swarmnet_v1_raft_proto_rawDesc = "" +
 	"leaderAddr\",\n" +
 	"\x11LeaveGroupRequest\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\"\x14\n" +
-	"\x12LeaveGroupResponse2\xb1\x01\n" +
-	"\x04Raft\x12Q\n" +
-	"\bMessages\x12\x19.swarmnet.v1.RaftMessages\x1a!.swarmnet.v1.RaftMessagesResponse\"\x05\x8a\xb5\x18\x01\x03(\x01\x12V\n" +
+	"\x12LeaveGroupResponse2\xb3\x01\n" +
+	"\x04Raft\x12S\n" +
+	"\bMessages\x12\x19.swarmnet.v1.RaftMessages\x1a!.swarmnet.v1.RaftMessagesResponse\"\x05\x8a\xb5\x18\x01\x03(\x010\x01\x12V\n" +
 	"\bSnapshot\x12\x1e.swarmnet.v1.RaftSnapshotChunk\x1a!.swarmnet.v1.RaftSnapshotResponse\"\x05\x8a\xb5\x18\x01\x03(\x012\xaf\x01\n" +
 	"\x0eRaftMembership\x12L\n" +
 	"\x04Join\x12\x1d.swarmnet.v1.JoinGroupRequest\x1a\x1e.swarmnet.v1.JoinGroupResponse\"\x05\x8a\xb5\x18\x01\x03\x12O\n" +

@@ -29,9 +29,10 @@ const (
 //
 // Raft carries what the members of the group of managers say to each other.
 type RaftClient interface {
-	// Messages is one direction of the talk of two members: the caller sends, in order. The answers come on the stream
-	// that the other one opens. It ends when either side closes; a message may be lost, never changed or reordered.
-	Messages(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[RaftMessages, RaftMessagesResponse], error)
+	// Messages is one direction of the talk of two members: the caller sends, in order, and each batch is answered when it
+	// has arrived, so that a connection that is dead without a word is known soon. What raft answers comes on the stream
+	// that the other member opens. A message may be lost, never changed or reordered.
+	Messages(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RaftMessages, RaftMessagesResponse], error)
 	// Snapshot carries one image of the state, apart from the messages, so that heartbeats never wait for it. The answer
 	// says that it is stored and handed to raft.
 	Snapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[RaftSnapshotChunk, RaftSnapshotResponse], error)
@@ -45,7 +46,7 @@ func NewRaftClient(cc grpc.ClientConnInterface) RaftClient {
 	return &raftClient{cc}
 }
 
-func (c *raftClient) Messages(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[RaftMessages, RaftMessagesResponse], error) {
+func (c *raftClient) Messages(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RaftMessages, RaftMessagesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Raft_ServiceDesc.Streams[0], Raft_Messages_FullMethodName, cOpts...)
 	if err != nil {
@@ -56,7 +57,7 @@ func (c *raftClient) Messages(ctx context.Context, opts ...grpc.CallOption) (grp
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Raft_MessagesClient = grpc.ClientStreamingClient[RaftMessages, RaftMessagesResponse]
+type Raft_MessagesClient = grpc.BidiStreamingClient[RaftMessages, RaftMessagesResponse]
 
 func (c *raftClient) Snapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[RaftSnapshotChunk, RaftSnapshotResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -77,9 +78,10 @@ type Raft_SnapshotClient = grpc.ClientStreamingClient[RaftSnapshotChunk, RaftSna
 //
 // Raft carries what the members of the group of managers say to each other.
 type RaftServer interface {
-	// Messages is one direction of the talk of two members: the caller sends, in order. The answers come on the stream
-	// that the other one opens. It ends when either side closes; a message may be lost, never changed or reordered.
-	Messages(grpc.ClientStreamingServer[RaftMessages, RaftMessagesResponse]) error
+	// Messages is one direction of the talk of two members: the caller sends, in order, and each batch is answered when it
+	// has arrived, so that a connection that is dead without a word is known soon. What raft answers comes on the stream
+	// that the other member opens. A message may be lost, never changed or reordered.
+	Messages(grpc.BidiStreamingServer[RaftMessages, RaftMessagesResponse]) error
 	// Snapshot carries one image of the state, apart from the messages, so that heartbeats never wait for it. The answer
 	// says that it is stored and handed to raft.
 	Snapshot(grpc.ClientStreamingServer[RaftSnapshotChunk, RaftSnapshotResponse]) error
@@ -93,7 +95,7 @@ type RaftServer interface {
 // pointer dereference when methods are called.
 type UnimplementedRaftServer struct{}
 
-func (UnimplementedRaftServer) Messages(grpc.ClientStreamingServer[RaftMessages, RaftMessagesResponse]) error {
+func (UnimplementedRaftServer) Messages(grpc.BidiStreamingServer[RaftMessages, RaftMessagesResponse]) error {
 	return status.Error(codes.Unimplemented, "method Messages not implemented")
 }
 func (UnimplementedRaftServer) Snapshot(grpc.ClientStreamingServer[RaftSnapshotChunk, RaftSnapshotResponse]) error {
@@ -125,7 +127,7 @@ func _Raft_Messages_Handler(srv interface{}, stream grpc.ServerStream) error {
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Raft_MessagesServer = grpc.ClientStreamingServer[RaftMessages, RaftMessagesResponse]
+type Raft_MessagesServer = grpc.BidiStreamingServer[RaftMessages, RaftMessagesResponse]
 
 func _Raft_Snapshot_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(RaftServer).Snapshot(&grpc.GenericServerStream[RaftSnapshotChunk, RaftSnapshotResponse]{ServerStream: stream})
@@ -145,6 +147,7 @@ var Raft_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Messages",
 			Handler:       _Raft_Messages_Handler,
+			ServerStreams: true,
 			ClientStreams: true,
 		},
 		{
