@@ -1,0 +1,71 @@
+package nl
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Addrs lists the addresses of an interface with their prefix lengths, without IPv6 link-local ones that the kernel made.
+func (c *Conn) Addrs(index int) ([]netip.Prefix, error) {
+	return dump("addresses", func() ([]netip.Prefix, error) {
+		list, err := c.h.AddrList(ref(index), netlink.FAMILY_ALL)
+		if err != nil {
+			return nil, err
+		}
+		var out []netip.Prefix
+		for _, a := range list {
+			if p, ok := fromIPNet(a.IPNet); ok && !p.Addr().IsLinkLocalUnicast() || ok && p.Addr().Is4() {
+				out = append(out, p)
+			}
+		}
+		return out, nil
+	})
+}
+
+// AddAddr gives an interface an address; one that it has is kept. IPv6 addresses are usable at once: ours are unique by
+// allocation, duplicate address detection (RFC 4862) would only delay them.
+func (c *Conn) AddAddr(index int, p netip.Prefix) error {
+	a := &netlink.Addr{IPNet: toIPNet(p)}
+	if p.Addr().Is6() {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	if err := c.h.AddrReplace(ref(index), a); err != nil {
+		return fmt.Errorf("cannot add address %s: %w", p, err)
+	}
+	return nil
+}
+
+// DelAddr takes an address from an interface; an absent one is gone already.
+func (c *Conn) DelAddr(index int, p netip.Prefix) error {
+	if err := c.h.AddrDel(ref(index), &netlink.Addr{IPNet: toIPNet(p)}); err != nil && !absent(err) {
+		return fmt.Errorf("cannot remove address %s: %w", p, err)
+	}
+	return nil
+}
+
+func toIPNet(p netip.Prefix) *net.IPNet {
+	if !p.IsValid() {
+		return nil
+	}
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func fromIPNet(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	addr, ok := netip.AddrFromSlice(n.IP)
+	if !ok {
+		return netip.Prefix{}, false
+	}
+	ones, bits := n.Mask.Size()
+	addr = addr.Unmap()
+	if addr.Is4() && bits == 128 {
+		ones -= 96
+	}
+	return netip.PrefixFrom(addr, ones), true
+}

@@ -1,0 +1,208 @@
+package nl
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/netns"
+)
+
+// Link is a network interface.
+type Link struct {
+	Index  int
+	Name   string
+	Kind   string // "bridge", "vxlan", "veth", …; empty for a device of the hardware
+	MAC    swarmnet.MAC
+	MTU    int // octets
+	Up     bool
+	Master int // index of the bridge that it is a port of; 0: none
+	Alias  string
+	VXLAN  *VXLAN // of a VXLAN device
+}
+
+// VXLAN is what is particular to a VXLAN device. All of ours neither learn nor flood, and answer ARP and neighbour
+// solicitations out of their neighbour table (`proxy`).
+type VXLAN struct {
+	VNI   swarmnet.VNI
+	Local netip.Addr
+	Port  uint16
+	Proxy bool
+	Learn bool
+}
+
+// Links lists the namespace's interfaces.
+func (c *Conn) Links() ([]Link, error) {
+	return dump("links", func() ([]Link, error) {
+		list, err := c.h.LinkList()
+		if err != nil {
+			return nil, err
+		}
+		out := make([]Link, len(list))
+		for i, l := range list {
+			out[i] = fromLink(l)
+		}
+		return out, nil
+	})
+}
+
+// Link finds an interface by name; ok is false when there is none.
+func (c *Conn) Link(name string) (l Link, ok bool, err error) {
+	got, err := c.h.LinkByName(name)
+	if err != nil {
+		if absent(err) {
+			return Link{}, false, nil
+		}
+		return Link{}, false, fmt.Errorf("cannot look up link %s: %w", name, err)
+	}
+	return fromLink(got), true, nil
+}
+
+func fromLink(l netlink.Link) Link {
+	a := l.Attrs()
+	out := Link{
+		Index: a.Index, Name: a.Name, Kind: l.Type(), MTU: a.MTU, Master: a.MasterIndex, Alias: a.Alias,
+		Up: a.Flags&net.FlagUp != 0,
+	}
+	if out.Kind == "device" {
+		out.Kind = ""
+	}
+	if len(a.HardwareAddr) == 6 {
+		out.MAC = swarmnet.MAC(a.HardwareAddr)
+	}
+	if v, ok := l.(*netlink.Vxlan); ok {
+		local, _ := netip.AddrFromSlice(v.SrcAddr)
+		out.VXLAN = &VXLAN{VNI: swarmnet.VNI(v.VxlanId), Local: local.Unmap(), Port: uint16(v.Port), Proxy: v.Proxy, Learn: v.Learning}
+	}
+	return out
+}
+
+// AddBridge makes a bridge, down, with a fixed MAC. Spanning tree is off: our bridges have no loops.
+func (c *Conn) AddBridge(name string, mac swarmnet.MAC, mtu int) error {
+	off := false
+	b := &netlink.Bridge{LinkAttrs: attrs(name, mac, mtu), MulticastSnooping: &off}
+	return c.add(b)
+}
+
+// AddVXLAN makes a VXLAN device, down.
+func (c *Conn) AddVXLAN(name string, mac swarmnet.MAC, mtu int, v VXLAN) error {
+	return c.add(&netlink.Vxlan{
+		LinkAttrs: attrs(name, mac, mtu), VxlanId: int(v.VNI), SrcAddr: v.Local.AsSlice(), Port: int(v.Port),
+		Learning: v.Learn, Proxy: v.Proxy,
+	})
+}
+
+// Veth is one end of a pair.
+type Veth struct {
+	Name string
+	MAC  swarmnet.MAC  // zero: the kernel chooses
+	NS   *netns.Handle // nil: the connection's own
+}
+
+// AddVeth makes a pair of connected interfaces, both down: the first in the connection's namespace.
+func (c *Conn) AddVeth(mtu int, a, b Veth) error {
+	v := &netlink.Veth{LinkAttrs: attrs(a.Name, a.MAC, mtu), PeerName: b.Name, PeerMTU: uint32(mtu)}
+	if !b.MAC.IsZero() {
+		v.PeerHardwareAddr = net.HardwareAddr(b.MAC[:])
+	}
+	if b.NS != nil {
+		v.PeerNamespace = netlink.NsFd(b.NS.FD())
+	}
+	return c.add(v)
+}
+
+func attrs(name string, mac swarmnet.MAC, mtu int) netlink.LinkAttrs {
+	a := netlink.NewLinkAttrs()
+	a.Name, a.MTU = name, mtu
+	if !mac.IsZero() {
+		a.HardwareAddr = net.HardwareAddr(mac[:])
+	}
+	return a
+}
+
+func (c *Conn) add(l netlink.Link) error {
+	if err := c.h.LinkAdd(l); err != nil {
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			return fmt.Errorf("cannot make %s %s: %w: this kernel lacks it, load its module", l.Type(), l.Attrs().Name, err)
+		}
+		return fmt.Errorf("cannot make %s %s: %w", l.Type(), l.Attrs().Name, err)
+	}
+	return nil
+}
+
+// DelLink removes an interface; an absent one is removed already.
+func (c *Conn) DelLink(name string) error {
+	l, ok, err := c.Link(name)
+	if err != nil || !ok {
+		return err
+	}
+	if err := c.h.LinkDel(ref(l.Index)); err != nil && !absent(err) {
+		return fmt.Errorf("cannot remove link %s: %w", name, err)
+	}
+	return nil
+}
+
+// ref names an interface by its index alone.
+func ref(index int) netlink.Link {
+	return &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index}}
+}
+
+func wrapLink(what string, index int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot %s link %d: %w", what, index, err)
+}
+
+// SetUp brings an interface up.
+func (c *Conn) SetUp(index int) error { return wrapLink("set up", index, c.h.LinkSetUp(ref(index))) }
+
+// SetMTU sets an interface's MTU in octets.
+func (c *Conn) SetMTU(index, mtu int) error {
+	return wrapLink("set the MTU of", index, c.h.LinkSetMTU(ref(index), mtu))
+}
+
+// SetMAC sets an interface's Ethernet address.
+func (c *Conn) SetMAC(index int, mac swarmnet.MAC) error {
+	return wrapLink("set the address of", index, c.h.LinkSetHardwareAddr(ref(index), mac[:]))
+}
+
+// SetMaster makes an interface a port of a bridge; 0: of none.
+func (c *Conn) SetMaster(index, bridge int) error {
+	return wrapLink("set the master of", index, c.h.LinkSetMasterByIndex(ref(index), bridge))
+}
+
+// SetAlias sets an interface's ifalias, the mark that says whose it is.
+func (c *Conn) SetAlias(index int, alias string) error {
+	return wrapLink("set the alias of", index, c.h.LinkSetAlias(ref(index), alias))
+}
+
+// Rename gives an interface another name; it must be down.
+func (c *Conn) Rename(index int, name string) error {
+	return wrapLink("rename", index, c.h.LinkSetName(ref(index), name))
+}
+
+// Move gives an interface to another namespace.
+func (c *Conn) Move(index int, to *netns.Handle) error {
+	return wrapLink("move", index, c.h.LinkSetNsFd(ref(index), to.FD()))
+}
+
+// SetPortIsolated keeps a bridge port from talking to other isolated ports.
+func (c *Conn) SetPortIsolated(index int, on bool) error {
+	return wrapLink("isolate", index, c.h.LinkSetIsolated(ref(index), on))
+}
+
+// SetPortFlood says whether a bridge floods frames to unknown addresses out of a port.
+func (c *Conn) SetPortFlood(index int, on bool) error {
+	return wrapLink("set flooding of", index, c.h.LinkSetFlood(ref(index), on))
+}
+
+// SetPortLearning says whether a bridge learns addresses from a port.
+func (c *Conn) SetPortLearning(index int, on bool) error {
+	return wrapLink("set learning of", index, c.h.LinkSetLearning(ref(index), on))
+}

@@ -1,0 +1,156 @@
+package nl
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// RouteProtocol marks our routes and rules (rtnetlink(7), rtm_protocol): nobody else's are touched.
+const RouteProtocol = 77
+
+// Route is a unicast route of ours.
+type Route struct {
+	Dst    netip.Prefix // 0.0.0.0/0 or ::/0: the default route
+	Via    netip.Addr   // zero: on the link
+	Index  int          // of the interface
+	Table  int          // 0: main
+	Onlink bool         // Via is on the link although no prefix says so
+	Src    netip.Addr   // preferred source; zero: the kernel chooses
+}
+
+// Routes lists our routes in a table (0: main), both families.
+func (c *Conn) Routes(table int) ([]Route, error) {
+	if table == 0 {
+		table = unix.RT_TABLE_MAIN
+	}
+	return dump("routes", func() ([]Route, error) {
+		list, err := c.h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: table, Protocol: RouteProtocol},
+			netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]Route, 0, len(list))
+		for _, r := range list {
+			out = append(out, fromRoute(r))
+		}
+		return out, nil
+	})
+}
+
+func fromRoute(r netlink.Route) Route {
+	out := Route{Index: r.LinkIndex, Onlink: r.Flags&unix.RTNH_F_ONLINK != 0}
+	if r.Table != unix.RT_TABLE_MAIN {
+		out.Table = r.Table
+	}
+	if p, ok := fromIPNet(r.Dst); ok {
+		out.Dst = p
+	} else if r.Family == unix.AF_INET6 {
+		out.Dst = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	} else {
+		out.Dst = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	if a, ok := netip.AddrFromSlice(r.Gw); ok {
+		out.Via = a.Unmap()
+	}
+	if a, ok := netip.AddrFromSlice(r.Src); ok {
+		out.Src = a.Unmap()
+	}
+	return out
+}
+
+func toRoute(r Route) *netlink.Route {
+	out := &netlink.Route{LinkIndex: r.Index, Table: r.Table, Dst: toIPNet(r.Dst), Protocol: RouteProtocol}
+	if r.Table == 0 {
+		out.Table = unix.RT_TABLE_MAIN
+	}
+	if r.Via.IsValid() {
+		out.Gw = r.Via.AsSlice()
+	} else {
+		out.Scope = netlink.SCOPE_LINK
+	}
+	if r.Onlink {
+		out.Flags = unix.RTNH_F_ONLINK
+	}
+	if r.Src.IsValid() {
+		out.Src = r.Src.AsSlice()
+	}
+	return out
+}
+
+// ReplaceRoute adds a route, or changes the one to the same destination in the same table.
+func (c *Conn) ReplaceRoute(r Route) error {
+	if err := c.h.RouteReplace(toRoute(r)); err != nil {
+		return fmt.Errorf("cannot set route to %s: %w", r.Dst, err)
+	}
+	return nil
+}
+
+// DelRoute removes a route; an absent one is gone already.
+func (c *Conn) DelRoute(r Route) error {
+	if err := c.h.RouteDel(toRoute(r)); err != nil && !absent(err) {
+		return fmt.Errorf("cannot remove route to %s: %w", r.Dst, err)
+	}
+	return nil
+}
+
+// Rule sends packets with a mark to a routing table (ip-rule(8)).
+type Rule struct {
+	V6         bool
+	Priority   int
+	Mark, Mask uint32
+	Table      int
+}
+
+// Rules lists our rules, of both families.
+func (c *Conn) Rules() ([]Rule, error) {
+	return dump("rules", func() ([]Rule, error) {
+		var out []Rule
+		for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+			list, err := c.h.RuleList(family)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range list {
+				if r.Protocol != RouteProtocol {
+					continue
+				}
+				rule := Rule{V6: family == netlink.FAMILY_V6, Priority: r.Priority, Mark: r.Mark, Table: r.Table}
+				if r.Mask != nil {
+					rule.Mask = *r.Mask
+				}
+				out = append(out, rule)
+			}
+		}
+		return out, nil
+	})
+}
+
+func toRule(r Rule) *netlink.Rule {
+	out := netlink.NewRule()
+	out.Family = netlink.FAMILY_V4
+	if r.V6 {
+		out.Family = netlink.FAMILY_V6
+	}
+	out.Priority, out.Mark, out.Mask, out.Table, out.Protocol = r.Priority, r.Mark, &r.Mask, r.Table, RouteProtocol
+	return out
+}
+
+// AddRule adds a rule; one that is there is kept.
+func (c *Conn) AddRule(r Rule) error {
+	if err := c.h.RuleAdd(toRule(r)); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("cannot add rule %d: %w", r.Priority, err)
+	}
+	return nil
+}
+
+// DelRule removes a rule; an absent one is gone already.
+func (c *Conn) DelRule(r Rule) error {
+	if err := c.h.RuleDel(toRule(r)); err != nil && !absent(err) {
+		return fmt.Errorf("cannot remove rule %d: %w", r.Priority, err)
+	}
+	return nil
+}
