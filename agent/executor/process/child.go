@@ -189,6 +189,7 @@ func (s *shim) stop(sig syscall.Signal, grace time.Duration) {
 		s.killAt = time.Now().Add(grace)
 		if s.rec.Phase != executor.Ended {
 			_ = s.save(false)
+			s.tell()
 		}
 		return
 	}

@@ -23,8 +23,6 @@ import (
 type Config struct {
 	// Dir holds the tasks' directories; a tmpfs suits it.
 	Dir string
-	// Enter calls fn on a thread in the network namespace at path.
-	Enter func(path string, fn func() error) error
 	// Changed is called whenever the status of a workload has changed. It must not block.
 	Changed func(swarmnet.TaskID)
 	Logger  *slog.Logger
@@ -149,7 +147,11 @@ func (e *Executor) Stop(id swarmnet.TaskID, signal string, grace time.Duration) 
 	if err != nil {
 		return err
 	}
-	return h.ask(request{Op: "stop", Signal: int(sig), Grace: grace}, writeTimeout)
+	err = h.ask(request{Op: "stop", Signal: int(sig), Grace: grace}, writeTimeout)
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return err
 }
 
 // Probe implements executor.Executor.
@@ -178,7 +180,7 @@ func (e *Executor) Sockets(id swarmnet.TaskID) (*executor.Sockets, error) {
 func (e *Executor) Remove(ctx context.Context, id swarmnet.TaskID) error {
 	h, err := e.get(id)
 	if err != nil {
-		return nil //nolint:nilerr // what is not there is removed
+		return nil // // what is not there is removed
 	}
 	if err := h.kill(ctx); err != nil {
 		return err

@@ -15,8 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/internal/netns"
 )
 
 const daemonArg = "test-daemon" // this test binary as a daemon that starts one task and waits to be killed
@@ -26,8 +29,14 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case ShimArg:
 			os.Exit(ShimMain(os.Args[2:]))
+		case etcArg:
+			if err := testEtc(os.Args[2]); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		case daemonArg:
-			testDaemon(os.Args[2], os.Args[3:])
+			testDaemon(os.Args[2], os.Args[3], os.Args[4:])
 			os.Exit(1)
 		}
 	}
@@ -35,16 +44,16 @@ func TestMain(m *testing.M) {
 }
 
 // testDaemon starts a task, says so, and waits.
-func testDaemon(dir string, command []string) {
+func testDaemon(dir, netnsPath string, command []string) {
 	e, err := New(Config{Dir: dir})
 	if err == nil {
-		err = e.Start(context.Background(), executor.Spec{ID: "t1", Command: command, DNS: dnsAddr})
+		err = e.Start(context.Background(), executor.Spec{ID: "t1", NetnsPath: netnsPath, Command: command, DNS: dnsAddr})
 	}
 	fmt.Println("started:", err)
 	select {}
 }
 
-var dnsAddr = netip.MustParseAddrPort("127.0.0.11:10053")
+var dnsAddr = netip.MustParseAddrPort("127.0.0.11:53")
 
 // needNamespaces skips where the kernel does not let us make namespaces.
 func needNamespaces(t *testing.T) {
@@ -71,6 +80,38 @@ func newExecutor(t *testing.T, dir string) *Executor {
 		e.Close()
 	})
 	return e
+}
+
+// newNetns makes a sandbox: a network namespace with its loopback interface up.
+func newNetns(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := netns.Create(dir, "sb"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := netns.Delete(dir, "sb"); err != nil {
+			t.Error(err)
+		}
+	})
+	path := filepath.Join(dir, "sb")
+	err := netns.Do(path, func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		ifr, err := unix.NewIfreq("lo")
+		if err != nil {
+			return err
+		}
+		ifr.SetUint16(unix.IFF_UP)
+		return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func run(t *testing.T, e *Executor, id swarmnet.TaskID, command ...string) {
@@ -217,10 +258,15 @@ func TestKernelOutlivesTheDaemon(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	startDaemon(t, dir, "sh", "-c", "echo before; read line <"+fifo+"; echo after $line; exit 7")
+	sandbox := newNetns(t)
+	startDaemon(t, dir, sandbox, "sh", "-c", "echo before; read line <"+fifo+"; echo after $line; exit 7")
 
 	// A query that comes while there is no daemon waits for the next one.
-	query, err := net.Dial("udp", dnsAddr.String())
+	var query net.Conn
+	err := netns.Do(sandbox, func() (err error) {
+		query, err = net.Dial("udp", dnsAddr.String())
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,9 +325,9 @@ func TestKernelOutlivesTheDaemon(t *testing.T) {
 }
 
 // startDaemon runs a daemon that starts the command and kills it when it has.
-func startDaemon(t *testing.T, dir string, command ...string) {
+func startDaemon(t *testing.T, dir, netnsPath string, command ...string) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", append([]string{daemonArg, dir}, command...)...)
+	cmd := exec.Command("/proc/self/exe", append([]string{daemonArg, dir, netnsPath}, command...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/internal/netns"
 )
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -40,7 +41,7 @@ func (e *Executor) launch(spec executor.Spec) (*holding, error) {
 		return nil, err
 	}
 	defer l.Close()
-	if err := e.spawn(dir, spec.NetnsPath, l); err != nil {
+	if err := spawn(dir, spec.NetnsPath, l); err != nil {
 		return nil, err
 	}
 	conn, err := dial(dir)
@@ -108,7 +109,7 @@ func environment(given []string, hostname string) []string {
 }
 
 // spawn starts the shim in the network namespace, with l as its control socket.
-func (e *Executor) spawn(dir, netnsPath string, l *net.UnixListener) error {
+func spawn(dir, netnsPath string, l *net.UnixListener) error {
 	control, err := l.File()
 	if err != nil {
 		return err
@@ -126,11 +127,7 @@ func (e *Executor) spawn(dir, netnsPath string, l *net.UnixListener) error {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{control} // listenerFD
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS}
-	if netnsPath == "" {
-		err = cmd.Start()
-	} else {
-		err = e.cfg.Enter(netnsPath, cmd.Start)
-	}
+	err = netns.Do(netnsPath, cmd.Start) // the child has the network namespace of the thread that makes it
 	if err != nil {
 		return fmt.Errorf("its shim: %w", err)
 	}
