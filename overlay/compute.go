@@ -1,0 +1,101 @@
+package overlay
+
+import (
+	"bytes"
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/swarmnet/swarmnet"
+)
+
+// The placeholder stands for "whichever node this connection came in by" on the ingress network: replies of published ports
+// are routed to it, and the bridge rewrites its MAC to the node's, found by the packet's mark (see package ingress).
+var (
+	PlaceholderMAC   = swarmnet.MAC{0x02, 0x45, 0, 0, 0, 1}
+	PlaceholderAddr4 = netip.MustParseAddr("169.254.78.1")
+	PlaceholderAddr6 = netip.MustParseAddr("fe80::5377:6d:1")
+)
+
+// Names of the devices of a network in the fabric.
+func BridgeName(v swarmnet.VNI) string { return "br-" + v.String() }
+func VXLANName(v swarmnet.VNI) string  { return "vx-" + v.String() }
+
+// minMTU is the least MTU that IPv4 hosts must handle (RFC 791); a smaller wish is not followed.
+const minMTU = 576
+
+// Compute returns what the fabric of set.Self must be: every network with an endpoint of a task that is here and not yet over, and the ingress
+// network as soon as the node has its address there. underlayMTU is in octets, of the device that carries VXLAN.
+func Compute(set swarmnet.AssignmentSet, underlayMTU int) Desired {
+	self := set.Nodes[set.Self]
+	d := Desired{VTEP: self.Description.VTEP, Port: set.Cluster.DataPathPort}
+	if !d.VTEP.IsValid() {
+		return d
+	}
+	byNetwork := map[swarmnet.NetworkID][]swarmnet.PeerEndpoint{}
+	here := map[swarmnet.NetworkID]bool{}
+	for _, ep := range set.Endpoints {
+		byNetwork[ep.Network] = append(byNetwork[ep.Network], ep)
+		if t, ok := set.Tasks[ep.Task]; ok && ep.Node == set.Self && !t.Status.State.Terminal() {
+			here[ep.Network] = true
+		}
+	}
+	for _, n := range set.Networks {
+		onIngress := n.Spec.Ingress && len(self.Ingress) > 0
+		if !n.Allocated() || n.Spec.Driver != swarmnet.DriverOverlay || !here[n.ID] && !onIngress {
+			continue
+		}
+		d.Networks = append(d.Networks, computeNetwork(set, n, byNetwork[n.ID], underlayMTU-Overhead(d.VTEP)))
+	}
+	slices.SortFunc(d.Networks, func(a, b Network) int { return cmp.Compare(a.VNI, b.VNI) })
+	return d
+}
+
+func computeNetwork(set swarmnet.AssignmentSet, n swarmnet.Network, eps []swarmnet.PeerEndpoint, mtu int) Network {
+	out := Network{ID: n.ID, VNI: n.VNI, MTU: mtu, Ingress: n.Spec.Ingress, MAC: swarmnet.GatewayMAC(n.VNI)}
+	if wish, err := strconv.Atoi(n.Spec.Options["mtu"]); err == nil && wish >= minMTU && wish < mtu {
+		out.MTU = wish
+	}
+	if n.Spec.Ingress {
+		self := set.Nodes[set.Self]
+		out.MAC, out.Addrs = self.IngressMAC(), self.Ingress
+		for id, peer := range set.Nodes {
+			if id != set.Self && len(peer.Ingress) > 0 && peer.Description.VTEP.IsValid() {
+				out.Remotes = append(out.Remotes, Remote{MAC: peer.IngressMAC(), Addrs: hosts(peer.Ingress), VTEP: peer.Description.VTEP})
+			}
+		}
+	} else if n.HasGateway() {
+		for _, sub := range n.Subnets {
+			if sub.Gateway.IsValid() {
+				out.Addrs = append(out.Addrs, netip.PrefixFrom(sub.Gateway, sub.Prefix.Bits()))
+			}
+		}
+	}
+	for _, ep := range eps {
+		if ep.Node == "" || len(ep.Addrs) == 0 {
+			continue
+		}
+		if ep.Node == set.Self {
+			out.Locals = append(out.Locals, Neighbour{MAC: ep.MAC, Addrs: hosts(ep.Addrs)})
+		} else if vtep := set.Nodes[ep.Node].Description.VTEP; vtep.IsValid() {
+			out.Remotes = append(out.Remotes, Remote{MAC: ep.MAC, Addrs: hosts(ep.Addrs), VTEP: vtep})
+		}
+	}
+	slices.SortFunc(out.Addrs, comparePrefix)
+	slices.SortFunc(out.Remotes, func(a, b Remote) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
+	slices.SortFunc(out.Locals, func(a, b Neighbour) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
+	return out
+}
+
+func hosts(ps []netip.Prefix) []netip.Addr {
+	out := make([]netip.Addr, len(ps))
+	for i, p := range ps {
+		out[i] = p.Addr()
+	}
+	return out
+}
+
+func comparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}

@@ -1,0 +1,166 @@
+package overlay
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/swarmnet/swarmnet"
+)
+
+func node(id string, index byte) swarmnet.Node {
+	return swarmnet.Node{
+		ID:          swarmnet.NodeID(id),
+		Index:       uint16(index),
+		Description: swarmnet.NodeDescription{VTEP: netip.AddrFrom4([4]byte{192, 0, 2, index})},
+		Ingress:     []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, index + 1}), 24)},
+	}
+}
+
+func twoNodes() swarmnet.AssignmentSet {
+	set := swarmnet.EmptyAssignmentSet()
+	set.Self = "n1"
+	set.Cluster.DataPathPort = 4789
+	for i, id := range []string{"n1", "n2"} {
+		set.Nodes[swarmnet.NodeID(id)] = node(id, byte(i+1))
+	}
+	net := func(id swarmnet.NetworkID, vni swarmnet.VNI, subnet string, ingress bool) {
+		p := netip.MustParsePrefix(subnet)
+		set.Networks[id] = swarmnet.Network{
+			ID: id, VNI: vni, Spec: swarmnet.NetworkSpec{Name: string(id), Driver: swarmnet.DriverOverlay, Ingress: ingress},
+			Subnets: []swarmnet.Subnet{{Prefix: p, Gateway: p.Addr().Next()}},
+		}
+	}
+	net("ingress", 4096, "10.0.0.0/24", true)
+	net("app", 4097, "10.0.1.0/24", false)
+	net("other", 4098, "10.0.2.0/24", false)
+	for i, n := range []swarmnet.NodeID{"n1", "n2"} {
+		addr := netip.AddrFrom4([4]byte{10, 0, 1, byte(i + 2)})
+		task := swarmnet.TaskID(fmt.Sprint("t", i+1))
+		set.Endpoints[swarmnet.EndpointID(task)] = swarmnet.PeerEndpoint{Endpoint: swarmnet.Endpoint{
+			ID: swarmnet.EndpointID(task), Network: "app", Task: task, Node: n, MAC: swarmnet.MACFor(addr),
+			Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24)},
+		}}
+	}
+	set.Tasks["t1"] = swarmnet.Task{ID: "t1", Node: "n1", Status: swarmnet.TaskStatus{State: swarmnet.TaskRunning}}
+	return set
+}
+
+func TestComputeReadsLikeIproute(t *testing.T) {
+	got := Compute(twoNodes(), 1500).String()
+	want := strings.TrimLeft(`
+link br-4096 address 02:42:0a:00:00:02 mtu 1450; link vx-4096 vxlan id 4096 local 192.0.2.1 dstport 4789 nolearning proxy master br-4096
+link br-4097 address 02:44:00:00:10:01 mtu 1450; link vx-4097 vxlan id 4097 local 192.0.2.1 dstport 4789 nolearning proxy master br-4097
+addr 10.0.0.2/24 dev br-4096
+addr 10.0.1.1/24 dev br-4097
+fdb 02:42:0a:00:00:03 dev vx-4096 dst 192.0.2.2
+fdb 02:45:00:00:00:01 dev vx-4096 master
+fdb 02:42:0a:00:01:03 dev vx-4097 dst 192.0.2.2
+neigh 10.0.0.3 dev vx-4096 lladdr 02:42:0a:00:00:03
+neigh 10.0.1.3 dev vx-4097 lladdr 02:42:0a:00:01:03
+neigh 10.0.0.3 dev br-4096 lladdr 02:42:0a:00:00:03
+neigh 169.254.78.1 dev br-4096 lladdr 02:45:00:00:00:01
+neigh fe80::5377:6d:1 dev br-4096 lladdr 02:45:00:00:00:01
+neigh 10.0.1.2 dev br-4097 lladdr 02:42:0a:00:01:02
+`, "\n")
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestComputeLeavesOutWhatIsNotHere(t *testing.T) {
+	set := twoNodes()
+	set.Tasks["t1"] = swarmnet.Task{ID: "t1", Status: swarmnet.TaskStatus{State: swarmnet.TaskShutdown}}
+	if d := Compute(set, 1500); len(d.Networks) != 1 || !d.Networks[0].Ingress {
+		t.Errorf("after the last task of a network ended: %v", d)
+	}
+}
+
+func TestMTUOptionOnlyLowers(t *testing.T) {
+	for wish, want := range map[string]int{"1400": 1400, "9000": 1450, "100": 1450, "": 1450} {
+		set := twoNodes()
+		n := set.Networks["app"]
+		n.Spec.Options = map[string]string{"mtu": wish}
+		set.Networks["app"] = n
+		if got := Compute(set, 1500).Networks[1].MTU; got != want {
+			t.Errorf("mtu=%q: got %d, want %d", wish, got, want)
+		}
+	}
+}
+
+func genDesired(t *rapid.T) Desired {
+	d := Desired{VTEP: netip.MustParseAddr("192.0.2.1"), Port: uint16(rapid.IntRange(4789, 4790).Draw(t, "port"))}
+	for vni := swarmnet.VNI(1); vni <= 3; vni++ {
+		if !rapid.Bool().Draw(t, "network") {
+			continue
+		}
+		n := Network{VNI: vni, MTU: rapid.IntRange(1400, 1401).Draw(t, "mtu"), Ingress: vni == 1}
+		for i := byte(1); i < 5; i++ {
+			addr := netip.AddrFrom4([4]byte{10, 0, byte(vni), i})
+			switch rapid.IntRange(0, 3).Draw(t, "where") {
+			case 0:
+				n.Addrs = append(n.Addrs, netip.PrefixFrom(addr, 24))
+			case 1:
+				n.Locals = append(n.Locals, Neighbour{swarmnet.MACFor(addr), []netip.Addr{addr}})
+			case 2:
+				vtep := netip.AddrFrom4([4]byte{192, 0, 2, byte(rapid.IntRange(2, 3).Draw(t, "vtep"))})
+				n.Remotes = append(n.Remotes, Remote{swarmnet.MACFor(addr), []netip.Addr{addr}, vtep})
+			}
+		}
+		d.Networks = append(d.Networks, n)
+	}
+	return d
+}
+
+// apply performs ops on a model of the kernel: what is on a device goes with it, and nothing can be made on a device that is not there.
+func apply(t *rapid.T, have []Object, ops []Op) map[Object]Object {
+	m := map[Object]Object{}
+	for _, o := range have {
+		m[o.key()] = o
+	}
+	removing := false
+	for _, op := range ops {
+		dev := Object{Kind: KindDevices, VNI: op.VNI}
+		if _, ok := m[dev]; !ok && op.Kind != KindDevices {
+			t.Fatalf("%s: the device is not there", op)
+		}
+		if !op.Remove {
+			if removing {
+				t.Fatalf("%s comes after a removal", op)
+			}
+			m[op.key()] = op.Object
+			continue
+		}
+		removing = true
+		delete(m, op.key())
+		if op.Kind == KindDevices {
+			for k := range m {
+				if k.VNI == op.VNI {
+					delete(m, k)
+				}
+			}
+		}
+	}
+	return m
+}
+
+func TestDiffLeadsFromAnyStateToAnyOther(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := genDesired(t).Objects(), genDesired(t).Objects()
+		got := apply(t, a, Diff(a, b))
+		if len(got) != len(b) {
+			t.Fatalf("%d objects, want %d", len(got), len(b))
+		}
+		for _, o := range b {
+			if got[o.key()] != o {
+				t.Fatalf("got %v, want %v", got[o.key()], o)
+			}
+		}
+		if again := Diff(b, b); len(again) != 0 {
+			t.Fatalf("a second pass yields %v", again)
+		}
+	})
+}
