@@ -61,11 +61,19 @@ func (n *inode) survive(r *rand.Rand) []byte {
 	return data
 }
 
-// Kill ends the disk's user, as kill -9 does: everything that was written is there.
+// Kill ends the disk's user, as kill -9 does, and returns what is found afterwards: everything that was written.
 func (m *Mem) Kill() *Mem {
+	after := m.Copy()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.crashed = true
+	return after
+}
+
+// Copy returns a second disk that is as this one is now.
+func (m *Mem) Copy() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	after := NewMem()
 	after.limit = m.limit
 	maps.Copy(after.dirs, m.dirs)

@@ -14,7 +14,7 @@ const (
 	recordEntry    = 2 // type, term, index, length, data
 	recordSnapshot = 3 // index, term: a snapshot of this log
 	recordInstall  = 4 // index, term: a snapshot that replaces all entries
-	recordBase     = 5 // count, then (index, term) each: the snapshots, as a new segment repeats them
+	recordBase     = 5 // last index, count, then (index, term) each: how far the log reaches and the snapshots, for a new segment
 )
 
 var errRecord = errors.New("malformed record")
@@ -40,8 +40,8 @@ func appendHard(dst []byte, h HardState) []byte {
 	return appendNumbers(append(dst, recordHard), h.Term, h.Vote, h.Commit)
 }
 
-func appendBase(dst []byte, h HardState, pointers []Pointer) []byte {
-	dst = appendNumbers(append(dst, recordBase), uint64(len(pointers)))
+func appendBase(dst []byte, h HardState, last uint64, pointers []Pointer) []byte {
+	dst = appendNumbers(append(dst, recordBase), last, uint64(len(pointers)))
 	for _, p := range pointers {
 		dst = appendNumbers(dst, p.Index, p.Term)
 	}
@@ -103,8 +103,9 @@ func (s *Recovered) replay(frame []byte) error {
 			s.Snapshots = keepTwo(append(s.Snapshots, Pointer{r.number(), r.number()}))
 		case recordInstall:
 			s.Snapshots = []Pointer{{r.number(), r.number()}}
-			s.Entries = nil
+			s.Entries, s.reached = nil, 0
 		case recordBase:
+			s.reached = r.number()
 			n := r.number()
 			if n > 2 {
 				return errRecord

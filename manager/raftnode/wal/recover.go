@@ -23,6 +23,9 @@ type Recovered struct {
 	Torn int64
 	// Fresh says that there was no log.
 	Fresh bool
+
+	// reached is up to where the log reached when its newest segment was started; 0 when it was replaced since.
+	reached uint64
 }
 
 // Open reads the log in a directory, or makes an empty one, and starts a new segment. ErrDamaged and ErrKey leave
@@ -67,8 +70,11 @@ func (l *Log) resume(rec *Recovered, t tail) error {
 	if err := l.start(next, 0); err != nil {
 		return err
 	}
-	if err := l.writeHead(); err != nil {
-		return err
+	// Both: from now on neither of them needs room on the disk.
+	for range 2 {
+		if err := l.writeHead(); err != nil {
+			return err
+		}
 	}
 	l.Reserve()
 	return nil
@@ -132,6 +138,8 @@ func check(rec *Recovered, h head) error {
 		return fmt.Errorf("%w: entries up to %d were committed and it ends at %d", ErrDamaged, max(rec.Hard.Commit, h.commit), last)
 	case max(newest.Index, h.index) > last:
 		return fmt.Errorf("%w: there is a snapshot at %d and it ends at %d", ErrDamaged, max(newest.Index, h.index), last)
+	case len(rec.Entries) == 0 && rec.reached > last:
+		return fmt.Errorf("%w: it reached to entry %d and ends at %d", ErrDamaged, rec.reached, last)
 	case len(rec.Entries) > 0 && rec.Entries[0].GetIndex() > newest.Index+1:
 		return fmt.Errorf("%w: it begins at entry %d, behind the snapshot at %d", ErrDamaged, rec.Entries[0].GetIndex(), newest.Index)
 	}

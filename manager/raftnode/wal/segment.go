@@ -69,7 +69,7 @@ func (l *Log) rotate(need int64) error {
 // start makes a segment the one that is written. Its first frame repeats the hard state and the snapshots, so that the
 // segments before it can go. It gets its name when that frame is durable: a segment that exists is whole so far.
 func (l *Log) start(number uint64, need int64) error {
-	base := appendBase(nil, l.hard, l.pointers)
+	base := appendBase(nil, l.hard, l.last, l.pointers)
 	size := max(l.cfg.SegmentSize, segmentHead+frameSize(len(base))+need)
 	f, err := l.spare(size)
 	if err != nil {

@@ -199,11 +199,12 @@ func (l *Log) Compact(index uint64) error {
 		if err := l.cfg.FS.Remove(path.Join(l.cfg.Dir, segmentName(s.number))); err != nil {
 			return l.fail("compact", err)
 		}
+		// One by one: a gap between segments always is a loss.
+		if err := l.cfg.FS.SyncDir(l.cfg.Dir); err != nil {
+			return l.fail("compact", err)
+		}
 	}
 	l.segments = append([]segment(nil), l.segments[n:]...)
-	if err := l.cfg.FS.SyncDir(l.cfg.Dir); err != nil {
-		return l.fail("compact", err)
-	}
 	l.Reserve()
 	return nil
 }
