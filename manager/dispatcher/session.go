@@ -1,0 +1,175 @@
+package dispatcher
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/swarmnet/swarmnet"
+	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
+	"github.com/swarmnet/swarmnet/proto/wire"
+)
+
+// session is one agent's stream.
+type session struct {
+	server *Server
+	node   swarmnet.NodeID
+	stream pb.Dispatcher_SessionServer
+	in     *inbox
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+
+	epoch   uint64
+	sent    swarmnet.AssignmentSet
+	reports *reports
+}
+
+// open puts the session into the state and greets the agent.
+func (ss *session) open(ctx context.Context, desc swarmnet.NodeDescription, epoch uint64) error {
+	if err := ss.admit(ctx, epoch); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	epoch, err := openSession(ctx, ss.server.cfg, ss.node, desc, epoch)
+	if err != nil {
+		return err
+	}
+	ss.epoch = epoch
+	ss.reports = newReports(ss.server.cfg.Backend, ss.node, epoch)
+	return ss.stream.Send(&pb.ManagerMessage{Message: &pb.ManagerMessage_Welcome{
+		Welcome: &pb.Welcome{Epoch: epoch, HeartbeatPeriod: durationpb.New(ss.period())},
+	}})
+}
+
+// admit checks that the node is in the cluster and that the epoch it claims is its own. This manager may be behind.
+func (ss *session) admit(ctx context.Context, epoch uint64) error {
+	check := func() error {
+		n, ok := ss.server.cfg.Backend.View().Node(ss.node)
+		switch {
+		case !ok:
+			return status.Errorf(codes.PermissionDenied, "node %s is not in the cluster: it was removed, or never joined", ss.node)
+		case epoch != 0 && epoch != n.Epoch:
+			return status.Errorf(codes.PermissionDenied, "epoch %d is not the node's, which is %d: another start of its agent has taken over", epoch, n.Epoch)
+		}
+		return nil
+	}
+	if check() == nil {
+		return nil
+	}
+	if err := ss.server.cfg.Backend.Linearize(ctx); err != nil {
+		return status.Errorf(codes.Unavailable, "%v", err)
+	}
+	return check()
+}
+
+func (ss *session) period() time.Duration {
+	if c, _ := ss.server.cfg.Backend.View().Cluster(); c.Spec.HeartbeatPeriod > 0 {
+		return c.Spec.HeartbeatPeriod
+	}
+	return swarmnet.DefaultClusterSpec().HeartbeatPeriod
+}
+
+// run serves the open session.
+func (ss *session) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return ss.reports.run(ctx) })
+	g.Go(func() error { return ss.serve(ctx) })
+	return g.Wait()
+}
+
+// missed is after how many heartbeat periods of silence an agent counts as gone.
+const missed = 3
+
+func (ss *session) serve(ctx context.Context) error {
+	backend := ss.server.cfg.Backend
+	changed := backend.Changed()
+	if err := ss.check(); err != nil {
+		return err
+	}
+	if err := ss.sendComplete(); err != nil {
+		return err
+	}
+	silence := time.NewTimer(missed * ss.period())
+	defer silence.Stop()
+	var flush <-chan time.Time // set while changes are gathered
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-ss.in.errs:
+			return err
+		case <-silence.C:
+			return status.Error(codes.DeadlineExceeded, "the agent has gone silent")
+		case m := <-ss.in.msgs:
+			silence.Reset(missed * ss.period())
+			if err := ss.receive(m); err != nil {
+				return err
+			}
+		case <-changed:
+			changed = nil
+			flush = time.After(ss.server.cfg.Coalesce)
+		case <-flush:
+			flush, changed = nil, backend.Changed()
+			if err := ss.sendDelta(); err != nil {
+				return err
+			}
+		case n := <-ss.reports.committed:
+			m := &pb.ManagerMessage_StatusesCommitted{StatusesCommitted: &pb.StatusesCommitted{Count: n}}
+			if err := ss.stream.Send(&pb.ManagerMessage{Message: m}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (ss *session) receive(m *pb.AgentMessage) error {
+	switch {
+	case m.GetHello() != nil:
+		return status.Error(codes.InvalidArgument, "the session has begun already")
+	case m.GetTaskStatuses() != nil:
+		return ss.reports.add(m.GetTaskStatuses())
+	case m.GetResync() != nil:
+		return ss.sendComplete()
+	}
+	return nil // a heartbeat, or what this version does not know: the agent lives
+}
+
+// check reports whether the state still says that this session is the node's.
+func (ss *session) check() error {
+	n, ok := ss.server.cfg.Backend.View().Node(ss.node)
+	switch {
+	case !ok:
+		return status.Errorf(codes.PermissionDenied, "node %s was removed from the cluster", ss.node)
+	case n.Epoch != ss.epoch:
+		return errSuperseded
+	case n.Status.State != swarmnet.NodeReady || n.Status.Manager != ss.server.cfg.Self:
+		return status.Error(codes.Aborted, "the managers have closed the session: open another")
+	}
+	return nil
+}
+
+func (ss *session) sendComplete() error {
+	set := Assignments(ss.server.cfg.Backend.View(), ss.node)
+	ss.sent = set
+	return ss.stream.Send(&pb.ManagerMessage{Message: &pb.ManagerMessage_Complete{Complete: wire.AssignmentSetToProto(set)}})
+}
+
+// sendDelta sends what is new. The deltas of a stream are contiguous, whatever revisions had nothing for the node.
+func (ss *session) sendDelta() error {
+	if err := ss.check(); err != nil {
+		return err
+	}
+	set := Assignments(ss.server.cfg.Backend.View(), ss.node)
+	if Same(ss.sent, set) {
+		return nil
+	}
+	d := Diff(ss.sent, set)
+	ss.sent = set
+	return ss.stream.Send(&pb.ManagerMessage{Message: &pb.ManagerMessage_Delta{Delta: wire.DeltaToProto(d)}})
+}
