@@ -1,0 +1,110 @@
+package records
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/gossip"
+)
+
+// Compute derives the names of a node's networks:
+//
+//	SERVICE, its aliases              its virtual address, or with dnsrr those of its usable tasks, in random order
+//	tasks.SERVICE, tasks.ALIAS        the addresses of its usable tasks
+//	task name, 12-character task id,
+//	aliases of an endpoint            the endpoint's addresses, while its task is there
+//
+// A service's names are known as long as it exists, so that a service without a usable task is not asked for elsewhere. The
+// ingress network has no names: it is a transit between nodes.
+func Compute(set swarmnet.AssignmentSet, view gossip.View) *Records {
+	r := &Records{zones: make(map[swarmnet.NetworkID]*zone, len(set.Networks))}
+	for id, n := range set.Networks {
+		if !n.Spec.Ingress {
+			r.zones[id] = newZone(n)
+		}
+	}
+	usable := map[attachment][]netip.Addr{}
+	for _, id := range slices.Sorted(maps.Keys(set.Endpoints)) {
+		ep := set.Endpoints[id]
+		z := r.zones[ep.Network]
+		if z == nil || !present(set, view, ep) {
+			continue
+		}
+		addrs := addresses(ep)
+		z.addEndpoint(set.Services[ep.Service], ep, addrs)
+		if ep.Service != "" && gossip.Usable(set, view, ep) {
+			at := attachment{ep.Service, ep.Network}
+			usable[at] = append(usable[at], addrs...)
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(set.Services), func(a, b swarmnet.ServiceID) int { return cmp.Compare(a, b) }) {
+		for _, att := range set.Services[id].Spec.Networks {
+			if z := r.zones[att.Network]; z != nil {
+				z.addService(set.Services[id], att, usable[attachment{id, att.Network}])
+			}
+		}
+	}
+	return r
+}
+
+type attachment struct {
+	service swarmnet.ServiceID
+	network swarmnet.NetworkID
+}
+
+func (z *zone) addService(s swarmnet.Service, att swarmnet.NetworkAttachment, tasks []netip.Addr) {
+	vips := s.VIPOn(att.Network)
+	z.reverse(s.Spec.Name, vips...)
+	for _, name := range append([]string{s.Spec.Name}, att.Aliases...) {
+		if s.Spec.EndpointMode == swarmnet.EndpointDNSRR {
+			z.add(name, true, tasks...)
+		} else {
+			z.add(name, false, vips...)
+		}
+		z.add("tasks."+name, true, tasks...)
+	}
+}
+
+func (z *zone) addEndpoint(s swarmnet.Service, ep swarmnet.PeerEndpoint, addrs []netip.Addr) {
+	short := swarmnet.ShortID(ep.Task)
+	z.add(ep.TaskName, false, addrs...)
+	if short != ep.TaskName {
+		z.add(short, false, addrs...)
+	}
+	for _, alias := range ep.Aliases {
+		if !serviceAlias(s, ep.Network, alias) {
+			z.add(alias, false, addrs...)
+		}
+	}
+	z.reverse(cmp.Or(ep.TaskName, short), addrs...)
+}
+
+// serviceAlias reports whether an alias of a task's endpoint is its service's: then it stands for the service.
+func serviceAlias(s swarmnet.Service, n swarmnet.NetworkID, alias string) bool {
+	for _, att := range s.Spec.Networks {
+		if att.Network == n && slices.Contains(att.Aliases, alias) {
+			return true
+		}
+	}
+	return false
+}
+
+// present reports whether an endpoint's own names resolve: its task is placed and not over, and its node is not known to be gone.
+// Such a task may be starting or draining: its own names still say where it is.
+func present(set swarmnet.AssignmentSet, view gossip.View, ep swarmnet.PeerEndpoint) bool {
+	if ep.Node == "" || ep.State.Terminal() || ep.Desired == swarmnet.DesireRemove {
+		return false
+	}
+	return ep.Node == set.Self || view.Nodes[ep.Node] != gossip.Dead && set.Nodes[ep.Node].Status.State != swarmnet.NodeDown
+}
+
+func addresses(ep swarmnet.PeerEndpoint) []netip.Addr {
+	out := make([]netip.Addr, len(ep.Addrs))
+	for i, p := range ep.Addrs {
+		out[i] = p.Addr().Unmap()
+	}
+	return out
+}
