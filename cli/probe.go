@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/swarmnet/swarmnet/cli/probe"
+)
+
+// probeCmd is what the demo and the end-to-end tests measure with; it is no part of what a person types.
+func (a *app) probeCmd() *cobra.Command {
+	cmd := group(&cobra.Command{Use: "probe", Short: "Ask and measure, for the demo and the tests", Hidden: true})
+	write := func(v any) error { return json.NewEncoder(a.stdout).Encode(v) }
+	var (
+		count, port  int
+		octets, pace int64
+		rate         float64
+		duration     time.Duration
+		timeout      time.Duration
+	)
+	ask := &cobra.Command{Use: "ask URL…", Args: atLeast("URL"), RunE: func(cmd *cobra.Command, args []string) error {
+		return write(probe.Repeat(cmd.Context(), args, count, timeout))
+	}}
+	ask.Flags().IntVar(&count, "count", 1, "requests in all, the URLs in turn")
+	load := &cobra.Command{Use: "load URL…", Args: atLeast("URL"), RunE: func(cmd *cobra.Command, args []string) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), duration)
+		defer cancel()
+		return probe.Load(ctx, a.stdout, args, rate, timeout)
+	}}
+	load.Flags().Float64Var(&rate, "rate", 100, "requests a second")
+	load.Flags().DurationVar(&duration, "duration", time.Minute, "how long")
+	fetch := &cobra.Command{Use: "fetch URL", Args: exactly("URL"), RunE: func(cmd *cobra.Command, args []string) error {
+		return write(probe.Fetch(cmd.Context(), args[0], octets, pace))
+	}}
+	fetch.Flags().Int64Var(&octets, "octets", 0, "octets that must come")
+	fetch.Flags().Int64Var(&pace, "pace", 0, "octets a second at most; 0: as they come")
+	same := &cobra.Command{Use: "sameport URL…", Args: atLeast("URL"), RunE: func(cmd *cobra.Command, args []string) error {
+		return write(probe.SamePort(cmd.Context(), args, port, timeout))
+	}}
+	same.Flags().IntVar(&port, "port", 40000, "local port of every connection")
+	for _, c := range []*cobra.Command{ask, load, same} {
+		c.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "of one request")
+	}
+	serve := &cobra.Command{Use: "serve", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
+		return probe.Serve(cmd.Context(), port)
+	}}
+	serve.Flags().IntVar(&port, "port", 80, "TCP port")
+	cmd.AddCommand(ask, load, fetch, same, serve)
+	return cmd
+}

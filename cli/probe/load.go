@@ -1,0 +1,59 @@
+package probe
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Load asks the URLs in turn at a steady rate, whatever becomes of earlier requests, and writes each Reply as a line of JSON, until ctx ends.
+// It returns when every request has ended.
+func Load(ctx context.Context, w io.Writer, urls []string, rate float64, timeout time.Duration) error {
+	if rate <= 0 || len(urls) == 0 {
+		return fmt.Errorf("a rate above 0 and a URL are wanted")
+	}
+	var (
+		mu  sync.Mutex
+		wg  sync.WaitGroup
+		enc = json.NewEncoder(w)
+		c   = client(timeout, 0)
+	)
+	defer wg.Wait()
+	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		url := urls[i%len(urls)]
+		wg.Go(func() {
+			r := Ask(context.WithoutCancel(ctx), c, url) // the last ones may end
+			mu.Lock()
+			defer mu.Unlock()
+			enc.Encode(r) //nolint:errcheck // the reader went away
+		})
+	}
+}
+
+// SamePort holds connections to all URLs from one local port at once, asks over each, and again over each while all are open.
+func SamePort(ctx context.Context, urls []string, port int, timeout time.Duration) []Reply {
+	clients := make([]*http.Client, len(urls))
+	for i := range urls {
+		clients[i] = client(timeout, port)
+		clients[i].Transport.(*http.Transport).DisableKeepAlives = false
+		defer clients[i].CloseIdleConnections()
+	}
+	var out []Reply
+	for range 3 {
+		for i, u := range urls {
+			out = append(out, Ask(ctx, clients[i], u))
+		}
+	}
+	return out
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/swarmnet/swarmnet"
+)
+
+// waitFlags say whether a command returns before what it began is done.
+type waitFlags struct{ detach, quiet bool }
+
+func (w *waitFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&w.detach, "detach", "d", false, "return at once")
+	cmd.Flags().BoolVarP(&w.quiet, "quiet", "q", false, "show no progress")
+}
+
+// pollPeriod is how often convergence is looked at. One service and its tasks are read each time.
+const pollPeriod = 50 * time.Millisecond
+
+// wait returns when as many tasks as wanted run at the service's present spec, and shows the way there. A roll-out that was paused is an error.
+func (a *app) wait(ctx context.Context, w waitFlags, id string) error {
+	if w.detach {
+		return nil
+	}
+	out := a.stdout
+	if w.quiet {
+		out = io.Discard
+	}
+	p := progress{w: out, live: isTerminal(out)}
+	tick := time.NewTicker(pollPeriod)
+	defer tick.Stop()
+	for {
+		state, err := a.converge(ctx, id)
+		if err != nil {
+			return err
+		}
+		p.show(state.String())
+		if state.done {
+			p.end("service converged")
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			p.end("interrupted: the service goes on converging in the background")
+			return exitError{fmt.Errorf("interrupted while waiting for the service: it goes on converging"), 130}
+		}
+	}
+}
+
+// convergence is how far a service is.
+type convergence struct {
+	running, wanted int
+	trouble         string // the newest task's error
+	done            bool
+}
+
+func (c convergence) String() string {
+	s := fmt.Sprintf("%d of %d tasks running", c.running, c.wanted)
+	if c.trouble != "" && c.running < c.wanted {
+		s += ": " + c.trouble
+	}
+	return s
+}
+
+func (a *app) converge(ctx context.Context, id string) (convergence, error) {
+	s, _, err := a.service(ctx, id)
+	if err != nil {
+		return convergence{}, err
+	}
+	switch s.Update.State {
+	case swarmnet.UpdatePaused, swarmnet.UpdateRollbackPaused:
+		return convergence{}, fmt.Errorf("the update of %s stopped: %s", s.Spec.Name, s.Update.Message)
+	case swarmnet.UpdateRolledBack:
+		if s.Update.Message != "" {
+			return convergence{}, fmt.Errorf("the update of %s was rolled back: %s", s.Spec.Name, s.Update.Message)
+		}
+	}
+	tasks, err := a.tasks(ctx, taskSource{service: id})
+	if err != nil {
+		return convergence{}, err
+	}
+	return progressOf(s, tasks), nil
+}
+
+// progressOf counts: a service has converged when exactly the wanted tasks run, all of its present spec.
+func progressOf(s swarmnet.Service, tasks []swarmnet.Task) convergence {
+	var c convergence
+	extra := 0
+	var newest time.Time
+	for _, t := range tasks {
+		if t.Status.Err != "" && t.Status.At.After(newest) {
+			newest, c.trouble = t.Status.At, t.Status.Err
+		}
+		up := t.Desired == swarmnet.DesireRunning || t.Desired == swarmnet.DesireReady
+		switch {
+		case up && t.SpecVersion == s.SpecVersion && t.Status.State == swarmnet.TaskRunning:
+			c.running++
+		case up && t.SpecVersion != s.SpecVersion && s.Update.State == swarmnet.UpdateRunning:
+			extra++
+		case up && t.Status.State == swarmnet.TaskRunning:
+			c.running++ // an older version that the change did not concern (scale)
+		}
+		if up {
+			c.wanted++
+		}
+	}
+	if s.Spec.Mode == swarmnet.Replicated {
+		c.wanted = int(s.Spec.Replicas)
+	}
+	updating := s.Update.State == swarmnet.UpdateRunning || s.Update.State == swarmnet.UpdateRollingBack
+	c.done = !updating && extra == 0 && c.running == c.wanted && (c.wanted > 0 || s.Spec.Mode == swarmnet.Replicated)
+	return c
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// progress shows one line that changes: in place on a terminal, a line each elsewhere.
+type progress struct {
+	w    io.Writer
+	live bool
+	last string
+}
+
+func (p *progress) show(s string) {
+	if s == p.last {
+		return
+	}
+	p.last = s
+	if p.live {
+		fmt.Fprintf(p.w, "\r\033[K%s", s)
+		return
+	}
+	fmt.Fprintln(p.w, s)
+}
+
+func (p *progress) end(s string) {
+	if p.live {
+		fmt.Fprintf(p.w, "\r\033[K%s\n", s)
+		return
+	}
+	fmt.Fprintln(p.w, s)
+}

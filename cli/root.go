@@ -1,0 +1,148 @@
+// Package cli is the admin command line, a file a noun. It speaks gRPC to a daemon's socket or to a manager.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+)
+
+// app is what all commands share: one invocation.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	host           string
+	certPath       string
+	conn           *grpc.ClientConn
+}
+
+// Run runs one command line, args without the program's name, and returns the exit status: 0 done, 1 refused or failed, 2 wrong usage.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if a.conn != nil {
+		a.conn.Close()
+	}
+	return report(stderr, err)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "swarmnet",
+		Short:         "A network control plane for clusters of hosts",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// Flags before the noun are the program's: `service create --host` is another flag than `swarmnet --host`.
+		TraverseChildren: true,
+	}
+	group(root)
+	root.SetFlagErrorFunc(flagError)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	defaultHost := "unix:///run/swarmnet/swarmnet.sock"
+	if h := os.Getenv("SWARMNET_HOST"); h != "" {
+		defaultHost = h
+	}
+	root.PersistentFlags().StringVarP(&a.host, "host", "H", defaultHost, "daemon to ask: unix:///PATH, or HOST:PORT of a manager (SWARMNET_HOST)")
+	root.PersistentFlags().StringVar(&a.certPath, "cert-path", os.Getenv("SWARMNET_CERT_PATH"), "directory with an admin certificate, for HOST:PORT (SWARMNET_CERT_PATH)")
+	root.AddCommand(a.clusterCmd(), a.nodeCmd(), a.networkCmd(), a.serviceCmd(), a.eventsCmd(), a.versionCmd(),
+		a.daemonCmd(), a.whoamiCmd(), a.probeCmd(), a.labCmd())
+	return root
+}
+
+// group makes a command that only holds others refuse what it does not hold, and show its help when nothing was asked of it.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		hint := ""
+		if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
+			hint = fmt.Sprintf(": did you mean %q?", s[0])
+		} else {
+			hint = fmt.Sprintf(": `%s --help` lists them", cmd.CommandPath())
+		}
+		return usagef("%s has no command %q%s", cmd.CommandPath(), args[0], hint)
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	return cmd
+}
+
+// exitStatus is an exit status that is not an error of ours: a command that was run ended with it.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// usageError is a command line that cannot be meant.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitError is an error with an exit status of its own.
+type exitError struct {
+	error
+	code int
+}
+
+func report(stderr io.Writer, err error) int {
+	var (
+		st    exitStatus
+		usage usageError
+		exit  exitError
+	)
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &st):
+		return int(st)
+	}
+	fmt.Fprintf(stderr, "Error: %s\n", strings.ReplaceAll(strings.TrimSpace(explain(err)), "\n", "; "))
+	switch {
+	case errors.As(err, &usage):
+		return 2
+	case errors.As(err, &exit):
+		return exit.code
+	}
+	return 1
+}
+
+// exactly, atLeast and between are cobra's argument checks with messages that say what is wanted.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usagef("`%s` takes %s: %d given; see `%s --help`", cmd.CommandPath(), wanted(names), len(args), cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+func atLeast(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return usagef("`%s` needs %s: see `%s --help`", cmd.CommandPath(), strings.Join(names, " "), cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+func wanted(names []string) string {
+	if len(names) == 0 {
+		return "no arguments"
+	}
+	return strings.Join(names, " ")
+}

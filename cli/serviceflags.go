@@ -1,0 +1,344 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/cli/parse"
+)
+
+// serviceFlags are the flags of service create and, as far as they make sense there, of service update.
+type serviceFlags struct {
+	name, mode, endpointMode, hostname, dir, stopSignal     string
+	replicas, maxPerNode                                    uint32
+	networks, publish, constraints, env, labels, taskLabels []string
+	dns, dnsSearch, dnsOptions, hosts                       []string
+	healthCmd                                               string
+	healthTCP                                               uint16
+	healthInterval, healthTimeout, healthStart, grace       time.Duration
+	healthRetries, restartAttempts                          uint32
+	restartCondition                                        string
+	restartDelay, restartWindow                             time.Duration
+	update, rollback                                        rolloutFlags
+	force                                                   bool
+	envRm, labelRm, constraintRm, publishRm                 []string
+}
+
+type rolloutFlags struct {
+	parallelism          uint32
+	delay, monitor       time.Duration
+	order, failureAction string
+	maxFailureRatio      float64
+}
+
+func (f *serviceFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.Uint32Var(&f.replicas, "replicas", 1, "number of tasks")
+	fl.StringVar(&f.endpointMode, "endpoint-mode", "vip", "vip or dnsrr")
+	fl.StringVar(&f.hostname, "hostname", "", "hostname inside")
+	fl.StringVarP(&f.dir, "workdir", "w", "", "working directory inside")
+	fl.StringVar(&f.stopSignal, "stop-signal", "", "signal that asks a task to stop (default SIGTERM)")
+	fl.DurationVar(&f.grace, "stop-grace-period", 10*time.Second, "time between that signal and SIGKILL")
+	fl.Uint32Var(&f.maxPerNode, "replicas-max-per-node", 0, "most tasks on one node; 0: any")
+	fl.StringArrayVar(&f.dns, "dns", nil, "name server for outside names")
+	fl.StringArrayVar(&f.dnsSearch, "dns-search", nil, "search domain")
+	fl.StringArrayVar(&f.dnsOptions, "dns-option", nil, "resolver option")
+	fl.StringVar(&f.healthCmd, "health-cmd", "", "command (by /bin/sh) whose status 0 is healthy")
+	fl.Uint16Var(&f.healthTCP, "health-tcp", 0, "TCP port to which a connection is healthy")
+	fl.DurationVar(&f.healthInterval, "health-interval", 5*time.Second, "time between checks")
+	fl.DurationVar(&f.healthTimeout, "health-timeout", 5*time.Second, "of one check")
+	fl.DurationVar(&f.healthStart, "health-start-period", 0, "time at the start in which failures do not count")
+	fl.Uint32Var(&f.healthRetries, "health-retries", 3, "failures in a row that make a task unhealthy")
+	fl.StringVar(&f.restartCondition, "restart-condition", "any", "any, on-failure or none")
+	fl.DurationVar(&f.restartDelay, "restart-delay", 5*time.Second, "time between an end and the next start")
+	fl.DurationVar(&f.restartWindow, "restart-window", 0, "time in which attempts count; 0: always")
+	fl.Uint32Var(&f.restartAttempts, "restart-max-attempts", 0, "most restarts; 0: any")
+	f.update.add(cmd, "update")
+	f.rollback.add(cmd, "rollback")
+}
+
+func (r *rolloutFlags) add(cmd *cobra.Command, prefix string) {
+	fl := cmd.Flags()
+	fl.Uint32Var(&r.parallelism, prefix+"-parallelism", 1, "tasks replaced at once; 0: all")
+	fl.DurationVar(&r.delay, prefix+"-delay", 0, "time between two batches")
+	fl.DurationVar(&r.monitor, prefix+"-monitor", 5*time.Second, "time that a new task is watched for failure")
+	fl.StringVar(&r.order, prefix+"-order", "stop-first", "stop-first or start-first")
+	fl.StringVar(&r.failureAction, prefix+"-failure-action", "pause", "pause, continue or rollback")
+	fl.Float64Var(&r.maxFailureRatio, prefix+"-max-failure-ratio", 0, "share of failed tasks that is borne")
+}
+
+func (r *rolloutFlags) apply(cmd *cobra.Command, prefix string, creating bool, c *swarmnet.UpdateConfig) (err error) {
+	given := func(name string) bool { return creating || cmd.Flags().Changed(prefix+name) }
+	if given("-parallelism") {
+		c.Parallelism = r.parallelism
+	}
+	if given("-delay") {
+		c.Delay = r.delay
+	}
+	if given("-monitor") {
+		c.Monitor = r.monitor
+	}
+	if given("-max-failure-ratio") {
+		if r.maxFailureRatio < 0 || r.maxFailureRatio > 1 {
+			return fmt.Errorf("--%s-max-failure-ratio %v: a number from 0 to 1 is wanted", prefix, r.maxFailureRatio)
+		}
+		c.MaxFailureRatio = r.maxFailureRatio
+	}
+	if given("-order") {
+		if c.Order, err = swarmnet.ParseUpdateOrder(r.order); err != nil {
+			return fmt.Errorf("--%s-order: %w", prefix, err)
+		}
+	}
+	if given("-failure-action") {
+		if c.FailureAction, err = swarmnet.ParseFailureAction(r.failureAction); err != nil {
+			return fmt.Errorf("--%s-failure-action: %w", prefix, err)
+		}
+	}
+	if c.Delay < 0 || c.Monitor < 0 {
+		return fmt.Errorf("--%s-delay and --%s-monitor cannot be negative", prefix, prefix)
+	}
+	return nil
+}
+
+// apply puts what was given into a spec; creating counts defaults as given.
+func (f *serviceFlags) apply(cmd *cobra.Command, creating bool, s *swarmnet.ServiceSpec) error {
+	given := func(name string) bool { return creating || cmd.Flags().Changed(name) }
+	changed := cmd.Flags().Changed
+	var err error
+	if changed("replicas") && s.Mode == swarmnet.Global {
+		return fmt.Errorf("--replicas goes with a replicated service: a global one has a task on every node")
+	}
+	if given("replicas") && s.Mode == swarmnet.Replicated {
+		s.Replicas = f.replicas
+	}
+	if given("endpoint-mode") {
+		if s.EndpointMode, err = swarmnet.ParseEndpointMode(f.endpointMode); err != nil {
+			return fmt.Errorf("--endpoint-mode: %w", err)
+		}
+	}
+	t := &s.Task
+	if given("hostname") {
+		t.Hostname = f.hostname
+	}
+	if given("workdir") {
+		t.Dir = f.dir
+	}
+	if given("stop-signal") {
+		t.StopSignal = f.stopSignal
+	}
+	if given("stop-grace-period") {
+		t.StopGracePeriod = f.grace
+	}
+	if given("replicas-max-per-node") {
+		t.Placement.MaxPerNode = f.maxPerNode
+	}
+	if err := f.applyDNS(given, t); err != nil {
+		return err
+	}
+	if err := f.applyRestart(given, t); err != nil {
+		return err
+	}
+	if err := f.applyHealth(changed, t); err != nil {
+		return err
+	}
+	if err := f.update.apply(cmd, "update", creating, &s.Update); err != nil {
+		return err
+	}
+	if f.grace < 0 {
+		return fmt.Errorf("--stop-grace-period %v cannot be negative", f.grace)
+	}
+	return f.rollback.apply(cmd, "rollback", creating, &s.Rollback)
+}
+
+func (f *serviceFlags) applyDNS(given func(string) bool, t *swarmnet.TaskSpec) (err error) {
+	if given("dns") {
+		if t.DNS.Servers, err = parse.Addrs("dns", f.dns); err != nil {
+			return err
+		}
+	}
+	if given("dns-search") {
+		t.DNS.Search = f.dnsSearch
+	}
+	if given("dns-option") {
+		t.DNS.Options = f.dnsOptions
+	}
+	return nil
+}
+
+func (f *serviceFlags) applyRestart(given func(string) bool, t *swarmnet.TaskSpec) (err error) {
+	if given("restart-condition") {
+		if t.Restart.Condition, err = swarmnet.ParseRestartCondition(f.restartCondition); err != nil {
+			return fmt.Errorf("--restart-condition: %w", err)
+		}
+	}
+	if given("restart-delay") {
+		t.Restart.Delay = f.restartDelay
+	}
+	if given("restart-window") {
+		t.Restart.Window = f.restartWindow
+	}
+	if given("restart-max-attempts") {
+		t.Restart.MaxAttempts = f.restartAttempts
+	}
+	if f.restartDelay < 0 || f.restartWindow < 0 {
+		return fmt.Errorf("--restart-delay and --restart-window cannot be negative")
+	}
+	return nil
+}
+
+func (f *serviceFlags) applyHealth(changed func(string) bool, t *swarmnet.TaskSpec) error {
+	if changed("health-cmd") && changed("health-tcp") {
+		return fmt.Errorf("--health-cmd and --health-tcp exclude each other")
+	}
+	var h swarmnet.HealthCheck
+	switch {
+	case changed("health-cmd") && f.healthCmd == "", changed("health-tcp") && f.healthTCP == 0:
+		t.Health = nil
+		return nil
+	case changed("health-cmd"):
+		h.Command = []string{"/bin/sh", "-c", f.healthCmd}
+	case changed("health-tcp"):
+		h.TCPPort = f.healthTCP
+	case t.Health != nil:
+		h.Command, h.TCPPort = t.Health.Command, t.Health.TCPPort
+	default:
+		for _, name := range []string{"health-interval", "health-timeout", "health-retries", "health-start-period"} {
+			if changed(name) {
+				return fmt.Errorf("--%s goes with --health-cmd or --health-tcp", name)
+			}
+		}
+		return nil
+	}
+	old := t.Health
+	if old == nil {
+		old = &swarmnet.HealthCheck{Interval: f.healthInterval, Timeout: f.healthTimeout, Retries: f.healthRetries, StartPeriod: f.healthStart}
+	}
+	h.Interval, h.Timeout, h.Retries, h.StartPeriod = old.Interval, old.Timeout, old.Retries, old.StartPeriod
+	if changed("health-interval") {
+		h.Interval = f.healthInterval
+	}
+	if changed("health-timeout") {
+		h.Timeout = f.healthTimeout
+	}
+	if changed("health-retries") {
+		h.Retries = f.healthRetries
+	}
+	if changed("health-start-period") {
+		h.StartPeriod = f.healthStart
+	}
+	if h.Interval <= 0 || h.Timeout <= 0 || h.StartPeriod < 0 {
+		return fmt.Errorf("--health-interval and --health-timeout must be above 0")
+	}
+	t.Health = &h
+	return nil
+}
+
+// addCreate adds the flags that hold lists; on update they are edited with -add and -rm.
+func (f *serviceFlags) addCreate(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.name, "name", "", "name of the service")
+	fl.StringVar(&f.mode, "mode", "replicated", "replicated or global")
+	fl.StringArrayVar(&f.networks, "network", nil, "network to join: NETWORK[,alias=NAME…]; repeatable")
+	fl.StringArrayVarP(&f.publish, "publish", "p", nil, "[PUB:]TARGET[/PROTO], or published=,target=,protocol=,mode=ingress|host,ip=; repeatable")
+	fl.StringArrayVar(&f.constraints, "constraint", nil, "where tasks may go, as in node.labels.zone==a; repeatable")
+	fl.StringArrayVarP(&f.env, "env", "e", nil, "KEY=VALUE, or KEY for the value that it has here; repeatable")
+	fl.StringArrayVarP(&f.labels, "label", "l", nil, "KEY=VALUE of the service; repeatable")
+	fl.StringArrayVar(&f.taskLabels, "container-label", nil, "KEY=VALUE of its tasks; repeatable")
+	fl.StringArrayVar(&f.hosts, "host", nil, "NAME:ADDRESS for the hosts file; repeatable (the daemon to ask is named before the noun, or by SWARMNET_HOST)")
+}
+
+func (f *serviceFlags) applyCreate(s *swarmnet.ServiceSpec, command []string) (err error) {
+	s.Name = f.name
+	s.Task.Command = command
+	if s.Mode, err = swarmnet.ParseServiceMode(f.mode); err != nil {
+		return fmt.Errorf("--mode: %w", err)
+	}
+	if s.Networks, err = parse.Attachments(f.networks); err != nil {
+		return err
+	}
+	if s.Ports, err = parse.AllPublish(f.publish); err != nil {
+		return err
+	}
+	if s.Task.Env, err = parse.Env(f.env, os.LookupEnv); err != nil {
+		return err
+	}
+	if s.Labels, err = parse.Labels("label", f.labels); err != nil {
+		return err
+	}
+	if s.Task.Labels, err = parse.Labels("container-label", f.taskLabels); err != nil {
+		return err
+	}
+	for _, h := range f.hosts {
+		e, err := parse.Host(h)
+		if err != nil {
+			return err
+		}
+		s.Task.Hosts = append(s.Task.Hosts, e)
+	}
+	s.Task.Placement.Constraints = f.constraints
+	return nil
+}
+
+func (f *serviceFlags) addUpdate(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.env, "env-add", nil, "KEY=VALUE to set; repeatable")
+	fl.StringArrayVar(&f.envRm, "env-rm", nil, "KEY to remove; repeatable")
+	fl.StringArrayVar(&f.labels, "label-add", nil, "KEY=VALUE to set; repeatable")
+	fl.StringArrayVar(&f.labelRm, "label-rm", nil, "KEY to remove; repeatable")
+	fl.StringArrayVar(&f.constraints, "constraint-add", nil, "constraint to add; repeatable")
+	fl.StringArrayVar(&f.constraintRm, "constraint-rm", nil, "constraint to remove; repeatable")
+	fl.StringArrayVar(&f.publish, "publish-add", nil, "port to publish; repeatable")
+	fl.StringArrayVar(&f.publishRm, "publish-rm", nil, "TARGET[/PROTO] to publish no more; repeatable")
+	fl.BoolVar(&f.force, "force", false, "replace the tasks even if nothing changes")
+}
+
+func (f *serviceFlags) applyUpdate(s *swarmnet.ServiceSpec, command []string) error {
+	if len(command) > 0 {
+		s.Task.Command = command
+	}
+	if f.force {
+		s.Task.ForceUpdate++
+	}
+	env, err := parse.Env(append(slices.Clone(s.Task.Env), f.env...), os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	s.Task.Env = slices.DeleteFunc(env, func(kv string) bool {
+		k, _, _ := strings.Cut(kv, "=")
+		return slices.Contains(f.envRm, k)
+	})
+	labels, err := parse.Labels("label-add", f.labels)
+	if err != nil {
+		return err
+	}
+	s.Labels = editLabels(maps.Clone(s.Labels), labels, f.labelRm)
+	cons := slices.DeleteFunc(slices.Clone(s.Task.Placement.Constraints), func(c string) bool { return slices.Contains(f.constraintRm, c) })
+	s.Task.Placement.Constraints = append(cons, f.constraints...)
+	ports := slices.Clone(s.Ports)
+	for _, rm := range f.publishRm {
+		gone, err := parse.Publish(rm)
+		if err != nil {
+			return fmt.Errorf("--publish-rm: %w", err)
+		}
+		before := len(ports)
+		ports = slices.DeleteFunc(ports, func(p swarmnet.PortSpec) bool {
+			return slices.ContainsFunc(gone, func(g swarmnet.PortSpec) bool { return g.Target == p.Target && g.Protocol == p.Protocol })
+		})
+		if len(ports) == before {
+			return fmt.Errorf("--publish-rm %q: the service does not publish it", rm)
+		}
+	}
+	added, err := parse.AllPublish(f.publish)
+	if err != nil {
+		return err
+	}
+	s.Ports = append(ports, added...)
+	return nil
+}
