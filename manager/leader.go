@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/swarmnet/swarmnet/manager/planner"
 	"github.com/swarmnet/swarmnet/manager/raftnode"
 	"github.com/swarmnet/swarmnet/manager/state"
 )
@@ -66,8 +67,9 @@ func (m *Manager) plan(ctx context.Context) error {
 			wait(ctx, changed, time.Second)
 			continue
 		}
-		if cmds := planNow(view, now); len(cmds) > 0 {
-			progress, err := m.proposePlan(ctx, cmds)
+		plan := planner.Run(view, now)
+		if len(plan.Commands) > 0 {
+			progress, err := m.proposePlan(ctx, plan.Commands)
 			if err != nil && ctx.Err() == nil {
 				m.log.Warn("a plan could not be proposed", "error", err)
 			}
@@ -79,8 +81,8 @@ func (m *Manager) plan(ctx context.Context) error {
 			continue
 		}
 		pause := time.Minute
-		if due, ok := nextDue(view, now); ok {
-			pause = max(time.Until(due), time.Millisecond)
+		if !plan.Next.IsZero() {
+			pause = max(time.Until(plan.Next), time.Millisecond)
 		}
 		wait(ctx, changed, pause)
 	}
