@@ -85,4 +85,6 @@ func from(sub swarmnet.Subnet, a netip.Addr) netip.Addr {
 }
 
 // InRange reports whether an address may be chosen.
-func InRange(sub swarmnet.Subnet, a netip.Addr) bool { return bounds(sub).Contains(a) && Usable(sub, a) }
+func InRange(sub swarmnet.Subnet, a netip.Addr) bool {
+	return bounds(sub).Contains(a) && Usable(sub, a)
+}

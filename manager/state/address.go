@@ -218,7 +218,6 @@ func (x *tx) checkAddr(n swarmnet.Network, a netip.Addr, holder string) *Rejecti
 	return nil
 }
 
-
 // unixNano is t in nanoseconds since 1970, bounded to what an int64 holds.
 func unixNano(t time.Time) int64 {
 	switch {

@@ -9,21 +9,21 @@ import (
 // The indexes. Each entry follows from one object (and, for the ingress addresses of nodes, from which network is the
 // ingress network), so that putting an object is: take the entries of the old one out, put those of the new one in.
 const (
-	byNodeName       = iota // name, node
-	byNodeIndex             // index → node
-	byNetworkName           // name → network
-	byVNI                   // VNI, in force or wished → network
-	byIngress               // "" → the ingress network
-	byServiceName           // name → service, unless it is being removed
-	byServiceNetwork        // network, service
-	byPort                  // protocol, port, service → mode
-	byTaskService           // service, slot, revision of creation, task
-	byTaskNode              // node, service, task
-	byTaskWaiting           // state (new, pending), revision of creation, task
-	byHostPort              // node, protocol, port, task → host address
-	byEndpointNetwork       // network, endpoint
-	byEndpointTask          // task, endpoint
-	byHolder                // network, address → holder
+	byNodeName        = iota // name, node
+	byNodeIndex              // index → node
+	byNetworkName            // name → network
+	byVNI                    // VNI, in force or wished → network
+	byIngress                // "" → the ingress network
+	byServiceName            // name → service, unless it is being removed
+	byServiceNetwork         // network, service
+	byPort                   // protocol, port, service → mode
+	byTaskService            // service, slot, revision of creation, task
+	byTaskNode               // node, service, task
+	byTaskWaiting            // state (new, pending), revision of creation, task
+	byHostPort               // node, protocol, port, task → host address
+	byEndpointNetwork        // network, endpoint
+	byEndpointTask           // task, endpoint
+	byHolder                 // network, address → holder
 	indexes
 )
 

@@ -206,3 +206,17 @@ func (s *State) endpointsOf(t swarmnet.TaskID) []swarmnet.Endpoint {
 	}
 	return out
 }
+
+// NeedsIngressEndpoint reports whether the tasks of a service need an endpoint on the ingress network: they are published on
+// the mesh and have no other network with a gateway, by which the answers could leave.
+func (s *State) NeedsIngressEndpoint(spec swarmnet.ServiceSpec) bool {
+	if !PublishesIngress(spec) {
+		return false
+	}
+	for _, a := range spec.Networks {
+		if n, ok := s.Network(a.Network); ok && n.HasGateway() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,118 @@
+package allocator
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/ipam"
+	"github.com/swarmnet/swarmnet/manager/state"
+)
+
+// Plan returns the commands that give out what is missing in a view. The same view and time give the same commands.
+func Plan(s *state.State, now time.Time) []state.Command {
+	d := state.NewDraft(s, now)
+	Run(d)
+	return d.Commands()
+}
+
+// Run plans on a draft and returns when it wants to plan again though nothing changes; zero: not by itself.
+func Run(d *state.Draft) time.Time {
+	cluster, ok := d.View().Cluster()
+	if !ok {
+		return time.Time{}
+	}
+	p := &planner{d: d, spec: cluster.Spec}
+	p.networks()
+	p.nodes()
+	p.services()
+	p.tasks()
+	return p.due
+}
+
+type planner struct {
+	d    *state.Draft
+	spec swarmnet.ClusterSpec
+	due  time.Time
+}
+
+// networks gives VNIs and subnets.
+func (p *planner) networks() {
+	var todo []swarmnet.Network
+	for n := range p.d.View().Networks() {
+		if !n.Allocated() {
+			todo = append(todo, n)
+		}
+	}
+	for _, n := range todo {
+		vni, _ := n.Spec.WantedVNI()
+		if vni == 0 {
+			var ok bool
+			if vni, ok = p.d.View().FreeVNI(); !ok {
+				continue
+			}
+		}
+		if subnets, ok := p.subnets(n); ok {
+			p.d.Do(state.AllocateNetwork{ID: n.ID, VNI: vni, Subnets: subnets})
+		}
+	}
+}
+
+// subnets chooses what a network does not name: one IPv4 subnet, unless it names just an IPv6 one.
+func (p *planner) subnets(n swarmnet.Network) ([]swarmnet.Subnet, bool) {
+	wishes := n.Spec.IPAM
+	if len(wishes) == 0 {
+		wishes = []swarmnet.IPAMConfig{{}}
+	}
+	var out []swarmnet.Subnet
+	for _, wish := range wishes {
+		prefix := wish.Subnet
+		if !prefix.IsValid() {
+			var used []netip.Prefix
+			for o := range p.d.View().Networks() {
+				used = append(used, state.Prefixes(o)...)
+			}
+			var ok bool
+			if prefix, ok = ipam.NextSubnet(p.spec.AddrPools, false, used); !ok {
+				return nil, false
+			}
+		}
+		out = append(out, ipam.Make(prefix, wish, n.Spec.Internal))
+	}
+	return out, true
+}
+
+// nodes gives every node that carries VXLAN an address on the ingress network.
+func (p *planner) nodes() {
+	ingress, ok := p.d.View().IngressNetwork()
+	if !ok || !ingress.Allocated() {
+		return
+	}
+	var todo []swarmnet.Node
+	for n := range p.d.View().Nodes() {
+		if len(n.Ingress) == 0 && n.Description.VTEP.IsValid() {
+			todo = append(todo, n)
+		}
+	}
+	for _, n := range todo {
+		if addrs, ok := p.addrs(ingress); ok {
+			p.d.Do(state.AllocateNodeIngress{Node: n.ID, Addrs: addrs})
+		}
+	}
+}
+
+// addrs chooses an address on every subnet of a network.
+func (p *planner) addrs(n swarmnet.Network) ([]netip.Prefix, bool) {
+	var out []netip.Prefix
+	for _, sub := range n.Subnets {
+		a, due := p.d.View().FreeAddr(n.ID, sub.Prefix.Addr().Is6(), p.d.Now())
+		if !a.IsValid() {
+			if !due.IsZero() && (p.due.IsZero() || due.Before(p.due)) {
+				p.due = due
+			}
+			return nil, false
+		}
+		out = append(out, netip.PrefixFrom(a, sub.Prefix.Bits()))
+	}
+	return out, len(out) > 0
+}

@@ -1,0 +1,53 @@
+// Package planner runs the planners one after the other over one view until they have nothing more to say, so that one
+// entry of the log takes a service from its creation to placed tasks. It is pure.
+package planner
+
+import (
+	"time"
+
+	"github.com/swarmnet/swarmnet/manager/allocator"
+	"github.com/swarmnet/swarmnet/manager/orchestrator"
+	"github.com/swarmnet/swarmnet/manager/scheduler"
+	"github.com/swarmnet/swarmnet/manager/state"
+)
+
+// rounds bounds the passes over one view. What is left then is planned from the next view.
+const rounds = 16
+
+// Result is what there is to do now, and when to look again though nothing changes.
+type Result struct {
+	Commands []state.Command
+	Next     time.Time // zero: not by itself
+	// Settled is false when the rounds did not suffice: plan again at once.
+	Settled bool
+}
+
+// Run plans from a view. The same view and time give the same result.
+func Run(s *state.State, now time.Time) Result {
+	d := state.NewDraft(s, now)
+	for range rounds {
+		before := len(d.Commands())
+		next := earlier(orchestrator.Run(d), allocator.Run(d))
+		scheduler.Run(d)
+		if len(d.Commands()) == before {
+			return Result{Commands: d.Commands(), Next: next, Settled: true}
+		}
+	}
+	return Result{Commands: d.Commands()}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Plan returns what there is to do now.
+func Plan(s *state.State, now time.Time) []state.Command { return Run(s, now).Commands }
+
+// NextDue returns when there is something to do though nothing changes. All due times are in the state.
+func NextDue(s *state.State, now time.Time) (time.Time, bool) {
+	next := Run(s, now).Next
+	return next, !next.IsZero()
+}
