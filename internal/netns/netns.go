@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,31 +58,14 @@ func (h *Handle) FD() int { return int(h.f.Fd()) }
 // Close closes the handle; the namespace lives on.
 func (h *Handle) Close() error { return h.f.Close() }
 
-// Do runs fn on a thread of its own in the namespace. The thread is not used for anything else afterwards unless it could be
-// brought back.
+// Do runs fn on a thread of its own in the namespace.
 func (h *Handle) Do(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		home, err := Current()
-		if err != nil {
-			runtime.UnlockOSThread()
-			done <- err
-			return
-		}
-		defer home.Close()
+	return onThread(func() error {
 		if err := unix.Setns(h.FD(), unix.CLONE_NEWNET); err != nil {
-			runtime.UnlockOSThread()
-			done <- fmt.Errorf("cannot enter network namespace %s: %w", h.f.Name(), err)
-			return
+			return fmt.Errorf("cannot enter network namespace %s: %w", h.f.Name(), err)
 		}
-		err = fn()
-		if unix.Setns(home.FD(), unix.CLONE_NEWNET) == nil {
-			runtime.UnlockOSThread() // else the goroutine ends locked, and the thread with it
-		}
-		done <- err
-	}()
-	return <-done
+		return fn()
+	})
 }
 
 // Create makes the namespace NAME in dir, with its loopback interface down as the kernel makes it. One that is there already is
@@ -101,16 +83,13 @@ func Create(dir, name string) (created bool, err error) {
 		return false, fmt.Errorf("cannot make network namespace %s: %w", name, err)
 	}
 	f.Close()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread dies with the goroutine, so nothing runs in the new namespace by chance
+	err = onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- err
-			return
+			return err
 		}
-		done <- unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, "")
-	}()
-	if err := <-done; err != nil {
+		return unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, "")
+	})
+	if err != nil {
 		os.Remove(path)
 		return false, fmt.Errorf("cannot make network namespace %s: %w", name, err)
 	}
