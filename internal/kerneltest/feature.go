@@ -1,0 +1,91 @@
+package kerneltest
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/netns"
+	"github.com/swarmnet/swarmnet/internal/nl"
+)
+
+// Feature is something that a kernel may lack, or that the caller may not be allowed.
+type Feature string
+
+const (
+	Namespaces Feature = "network namespaces"
+	Bridge     Feature = "bridges"
+	VXLAN      Feature = "VXLAN"
+	NFTables   Feature = "nftables with NAT"
+	IPv6       Feature = "IPv6"
+)
+
+// RequireEnv names the environment variable which, set to 1, says that this machine has all features: what is missing fails.
+const RequireEnv = "SWARMNET_REQUIRE_KERNEL"
+
+// Require probes features, each by using it in a namespace of its own, and skips the test when one is missing.
+func Require(t testing.TB, features ...Feature) {
+	t.Helper()
+	for _, f := range features {
+		err := f.probe()
+		switch {
+		case err == nil:
+		case os.Getenv(RequireEnv) == "1":
+			t.Fatalf("%s must be there (%s=1): %v", f, RequireEnv, err)
+		default:
+			t.Skipf("needs %s: %v", f, err)
+		}
+	}
+}
+
+func (f Feature) probe() error {
+	dir, err := os.MkdirTemp("", "swarmnet-probe-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := netns.Create(dir, "ns"); err != nil {
+		return err
+	}
+	defer netns.Delete(dir, "ns")
+	c, err := nl.Open(filepath.Join(dir, "ns"))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	switch f {
+	case Namespaces:
+		return nil
+	case Bridge:
+		return c.AddBridge("probe", swarmnet.MAC{}, 1500)
+	case VXLAN:
+		return c.AddVXLAN("probe", swarmnet.MAC{}, 1500, nl.VXLAN{VNI: 1, Local: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: 4789, Proxy: true})
+	case IPv6:
+		l, _, err := c.Link("lo")
+		if err != nil {
+			return err
+		}
+		return c.AddAddr(l.Index, netip.MustParsePrefix("fd00::1/128"))
+	case NFTables:
+		return probeNFT(c.NS())
+	}
+	return fmt.Errorf("nobody knows how to probe %s", f)
+}
+
+func probeNFT(ns *netns.Handle) error {
+	conn, err := nftables.New(nftables.WithNetNSFd(ns.FD()))
+	if err != nil {
+		return err
+	}
+	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "probe"})
+	chain := conn.AddChain(&nftables.Chain{Name: "post", Table: table, Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource})
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{&expr.Masq{}}})
+	return conn.Flush()
+}
