@@ -1,0 +1,139 @@
+// Package desired computes what must be on this node, from what the managers assigned and what the gossip tables say. It is pure: the
+// same inputs, the same state.
+package desired
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/gossip"
+	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/overlay"
+)
+
+// Local is what only the node itself knows.
+type Local struct {
+	// UnderlayMTU in octets, of the device that carries VXLAN.
+	UnderlayMTU int
+}
+
+// NodeState is everything that must be on this node; what is not in it must not be.
+type NodeState struct {
+	Revision uint64
+	Overlay  overlay.Desired
+	Mesh     ingress.Mesh
+	// Tasks are this node's, those to be stopped included, ordered by id.
+	Tasks []Task
+}
+
+// Task is one task with the sandbox that it runs in.
+type Task struct {
+	swarmnet.Task
+	// Endpoints are the task's, ordered as its networks.
+	Endpoints []swarmnet.PeerEndpoint
+	Sandbox   Sandbox
+	// Ready says that everything which the sandbox needs is known: each network has its endpoint, addresses and VNI.
+	Ready bool
+	VIPs  ingress.VIPs
+}
+
+// Sandbox is a network namespace, as it must be.
+type Sandbox struct {
+	Name       string
+	Interfaces []Interface // eth0, eth1, …
+}
+
+// Interface is one interface of a sandbox, on one overlay network.
+type Interface struct {
+	Name  string
+	MAC   swarmnet.MAC
+	Addrs []netip.Prefix
+	MTU   int // octets
+	VNI   swarmnet.VNI
+	// DefaultVia are the gateways of the sandbox's default routes, at most one of each family; empty on all but one interface.
+	DefaultVia []netip.Addr
+}
+
+// Compute returns what must be on the node set.Self.
+func Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeState {
+	s := NodeState{
+		Revision: set.Revision,
+		Overlay:  overlay.Compute(set, local.UnderlayMTU),
+		Mesh:     ingress.ComputeMesh(set, view),
+	}
+	vips := ingress.ComputeVIPs(set, view)
+	mtus := map[swarmnet.NetworkID]int{}
+	for _, n := range s.Overlay.Networks {
+		mtus[n.ID] = n.MTU
+	}
+	endpoints := map[swarmnet.TaskID][]swarmnet.PeerEndpoint{}
+	for _, ep := range set.Endpoints {
+		if _, here := set.Tasks[ep.Task]; here && ep.Node == set.Self {
+			endpoints[ep.Task] = append(endpoints[ep.Task], ep)
+		}
+	}
+	for id, t := range set.Tasks {
+		task := Task{Task: t, VIPs: vips[id], Endpoints: ordered(t, endpoints[id])}
+		task.Sandbox, task.Ready = sandboxOf(set, t, task.Endpoints, mtus)
+		s.Tasks = append(s.Tasks, task)
+	}
+	slices.SortFunc(s.Tasks, func(a, b Task) int { return cmp.Compare(a.ID, b.ID) })
+	return s
+}
+
+// ordered sorts a task's endpoints by the order of its networks; others (on the ingress network) come last, by id.
+func ordered(t swarmnet.Task, eps []swarmnet.PeerEndpoint) []swarmnet.PeerEndpoint {
+	place := func(ep swarmnet.PeerEndpoint) int {
+		i := slices.IndexFunc(t.Networks, func(n swarmnet.NetworkAttachment) bool { return n.Network == ep.Network })
+		if i < 0 {
+			return len(t.Networks)
+		}
+		return i
+	}
+	slices.SortFunc(eps, func(a, b swarmnet.PeerEndpoint) int {
+		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.ID, b.ID))
+	})
+	return eps
+}
+
+// sandboxOf reports false while something is missing: a sandbox is made once it is whole.
+func sandboxOf(set swarmnet.AssignmentSet, t swarmnet.Task, eps []swarmnet.PeerEndpoint, mtus map[swarmnet.NetworkID]int) (Sandbox, bool) {
+	sb := Sandbox{Name: string(t.ID)}
+	for _, n := range t.Networks {
+		if !slices.ContainsFunc(eps, func(ep swarmnet.PeerEndpoint) bool { return ep.Network == n.Network }) {
+			return sb, false
+		}
+	}
+	for i, ep := range eps {
+		n, mtu := set.Networks[ep.Network], mtus[ep.Network]
+		if !n.Allocated() || mtu == 0 || len(ep.Addrs) == 0 {
+			return sb, false
+		}
+		ifc := Interface{Name: "eth" + strconv.Itoa(i), MAC: ep.MAC, Addrs: ep.Addrs, MTU: mtu, VNI: n.VNI}
+		if ep.DefaultRoute {
+			ifc.DefaultVia = gateways(set, n)
+		}
+		sb.Interfaces = append(sb.Interfaces, ifc)
+	}
+	return sb, true
+}
+
+// gateways are those of the network's subnets; on the ingress network this node's own addresses, since its fabric is the router there.
+func gateways(set swarmnet.AssignmentSet, n swarmnet.Network) []netip.Addr {
+	var out []netip.Addr
+	if n.Spec.Ingress {
+		for _, p := range set.Nodes[set.Self].Ingress {
+			out = append(out, p.Addr())
+		}
+		return out
+	}
+	for _, sub := range n.Subnets {
+		if sub.Gateway.IsValid() {
+			out = append(out, sub.Gateway)
+		}
+	}
+	return out
+}
