@@ -1,0 +1,202 @@
+package kernel
+
+import (
+	"fmt"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/overlay"
+)
+
+// apply performs ops in their order; neighbour and forwarding entries, of which there can be many, travel in batches.
+func (c *conns) apply(ops []overlay.Op) error {
+	index := map[string]int{}
+	lookup := func(name string) (int, error) {
+		if i, ok := index[name]; ok {
+			return i, nil
+		}
+		l, ok, err := c.fabric.Link(name)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			return 0, fmt.Errorf("link %s is not there", name)
+		}
+		index[name] = l.Index
+		return l.Index, nil
+	}
+	var batch []nl.Neigh
+	for i, op := range ops {
+		switch op.Kind {
+		case overlay.KindDevices:
+			if err := c.applyDevices(op); err != nil {
+				return err
+			}
+			clear(index)
+		case overlay.KindAddr:
+			br, err := lookup(overlay.BridgeName(op.VNI))
+			if err != nil {
+				return err
+			}
+			if op.Remove {
+				err = c.fabric.DelAddr(br, op.Prefix)
+			} else {
+				err = c.fabric.AddAddr(br, op.Prefix)
+			}
+			if err != nil {
+				return err
+			}
+		default:
+			name := overlay.VXLANName(op.VNI)
+			if op.Kind == overlay.KindNeighbour {
+				name = overlay.BridgeName(op.VNI)
+			}
+			dev, err := lookup(name)
+			if err != nil {
+				return err
+			}
+			batch = append(batch, entries(op, dev)...)
+		}
+		last := i == len(ops)-1
+		if len(batch) > 0 && (last || ops[i+1].Remove != op.Remove || ops[i+1].Kind != op.Kind) {
+			set := c.fabric.SetNeighs
+			if op.Remove {
+				set = c.fabric.DelNeighs
+			}
+			if err := set(batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+	}
+	return nil
+}
+
+// entries are the kernel's entries of one object: a MAC behind a VTEP is known to the VXLAN device, and to the bridge as being behind that
+// device, so that nothing for it is flooded to the sandboxes.
+func entries(op overlay.Op, dev int) []nl.Neigh {
+	if op.Kind != overlay.KindFDB {
+		return []nl.Neigh{{Index: dev, MAC: op.MAC, Addr: op.Addr}}
+	}
+	out := []nl.Neigh{{Index: dev, MAC: op.MAC}}
+	if op.VTEP.IsValid() {
+		out = append(out, nl.Neigh{Index: dev, MAC: op.MAC, VTEP: op.VTEP})
+	}
+	return out
+}
+
+func (c *conns) applyDevices(op overlay.Op) error {
+	br, vx := overlay.BridgeName(op.VNI), overlay.VXLANName(op.VNI)
+	if op.Remove {
+		if err := c.fabric.DelLink(vx); err != nil {
+			return err
+		}
+		return c.fabric.DelLink(br)
+	}
+	bridge, err := c.ensureBridge(br, op.Object)
+	if err != nil {
+		return err
+	}
+	return c.ensureVXLAN(vx, bridge, op.Object)
+}
+
+func (c *conns) ensureBridge(name string, o overlay.Object) (nl.Link, error) {
+	l, ok, err := c.fabric.Link(name)
+	if err != nil {
+		return nl.Link{}, err
+	}
+	if ok && l.Kind != "bridge" {
+		if err := c.fabric.DelLink(name); err != nil {
+			return nl.Link{}, err
+		}
+		ok = false
+	}
+	if !ok {
+		if err := c.fabric.AddBridge(name, o.MAC, o.MTU); err != nil {
+			return nl.Link{}, err
+		}
+		if l, _, err = c.fabric.Link(name); err != nil {
+			return nl.Link{}, err
+		}
+		if err := c.bridgeSysctls(name); err != nil {
+			return nl.Link{}, err
+		}
+	}
+	if l.MAC != o.MAC {
+		if err := c.fabric.SetMAC(l.Index, o.MAC); err != nil {
+			return nl.Link{}, err
+		}
+	}
+	if l.MTU != o.MTU {
+		if err := c.fabric.SetMTU(l.Index, o.MTU); err != nil {
+			return nl.Link{}, err
+		}
+	}
+	return l, c.fabric.SetUp(l.Index)
+}
+
+// bridgeSysctls: replies of published ports take another way than the requests came.
+func (c *conns) bridgeSysctls(name string) error {
+	return ignoreAbsent(c.fabric.Sysctl("net/ipv4/conf/"+name+"/rp_filter", "0"))
+}
+
+func (c *conns) ensureVXLAN(name string, bridge nl.Link, o overlay.Object) error {
+	want := nl.VXLAN{VNI: o.VNI, Local: o.VTEP, Port: o.Port, Proxy: true}
+	l, ok, err := c.fabric.Link(name)
+	if err != nil {
+		return err
+	}
+	if ok && (l.VXLAN == nil || *l.VXLAN != want) {
+		if err := c.fabric.DelLink(name); err != nil {
+			return err
+		}
+		ok = false
+	}
+	if !ok {
+		if l, err = c.makeVXLAN(name, o, want); err != nil {
+			return err
+		}
+	}
+	if l.MTU != o.MTU {
+		if err := c.fabric.SetMTU(l.Index, o.MTU); err != nil {
+			return err
+		}
+	}
+	if l.Master != bridge.Index {
+		if err := c.fabric.SetMaster(l.Index, bridge.Index); err != nil {
+			return err
+		}
+	}
+	if err := c.fabric.SetPortLearning(l.Index, false); err != nil {
+		return err
+	}
+	return c.fabric.SetUp(l.Index)
+}
+
+// makeVXLAN makes the device in the host's namespace, where its UDP socket stays, and moves it into the fabric. Its name on the way is made of
+// its VNI, so that what a crash leaves there is found and removed.
+func (c *conns) makeVXLAN(name string, o overlay.Object, want nl.VXLAN) (nl.Link, error) {
+	if err := c.host.DelLink(hostVXLANName(o.VNI)); err != nil {
+		return nl.Link{}, err
+	}
+	if err := c.host.AddVXLAN(hostVXLANName(o.VNI), swarmnet.MAC{}, o.MTU, want); err != nil {
+		return nl.Link{}, err
+	}
+	l, ok, err := c.host.Link(hostVXLANName(o.VNI))
+	if err != nil || !ok {
+		return nl.Link{}, fmt.Errorf("the VXLAN device just made is gone: %w", err)
+	}
+	if err := c.host.Move(l.Index, c.fabric.NS()); err != nil {
+		return nl.Link{}, err
+	}
+	if l, ok, err = c.fabric.Link(hostVXLANName(o.VNI)); err != nil || !ok {
+		return nl.Link{}, fmt.Errorf("the VXLAN device just moved is gone: %w", err)
+	}
+	if err := c.fabric.Rename(l.Index, name); err != nil {
+		return nl.Link{}, err
+	}
+	l.Name = name
+	return l, nil
+}
+
+func hostVXLANName(v swarmnet.VNI) string { return "swn-vx" + v.String() }

@@ -1,0 +1,128 @@
+package kernel
+
+import (
+	"strings"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/overlay"
+)
+
+// devices are the two devices of a network, as found.
+type devices struct {
+	bridge, vxlan nl.Link
+	haveB, haveV  bool
+}
+
+// whole reports whether both are there, up and joined.
+func (d devices) whole() bool {
+	return d.haveB && d.haveV && d.bridge.Kind == "bridge" && d.vxlan.VXLAN != nil && d.bridge.Up && d.vxlan.Up &&
+		d.vxlan.Master == d.bridge.Index && d.vxlan.VXLAN.Proxy && !d.vxlan.VXLAN.Learn && d.vxlan.MTU == d.bridge.MTU
+}
+
+// findDevices collects the bridges and VXLAN devices of the fabric by VNI; strays have our prefix and no VNI.
+func findDevices(links []nl.Link) (found map[swarmnet.VNI]devices, strays []string) {
+	found = map[swarmnet.VNI]devices{}
+	for _, l := range links {
+		prefix, text, ok := strings.Cut(l.Name, "-")
+		if !ok || prefix != "br" && prefix != "vx" {
+			continue
+		}
+		vni, err := swarmnet.ParseVNI(text)
+		if err != nil {
+			strays = append(strays, l.Name)
+			continue
+		}
+		d := found[vni]
+		if prefix == "br" {
+			d.bridge, d.haveB = l, true
+		} else {
+			d.vxlan, d.haveV = l, true
+		}
+		found[vni] = d
+	}
+	return found, strays
+}
+
+// observe reads the fabric back as the objects that it is made of.
+func (c *conns) observe() (objects []overlay.Object, strays []string, err error) {
+	links, err := c.fabric.Links()
+	if err != nil {
+		return nil, nil, err
+	}
+	found, strays := findDevices(links)
+	for vni, d := range found {
+		dev := overlay.Object{Kind: overlay.KindDevices, VNI: vni}
+		if d.whole() { // else the zero values: never what is wanted
+			dev.MAC, dev.MTU, dev.VTEP, dev.Port = d.bridge.MAC, d.bridge.MTU, d.vxlan.VXLAN.Local, d.vxlan.VXLAN.Port
+		}
+		objects = append(objects, dev)
+		if d.haveB {
+			if objects, err = c.observeBridge(objects, vni, d.bridge); err != nil {
+				return nil, nil, err
+			}
+		}
+		if d.haveV {
+			if objects, err = c.observeVXLAN(objects, vni, d.vxlan); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return objects, strays, nil
+}
+
+func (c *conns) observeBridge(out []overlay.Object, vni swarmnet.VNI, bridge nl.Link) ([]overlay.Object, error) {
+	addrs, err := c.fabric.Addrs(bridge.Index)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range addrs {
+		out = append(out, overlay.Object{Kind: overlay.KindAddr, VNI: vni, Prefix: p})
+	}
+	neighs, err := c.fabric.Neighs(bridge.Index)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range neighs {
+		out = append(out, overlay.Object{Kind: overlay.KindNeighbour, VNI: vni, Addr: n.Addr, MAC: n.MAC})
+	}
+	return out, nil
+}
+
+func (c *conns) observeVXLAN(out []overlay.Object, vni swarmnet.VNI, vxlan nl.Link) ([]overlay.Object, error) {
+	neighs, err := c.fabric.Neighs(vxlan.Index)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range neighs {
+		out = append(out, overlay.Object{Kind: overlay.KindProxy, VNI: vni, Addr: n.Addr, MAC: n.MAC})
+	}
+	entries, err := c.fabric.FDB(vxlan.Index)
+	if err != nil {
+		return nil, err
+	}
+	onBridge := map[swarmnet.MAC]bool{}
+	remote := map[swarmnet.MAC]nl.Neigh{}
+	for _, e := range entries {
+		if e.VTEP.IsValid() {
+			remote[e.MAC] = e
+		} else if e.MAC != vxlan.MAC {
+			onBridge[e.MAC] = true
+		}
+	}
+	for mac, e := range remote {
+		o := overlay.Object{Kind: overlay.KindFDB, VNI: vni, MAC: mac}
+		if onBridge[mac] { // half an entry is a wrong one
+			o.VTEP = e.VTEP
+		} else {
+			o.Port = 1
+		}
+		out = append(out, o)
+	}
+	for mac := range onBridge {
+		if _, both := remote[mac]; !both {
+			out = append(out, overlay.Object{Kind: overlay.KindFDB, VNI: vni, MAC: mac})
+		}
+	}
+	return out, nil
+}
