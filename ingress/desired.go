@@ -15,8 +15,11 @@ type Mesh struct {
 	VNI swarmnet.VNI
 	// Peers are all other nodes on the ingress network, ordered by index.
 	Peers []Peer
-	// Ports are the published ports of this node, ordered by protocol and port.
+	// Ports are the published ports of this node, ordered by protocol, port and host address.
 	Ports []Port
+	// Tasks are the addresses of all tasks that connections to Ports may lead to, ordered by address: those of Backends, and those
+	// that take no new connections any more but may still have old ones.
+	Tasks []Task
 }
 
 // Peer is another node on the ingress network.
@@ -47,12 +50,25 @@ type Backend struct {
 	Node uint16
 }
 
+// Task is where a task is: packets to it go through the fabric of its own node, so that its answers come back the same way.
+type Task struct {
+	Addr netip.Addr
+	// Node is the index of the node the task runs on; equal to Mesh.Node for a local one.
+	Node uint16
+	// Lost is set when the task cannot serve even its old connections, since its node is dead. Flows without an end of their own (UDP) are
+	// taken to another task at once; TCP connections are left alone, for the node may have been cut off for a moment only.
+	Lost bool
+}
+
 // VIPs is the whole east-west balancing of one sandbox.
 type VIPs []VIP
 
 // VIP is a service's virtual address and the addresses behind it that take new connections, all ports alike.
 type VIP struct {
-	Service  swarmnet.ServiceID
-	Addr     netip.Addr
-	Backends []netip.Addr // ordered
+	Service swarmnet.ServiceID
+	Addr    netip.Addr
+	// Backends are ordered. Empty: new connections are refused.
+	Backends []netip.Addr
+	// Draining are the addresses that take no new connections but may still have old ones, ordered.
+	Draining []netip.Addr
 }

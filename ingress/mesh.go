@@ -1,0 +1,146 @@
+package ingress
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/gossip"
+)
+
+// portKey tells the ports of a node apart.
+type portKey struct {
+	proto     swarmnet.Protocol
+	published uint16
+	hostIP    netip.Addr
+}
+
+// ComputeMesh returns the published ports of the node set.Self. A port that a service publishes on the mesh is there on every node,
+// and stays there when nothing is behind it; a host-mode port is there as long as a task of this node has it.
+func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
+	self := set.Nodes[set.Self]
+	m := Mesh{Node: self.Index}
+	if n, ok := set.IngressNetwork(); ok {
+		m.VNI = n.VNI
+		m.Peers = peers(set)
+	}
+	ports, tasks := map[portKey]*Port{}, map[netip.Addr]Task{}
+	byService := targets(set)
+	for id, s := range set.Services {
+		for _, p := range s.IngressPorts() {
+			port := claim(ports, id, p)
+			if port == nil {
+				continue
+			}
+			for _, ep := range byService[id] {
+				port.add(set, view, ep, p.Target)
+			}
+		}
+		if len(s.IngressPorts()) == 0 {
+			continue
+		}
+		for _, ep := range byService[id] {
+			addTasks(tasks, set, view, ep)
+		}
+	}
+	for id, t := range set.Tasks {
+		for _, p := range t.Ports {
+			if p.Mode != swarmnet.PublishHost || t.Desired > swarmnet.DesireDraining || t.Status.State.Terminal() {
+				continue
+			}
+			port := claim(ports, t.Service, p)
+			if port == nil {
+				continue
+			}
+			for _, ep := range byService[t.Service] {
+				if ep.Task == id && ep.Node == set.Self {
+					port.add(set, view, ep, p.Target)
+					addTasks(tasks, set, view, ep)
+				}
+			}
+		}
+	}
+	for _, p := range ports {
+		slices.SortFunc(p.Backends, func(a, b Backend) int { return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port)) })
+		m.Ports = append(m.Ports, *p)
+	}
+	slices.SortFunc(m.Ports, func(a, b Port) int {
+		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Published, b.Published), a.HostIP.Compare(b.HostIP))
+	})
+	for _, t := range tasks {
+		m.Tasks = append(m.Tasks, t)
+	}
+	slices.SortFunc(m.Tasks, func(a, b Task) int { return a.Addr.Compare(b.Addr) })
+	return m
+}
+
+// claim returns the port, made when new, or nil when another service has it: the managers give a port to one service only, so this is a
+// moment between two revisions; the lower id wins on every node.
+func claim(ports map[portKey]*Port, id swarmnet.ServiceID, p swarmnet.PortSpec) *Port {
+	if p.Published == 0 {
+		return nil
+	}
+	k := portKey{p.Protocol, p.Published, p.HostIP}
+	have, ok := ports[k]
+	switch {
+	case ok && have.Service == id && have.Mode == p.Mode:
+		return have
+	case ok && (have.Service < id || have.Service == id && have.Mode < p.Mode):
+		return nil
+	}
+	port := &Port{Service: id, Protocol: p.Protocol, Published: p.Published, Mode: p.Mode, HostIP: p.HostIP}
+	ports[k] = port
+	return port
+}
+
+// targets are the endpoints that published ports lead to: of each placed task, the one with the default route, so that a server bound
+// to the wildcard answers from the address that was asked.
+func targets(set swarmnet.AssignmentSet) map[swarmnet.ServiceID][]swarmnet.PeerEndpoint {
+	out := map[swarmnet.ServiceID][]swarmnet.PeerEndpoint{}
+	for _, ep := range set.Endpoints {
+		if ep.Service != "" && ep.DefaultRoute && ep.Node != "" && !ep.State.Terminal() && set.Nodes[ep.Node].Index != 0 {
+			out[ep.Service] = append(out[ep.Service], ep)
+		}
+	}
+	return out
+}
+
+func (p *Port) add(set swarmnet.AssignmentSet, view gossip.View, ep swarmnet.PeerEndpoint, target uint16) {
+	if !gossip.Usable(set, view, ep) {
+		return
+	}
+	for _, a := range ep.Addrs {
+		b := Backend{Addr: a.Addr(), Port: target, Node: set.Nodes[ep.Node].Index}
+		if !slices.Contains(p.Backends, b) {
+			p.Backends = append(p.Backends, b)
+		}
+	}
+}
+
+func addTasks(tasks map[netip.Addr]Task, set swarmnet.AssignmentSet, view gossip.View, ep swarmnet.PeerEndpoint) {
+	n := set.Nodes[ep.Node]
+	lost := ep.Node != set.Self && (view.Nodes[ep.Node] == gossip.Dead || n.Status.State == swarmnet.NodeDown)
+	for _, a := range ep.Addrs {
+		if t, ok := tasks[a.Addr()]; ok && t.Node <= n.Index { // an address has one endpoint; be stable all the same
+			continue
+		}
+		tasks[a.Addr()] = Task{Addr: a.Addr(), Node: n.Index, Lost: lost}
+	}
+}
+
+func peers(set swarmnet.AssignmentSet) []Peer {
+	var out []Peer
+	for id, n := range set.Nodes {
+		if id == set.Self || n.Index == 0 || len(n.Ingress) == 0 {
+			continue
+		}
+		p := Peer{Node: n.Index, MAC: n.IngressMAC()}
+		for _, a := range n.Ingress {
+			p.Addrs = append(p.Addrs, a.Addr())
+		}
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b Peer) int { return cmp.Compare(a.Node, b.Node) })
+	return out
+}
