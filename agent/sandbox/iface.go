@@ -1,0 +1,185 @@
+package sandbox
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/swarmnet/swarmnet/internal/nl"
+)
+
+// ensureInterface makes or repairs one interface, have being what carries its name now, and returns its index.
+func (w *wiring) ensureInterface(sandbox string, i Interface, have nl.Link) (int, error) {
+	bridge, err := w.bridge(i.VNI)
+	if err != nil {
+		return 0, err
+	}
+	if have.Name != "" && !isOurs(have) {
+		return 0, fmt.Errorf("somebody else's interface has the name")
+	}
+	port, ok, err := w.fabric.Link(portName(sandbox, i.VNI))
+	if err != nil {
+		return 0, err
+	}
+	// The alias names the sandbox and the interface, the port's name the network: when both ends agree they belong together.
+	if have.Name == "" || !ok || port.Alias != mark(sandbox, i) || have.Alias != aliasIn(sandbox, i) {
+		if have, port, err = w.connect(sandbox, i, have, port); err != nil {
+			return 0, err
+		}
+	}
+	if err := w.ensurePort(i, port, bridge); err != nil {
+		return 0, err
+	}
+	return have.Index, w.ensureInside(i, have)
+}
+
+// aliasIn is the mark of the sandbox's end. It names the port, so that an interface that moved to another network is noticed.
+func aliasIn(sandbox string, i Interface) string { return markPrefix + portName(sandbox, i.VNI) }
+
+// connect makes the pair anew, after what is left of an old one.
+func (w *wiring) connect(sandbox string, i Interface, have, port nl.Link) (nl.Link, nl.Link, error) {
+	if have.Name != "" {
+		if err := w.in.DelLink(have.Name); err != nil {
+			return have, port, err
+		}
+	}
+	name := portName(sandbox, i.VNI)
+	if err := w.fabric.DelLink(name); err != nil {
+		return have, port, err
+	}
+	if err := w.fabric.AddVeth(i.MTU, nl.Veth{Name: name}, nl.Veth{Name: i.Name, MAC: i.MAC, NS: w.in.NS()}); err != nil {
+		return have, port, err
+	}
+	port, err := must(w.fabric, name)
+	if err != nil {
+		return have, port, err
+	}
+	if have, err = must(w.in, i.Name); err != nil {
+		return have, port, err
+	}
+	// The sandbox's mark comes first: it is by it that Delete finds the pair.
+	if err := w.in.SetAlias(have.Index, aliasIn(sandbox, i)); err != nil {
+		return have, port, err
+	}
+	return have, port, w.fabric.SetAlias(port.Index, mark(sandbox, i))
+}
+
+func must(c *nl.Conn, name string) (nl.Link, error) {
+	l, ok, err := c.Link(name)
+	if err == nil && !ok {
+		err = fmt.Errorf("link %s, just made, is gone", name)
+	}
+	return l, err
+}
+
+// ensurePort joins the fabric's end to the bridge. The bridge is told where the MAC is: it neither learns from the sandbox, which could
+// lie, nor floods to it what is for others.
+func (w *wiring) ensurePort(i Interface, port, bridge nl.Link) error {
+	if port.MTU != i.MTU {
+		if err := w.fabric.SetMTU(port.Index, i.MTU); err != nil {
+			return err
+		}
+	}
+	if port.Master != bridge.Index {
+		if err := w.fabric.SetMaster(port.Index, bridge.Index); err != nil {
+			return err
+		}
+	}
+	if err := w.fabric.SetPortLearning(port.Index, false); err != nil {
+		return err
+	}
+	if err := w.fabric.SetPortFlood(port.Index, false); err != nil {
+		return err
+	}
+	if !port.Up {
+		if err := w.fabric.SetUp(port.Index); err != nil {
+			return err
+		}
+	}
+	return w.fabric.SetNeighs([]nl.Neigh{{Index: port.Index, MAC: i.MAC}})
+}
+
+// ensureInside sets up the sandbox's end.
+func (w *wiring) ensureInside(i Interface, l nl.Link) error {
+	if l.MAC != i.MAC {
+		if err := w.in.SetMAC(l.Index, i.MAC); err != nil {
+			return err
+		}
+	}
+	if l.MTU != i.MTU {
+		if err := w.in.SetMTU(l.Index, i.MTU); err != nil {
+			return err
+		}
+	}
+	have, err := w.in.Addrs(l.Index)
+	if err != nil {
+		return err
+	}
+	for _, p := range i.Addrs {
+		if !slices.Contains(have, p) {
+			if err := w.in.AddAddr(l.Index, p); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range have {
+		if !slices.Contains(i.Addrs, p) {
+			if err := w.in.DelAddr(l.Index, p); err != nil {
+				return err
+			}
+		}
+	}
+	if l.Up {
+		return nil
+	}
+	return w.in.SetUp(l.Index)
+}
+
+// ensureRoutes gives the sandbox the routes to its subnets and its default routes, and takes others of ours away. Those to the subnets are
+// ours too: the kernel makes them with the address and never again.
+func (w *wiring) ensureRoutes(ifs []connected) error {
+	have, err := w.in.Routes(0)
+	if err != nil {
+		return err
+	}
+	var want []nl.Route
+	for _, i := range ifs {
+		for _, p := range i.Addrs {
+			if !p.IsSingleIP() {
+				want = append(want, nl.Route{Dst: p.Masked(), Index: i.index, Src: source(p)})
+			}
+		}
+		for _, via := range i.DefaultVia {
+			dst := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+			if via.Is6() {
+				dst = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+			}
+			want = append(want, nl.Route{Dst: dst, Via: via, Index: i.index})
+		}
+	}
+	for _, r := range want {
+		if !slices.Contains(have, r) {
+			if err := w.in.ReplaceRoute(r); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range have {
+		kept := slices.ContainsFunc(want, func(k nl.Route) bool { return k.Dst == r.Dst })
+		if !kept {
+			if err := w.in.DelRoute(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// source is the address that packets to the subnet carry. An IPv6 route with one cannot be added while the address is being set up; with
+// one address a family the kernel's choice is the same.
+func source(p netip.Prefix) netip.Addr {
+	if p.Addr().Is4() {
+		return p.Addr()
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,112 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/overlay"
+)
+
+// wiring is one sandbox and the fabric, opened.
+type wiring struct {
+	fabric, in *nl.Conn
+	bridges    map[swarmnet.VNI]nl.Link // looked up already
+}
+
+func (s *Sandboxes) open(name string) (*wiring, error) {
+	fabric, err := nl.Open(s.cfg.FabricNS)
+	if err != nil {
+		return nil, fmt.Errorf("the fabric is not there yet: %w", err)
+	}
+	in, err := nl.Open(s.Path(name))
+	if err != nil {
+		fabric.Close()
+		return nil, err
+	}
+	return &wiring{fabric: fabric, in: in, bridges: map[swarmnet.VNI]nl.Link{}}, nil
+}
+
+func (w *wiring) close() {
+	w.in.Close()
+	w.fabric.Close()
+}
+
+func (w *wiring) ensure(spec Spec) error {
+	links, err := w.in.Links()
+	if err != nil {
+		return err
+	}
+	byName := map[string]nl.Link{}
+	for _, l := range links {
+		byName[l.Name] = l
+	}
+	if lo := byName["lo"]; !lo.Up {
+		// First of all, in a namespace that is new or half-made.
+		if err := w.prepare(lo); err != nil {
+			return err
+		}
+	}
+	// What must go goes first: an interface that is wanted may have its name.
+	for _, l := range links {
+		wanted := slices.ContainsFunc(spec.Interfaces, func(i Interface) bool { return i.Name == l.Name })
+		if isOurs(l) && !wanted {
+			if err := w.in.DelLink(l.Name); err != nil {
+				return err
+			}
+		}
+	}
+	var ours []connected
+	for _, i := range spec.Interfaces {
+		c, err := w.ensureInterface(spec.Name, i, byName[i.Name])
+		if err != nil {
+			return fmt.Errorf("interface %s: %w", i.Name, err)
+		}
+		ours = append(ours, connected{i, c})
+	}
+	return w.ensureRoutes(ours)
+}
+
+// connected is an interface and its index in the sandbox.
+type connected struct {
+	Interface
+	index int
+}
+
+// prepare sets up what does not depend on the interfaces. Replies may take another way than requests came (rp_filter), our IPv6 addresses are
+// unique by allocation (accept_dad), and routers are not asked (accept_ra).
+func (w *wiring) prepare(lo nl.Link) error {
+	for _, s := range [][2]string{
+		{"net/ipv4/conf/all/rp_filter", "0"},
+		{"net/ipv4/conf/default/rp_filter", "0"},
+		{"net/ipv6/conf/all/accept_dad", "0"},
+		{"net/ipv6/conf/default/accept_dad", "0"},
+		{"net/ipv6/conf/all/accept_ra", "0"},
+		{"net/ipv6/conf/default/accept_ra", "0"},
+	} {
+		if err := w.in.Sysctl(s[0], s[1]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return w.in.SetUp(lo.Index)
+}
+
+// bridge is the fabric's bridge of a network.
+func (w *wiring) bridge(vni swarmnet.VNI) (nl.Link, error) {
+	if l, ok := w.bridges[vni]; ok {
+		return l, nil
+	}
+	name := overlay.BridgeName(vni)
+	l, ok, err := w.fabric.Link(name)
+	if err != nil {
+		return nl.Link{}, err
+	}
+	if !ok {
+		return nl.Link{}, fmt.Errorf("bridge %s is not in the fabric yet", name)
+	}
+	w.bridges[vni] = l
+	return l, nil
+}
