@@ -15,6 +15,9 @@ type Config[D any] struct {
 	Name string
 	// Apply observes what there is and makes it what is desired; doing so again must change nothing. It is called by one goroutine.
 	Apply func(ctx context.Context, desired D) error
+	// Slot, if not nil, is called before each attempt and may hold it back, so that many loops share few places. The attempt then is
+	// about what is desired when it returns; release is called afterwards. It fails only when ctx has ended.
+	Slot func(ctx context.Context) (release func(), err error)
 	// Equal reports that applying b after a was applied is needless. Nil: it never is.
 	Equal func(a, b D) bool
 	// Resync is how often a state in force is applied again, to find drift. 0: never.
@@ -123,9 +126,16 @@ func (l *Loop[D]) Run(ctx context.Context) error {
 
 // step applies if there is cause to and returns when to come again.
 func (l *Loop[D]) step(ctx context.Context) time.Duration {
+	if l.cfg.Slot != nil && l.due() {
+		release, err := l.cfg.Slot(ctx)
+		if err != nil {
+			return 0
+		}
+		defer release()
+	}
 	l.mu.Lock()
 	desired, number, was := l.desired, l.status.Wanted, l.status
-	due := number != 0 && (l.force || number != l.status.Applied)
+	due := l.isDue()
 	l.force = false
 	l.mu.Unlock()
 	if !due {
@@ -149,6 +159,17 @@ func (l *Loop[D]) step(ctx context.Context) time.Duration {
 		l.cfg.Done(st)
 	}
 	return l.next(st)
+}
+
+func (l *Loop[D]) due() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.isDue()
+}
+
+// isDue is called with the lock held.
+func (l *Loop[D]) isDue() bool {
+	return l.status.Wanted != 0 && (l.force || l.status.Wanted != l.status.Applied)
 }
 
 // report logs a failure when it is new, and its end.

@@ -137,3 +137,26 @@ func TestLoopPassesOverStaleStates(t *testing.T) {
 		}
 	})
 }
+
+func TestLoopTakesTheStateThatIsDesiredWhenItGetsItsSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		slot := make(chan struct{})
+		l := start(t, w, Config[int]{Slot: func(ctx context.Context) (func(), error) {
+			select {
+			case <-slot:
+				return func() {}, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}})
+		l.Set(1)
+		synctest.Wait()
+		l.Set(2)
+		slot <- struct{}{}
+		synctest.Wait()
+		if w.state != 2 || w.applied != 1 || !l.Status().InForce() {
+			t.Errorf("state %d, applied %d times", w.state, w.applied)
+		}
+	})
+}

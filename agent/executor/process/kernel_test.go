@@ -15,10 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/internal/kerneltest"
 	"github.com/swarmnet/swarmnet/internal/netns"
 )
 
@@ -80,38 +79,6 @@ func newExecutor(t *testing.T, dir string) *Executor {
 		e.Close()
 	})
 	return e
-}
-
-// newNetns makes a sandbox: a network namespace with its loopback interface up.
-func newNetns(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if _, err := netns.Create(dir, "sb"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Delete(dir, "sb"); err != nil {
-			t.Error(err)
-		}
-	})
-	path := filepath.Join(dir, "sb")
-	err := netns.Do(path, func() error {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		ifr, err := unix.NewIfreq("lo")
-		if err != nil {
-			return err
-		}
-		ifr.SetUint16(unix.IFF_UP)
-		return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 func run(t *testing.T, e *Executor, id swarmnet.TaskID, command ...string) {
@@ -258,7 +225,7 @@ func TestKernelOutlivesTheDaemon(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sandbox := newNetns(t)
+	sandbox := kerneltest.NewNamespace(t).Path
 	startDaemon(t, dir, sandbox, "sh", "-c", "echo before; read line <"+fifo+"; echo after $line; exit 7")
 
 	// A query that comes while there is no daemon waits for the next one.
@@ -375,11 +342,15 @@ func TestKernelLost(t *testing.T) {
 func TestKernelProbe(t *testing.T) {
 	needNamespaces(t)
 	e := newExecutor(t, t.TempDir())
-	run(t, e, "t1", "sleep", "1000")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	sandbox := kerneltest.NewNamespace(t)
+	if err := e.Start(t.Context(), executor.Spec{ID: "t1", NetnsPath: sandbox.Path, Command: []string{"sleep", "1000"}}); err != nil {
 		t.Fatal(err)
 	}
+	var l net.Listener
+	sandbox.Do(func() (err error) {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+		return err
+	})
 	open := netip.MustParseAddrPort(l.Addr().String())
 	probe := func(p executor.Probe) error { p.Timeout = 2 * time.Second; return e.Probe(t.Context(), "t1", p) }
 	if err := probe(executor.Probe{Addr: open}); err != nil {
