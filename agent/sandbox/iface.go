@@ -14,9 +14,6 @@ func (w *wiring) ensureInterface(sandbox string, i Interface, have nl.Link) (int
 	if err != nil {
 		return 0, err
 	}
-	if have.Name != "" && !isOurs(have) {
-		return 0, fmt.Errorf("somebody else's interface has the name")
-	}
 	port, ok, err := w.fabric.Link(portName(sandbox, i.VNI))
 	if err != nil {
 		return 0, err

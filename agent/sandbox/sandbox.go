@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -26,8 +28,8 @@ type Interface struct {
 	MAC   swarmnet.MAC
 	Addrs []netip.Prefix
 	MTU   int // octets
-	// Bridge in the fabric that the interface is a port of.
-	Bridge string
+	// VNI of the network: the interface is a port of its bridge in the fabric.
+	VNI swarmnet.VNI
 	// DefaultVia are the gateways of the default routes, at most one of each family; set on one interface.
 	DefaultVia []netip.Addr
 }
@@ -39,25 +41,25 @@ type Config struct {
 	Logger   *slog.Logger
 }
 
-// Store makes and deletes sandboxes. Its methods may be called from any goroutine, for one sandbox by one at a time.
-type Store struct{ cfg Config }
+// Sandboxes makes and deletes sandboxes. Its methods may be called from any goroutine, for one sandbox by one at a time.
+type Sandboxes struct{ cfg Config }
 
-// New returns a store; it makes nothing yet.
-func New(cfg Config) *Store {
+// New returns a maker of sandboxes; nothing is made yet.
+func New(cfg Config) *Sandboxes {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Store{cfg}
+	return &Sandboxes{cfg}
 }
-
-// Path is where a sandbox's namespace is.
-func (s *Store) Path(name string) string { return filepath.Join(s.cfg.NetnsDir, prefix+name) }
 
 // prefix keeps sandboxes apart from the fabric and from whatever else is in the directory.
 const prefix = "sb-"
 
+// Path is where a sandbox's namespace is.
+func (s *Sandboxes) Path(name string) string { return filepath.Join(s.cfg.NetnsDir, prefix+name) }
+
 // List names the sandboxes of this node.
-func (s *Store) List() ([]string, error) {
+func (s *Sandboxes) List() ([]string, error) {
 	all, err := netns.List(s.cfg.NetnsDir)
 	if err != nil {
 		return nil, err
@@ -71,27 +73,51 @@ func (s *Store) List() ([]string, error) {
 	return out, nil
 }
 
-// Delete removes a sandbox; its interfaces go with it, both ends. An absent one is gone already.
-func (s *Store) Delete(_ context.Context, name string) error {
-	path := s.Path(name)
-	if c, err := nl.Open(path); err == nil {
-		// The namespace lives on while a process is in it; its interfaces must not.
-		links, lerr := c.Links()
-		for _, l := range links {
-			if lerr == nil && l.Kind == "veth" {
-				lerr = c.DelLink(l.Name)
-			}
-		}
-		c.Close()
-		if lerr != nil {
-			return fmt.Errorf("sandbox %s: %w", name, lerr)
-		}
+// Ensure makes a sandbox what spec says, a new one or one that is there; what is right already is not touched, so that
+// connections go on.
+func (s *Sandboxes) Ensure(_ context.Context, spec Spec) error {
+	if _, err := netns.Create(s.cfg.NetnsDir, prefix+spec.Name); err != nil {
+		return fmt.Errorf("sandbox %s: %w", spec.Name, err)
+	}
+	w, err := s.open(spec.Name)
+	if err != nil {
+		return fmt.Errorf("sandbox %s: %w", spec.Name, err)
+	}
+	defer w.close()
+	if err := w.ensure(spec); err != nil {
+		return fmt.Errorf("sandbox %s: %w", spec.Name, err)
+	}
+	return nil
+}
+
+// Delete removes a sandbox and its interfaces, both ends, even while a process keeps the namespace itself alive. An absent one is gone
+// already.
+func (s *Sandboxes) Delete(_ context.Context, name string) error {
+	if err := s.deletePorts(name); err != nil {
+		return fmt.Errorf("sandbox %s: %w", name, err)
 	}
 	return netns.Delete(s.cfg.NetnsDir, prefix+name)
 }
 
-// fabricEnd names an interface's other end, at most 15 characters: it must be told from every other sandbox's. A MAC is unique
-// on the networks of a cluster that it can meet.
-func fabricEnd(sandbox string, i Interface) string {
-	return "ve" + swarmnet.DeriveID(sandbox, i.Name)[:12]
+func (s *Sandboxes) deletePorts(name string) error {
+	fabric, err := nl.Open(s.cfg.FabricNS)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the ports went with the fabric
+	}
+	if err != nil {
+		return err
+	}
+	defer fabric.Close()
+	links, err := fabric.Links()
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if ownerOf(l) == name {
+			if err := fabric.DelLink(l.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
