@@ -1,7 +1,9 @@
 package allocator
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/swarmnet/swarmnet"
@@ -44,6 +46,7 @@ func (p *planner) networks() {
 			todo = append(todo, n)
 		}
 	}
+	slices.SortFunc(todo, func(a, b swarmnet.Network) int { return cmp.Compare(a.Meta.Created, b.Meta.Created) })
 	for _, n := range todo {
 		vni, _ := n.Spec.WantedVNI()
 		if vni == 0 {
@@ -94,6 +97,7 @@ func (p *planner) nodes() {
 			todo = append(todo, n)
 		}
 	}
+	slices.SortFunc(todo, func(a, b swarmnet.Node) int { return cmp.Compare(a.Index, b.Index) })
 	for _, n := range todo {
 		if addrs, ok := p.addrs(ingress); ok {
 			p.d.Do(state.AllocateNodeIngress{Node: n.ID, Addrs: addrs})

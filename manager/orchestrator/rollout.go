@@ -55,6 +55,10 @@ func (s *service) rollout(slots []*slot) *rollout {
 		return r
 	}
 	for _, sl := range slots {
+		if sl.frozen {
+			r.stale = r.stale || slices.ContainsFunc(sl.current(), func(t swarmnet.Task) bool { return !s.isClean(t) })
+			continue
+		}
 		failed, settling := s.progress(sl, cfg, r)
 		if failed {
 			r.failed++

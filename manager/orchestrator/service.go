@@ -16,6 +16,7 @@ type slot struct {
 	number uint32
 	node   swarmnet.NodeID
 	tasks  []swarmnet.Task
+	frozen bool // its node takes no tasks now: what it has stays, nothing is replaced
 }
 
 func (s *slot) current() []swarmnet.Task {
@@ -53,7 +54,9 @@ func (p *planner) service(id swarmnet.ServiceID) {
 	}
 	s.roll = s.rollout(slots)
 	for _, sl := range slots {
-		s.reconcile(sl)
+		if !sl.frozen {
+			s.reconcile(sl)
+		}
 	}
 	s.finish(s.roll)
 	s.trim(all)
@@ -220,6 +223,7 @@ func (s *service) followNodes(slots []*slot) []*slot {
 		if sl == nil {
 			sl = &slot{node: n.ID}
 		}
+		sl.frozen = !may
 		out = append(out, sl)
 	}
 	for _, sl := range slots {

@@ -43,6 +43,9 @@ func (c CreateNetwork) apply(x *tx) *Rejection {
 			if r := x.freeSubnet(n.ID, wish.Subnet); r != nil {
 				return r
 			}
+			if !ipam.First(ipam.Make(wish.Subnet, wish, n.Spec.Internal)).IsValid() {
+				return reject(InvalidArgument, "subnet %s of network %s has no address to give out", wish.Subnet, n.Spec.Name)
+			}
 		}
 	}
 	x.putNetwork(n)

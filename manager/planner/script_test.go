@@ -1,0 +1,302 @@
+package planner
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/manager/state"
+)
+
+// The scripts read like a session with a cluster whose agents do at once what they are told, when the script says
+// "agents". Every change goes through the encoding of an entry, and the state is checked after each.
+func TestScripts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		c := newCluster(t)
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			c.t = t
+			return c.command(d)
+		})
+	})
+}
+
+type cluster struct {
+	t   testing.TB
+	s   *state.State
+	now time.Time
+	seq byte
+	n   int
+}
+
+func newCluster(t testing.TB) *cluster {
+	return &cluster{t: t, s: state.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+}
+
+// propose applies commands as one entry and returns the first refusal.
+func (c *cluster) propose(cmds ...state.Command) ([]state.Result, error) {
+	c.t.Helper()
+	data, err := state.EncodeBatch(state.Batch{At: c.now, Actor: "script", Commands: cmds})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	batch, err := state.DecodeBatch(data)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.n++
+	id := [16]byte{byte(c.n), byte(c.n >> 8), byte(c.n >> 16)}
+	s, results, _, err := state.ApplyBatch(c.s, batch, id)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.s = s
+	if err := s.Check(); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Err != nil {
+			return results, r.Err
+		}
+	}
+	return results, nil
+}
+
+// plan does what the planners say, as one entry, until they have nothing to say.
+func (c *cluster) plan() int {
+	c.t.Helper()
+	total := 0
+	for range 20 {
+		r := Run(c.s, c.now)
+		total += len(r.Commands)
+		if len(r.Commands) == 0 {
+			return total
+		}
+		if _, err := c.propose(r.Commands...); err != nil {
+			c.t.Fatalf("a planned command was refused: %v", err)
+		}
+	}
+	c.t.Fatal("the planners never settle")
+	return 0
+}
+
+// agents does on every node that is up what the node is told, and reports whether there was anything to do.
+func (c *cluster) agents() bool {
+	var cmds []state.Command
+	for n := range c.s.Nodes() {
+		if n.Status.State != swarmnet.NodeReady {
+			continue
+		}
+		for t := range c.s.AssignedTasks(n.ID) {
+			want := swarmnet.TaskPreparing
+			switch t.Desired {
+			case swarmnet.DesireRunning, swarmnet.DesireDraining:
+				want = swarmnet.TaskRunning
+			case swarmnet.DesireShutdown, swarmnet.DesireRemove:
+				want = swarmnet.TaskShutdown
+			}
+			if want != t.Status.State && (want > t.Status.State || t.Status.State == swarmnet.TaskOrphaned && want.Terminal()) {
+				cmds = append(cmds, state.UpdateTaskStatus{Task: t.ID, Node: n.ID, Epoch: n.Epoch, Status: swarmnet.TaskStatus{State: want, At: c.now}})
+			}
+		}
+	}
+	if len(cmds) > 0 {
+		if _, err := c.propose(cmds...); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return len(cmds) > 0
+}
+
+// settle lets planners and agents work until both are done. No time passes.
+func (c *cluster) settle() {
+	for range 100 {
+		planned := c.plan() > 0
+		if !c.agents() && !planned {
+			return
+		}
+	}
+	c.t.Fatal("the cluster never settles")
+}
+
+// advance lets time pass, waking the planners when they want to be woken.
+func (c *cluster) advance(d time.Duration) {
+	end := c.now.Add(d)
+	c.settle()
+	for {
+		next, ok := NextDue(c.s, c.now)
+		if !ok || next.After(end) {
+			break
+		}
+		c.now = next
+		c.settle()
+	}
+	c.now = end
+	c.settle()
+}
+
+func (c *cluster) command(d *datadriven.TestData) string {
+	var words []string
+	args := map[string][]string{}
+	for _, a := range d.CmdArgs {
+		if len(a.Vals) == 0 {
+			words = append(words, a.Key)
+			args[a.Key] = nil
+			continue
+		}
+		args[a.Key] = append(args[a.Key], a.Vals...)
+	}
+	verb := d.Cmd
+	if len(words) > 0 && slices.Contains([]string{"network", "service", "node", "task"}, verb) {
+		verb += " " + words[0]
+		words = words[1:]
+	}
+	name := ""
+	if len(words) > 0 {
+		name = words[0]
+	}
+	switch verb {
+	case "settle":
+		c.settle()
+		return ""
+	case "plan":
+		c.plan()
+		return ""
+	case "agents":
+		c.agents()
+		return ""
+	case "advance":
+		dur, err := time.ParseDuration(name)
+		if err != nil {
+			d.Fatalf(c.t, "%v", err)
+		}
+		c.advance(dur)
+		return ""
+	case "next":
+		if due, ok := NextDue(c.s, c.now); ok {
+			return "in " + due.Sub(c.now).String() + "\n"
+		}
+		return "never\n"
+	case "restart":
+		c.restart()
+		return ""
+	}
+	if show := c.show(verb, name); show != nil {
+		return strings.Join(show, "\n") + "\n"
+	}
+	cmds, err := c.commands(verb, name, args, words)
+	if err == nil {
+		_, err = c.propose(cmds...)
+	}
+	if err != nil {
+		return "refused: " + err.Error() + "\n"
+	}
+	return ""
+}
+
+// restart writes the state, reads it again and compares.
+func (c *cluster) restart() {
+	var b strings.Builder
+	if _, err := c.s.Snapshot().WriteTo(&b); err != nil {
+		c.t.Fatal(err)
+	}
+	s, err := state.Restore(strings.NewReader(b.String()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if s.Hash() != c.s.Hash() || s.Revision() != c.s.Revision() {
+		c.t.Fatal("the restored state differs")
+	}
+	if err := s.Check(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.s = s
+}
+
+func nodeID(name string) swarmnet.NodeID { return swarmnet.NodeID(swarmnet.DeriveID("node", name)) }
+
+func (c *cluster) commands(verb, name string, args map[string][]string, words []string) ([]state.Command, error) {
+	has := func(flag string) bool { return slices.Contains(words, flag) }
+	switch verb {
+	case "init":
+		spec := swarmnet.DefaultClusterSpec()
+		if v := args["pool"]; v != nil {
+			base, size, _ := strings.Cut(v[0], "/by/")
+			n, _ := strconv.Atoi(size)
+			spec.AddrPools = []swarmnet.AddrPool{{Base: netip.MustParsePrefix(base), Size: n}}
+		}
+		if v := args["history"]; v != nil {
+			n, _ := strconv.Atoi(v[0])
+			spec.TaskHistory = uint32(n)
+		}
+		ingress := swarmnet.Network{ID: swarmnet.NetworkID(swarmnet.DeriveID("network", "ingress")),
+			Spec: swarmnet.NetworkSpec{Name: "ingress", Driver: swarmnet.DriverOverlay, Ingress: true}}
+		return []state.Command{
+			state.CreateCluster{Cluster: swarmnet.Cluster{ID: swarmnet.ClusterID(swarmnet.DeriveID("cluster")), Spec: spec}},
+			state.CreateNetwork{Network: ingress},
+		}, nil
+	case "node create":
+		c.seq++
+		n := swarmnet.Node{ID: nodeID(name), Spec: nodeSpec(swarmnet.NodeSpec{}, args)}
+		n.Role = n.Spec.Role
+		return []state.Command{state.CreateNode{Node: n}, c.open(name)}, nil
+	case "node up":
+		return []state.Command{c.open(name)}, nil
+	}
+	if strings.HasPrefix(verb, "node ") {
+		n, r := c.s.FindNode(name)
+		if r != nil {
+			return nil, r
+		}
+		switch verb {
+		case "node lost":
+			return []state.Command{state.CloseSession{Node: n.ID, Epoch: n.Epoch, Manager: n.Status.Manager}}, nil
+		case "node update":
+			return []state.Command{state.UpdateNode{ID: n.ID, Spec: nodeSpec(n.Spec, args)}}, nil
+		case "node rm":
+			return []state.Command{state.RemoveNode{ID: n.ID, Force: has("force")}}, nil
+		}
+	}
+	switch verb {
+	case "network create":
+		return []state.Command{state.CreateNetwork{Network: networkOf(c.n, name, args, words)}}, nil
+	case "network rm":
+		n, r := c.s.FindNetwork(name)
+		if r != nil {
+			return nil, r
+		}
+		return []state.Command{state.RemoveNetwork{ID: n.ID}}, nil
+	case "service create":
+		spec, err := c.serviceSpec(swarmnet.ServiceSpec{Name: name, Task: swarmnet.TaskSpec{Command: []string{"sleep"}}}, args)
+		id := swarmnet.DeriveID("service", name, strconv.Itoa(c.n))
+		return []state.Command{state.CreateService{Service: swarmnet.Service{ID: swarmnet.ServiceID(id), Spec: spec}}}, err
+	case "task report":
+		t, r := c.s.FindTask(name)
+		if r != nil {
+			return nil, r
+		}
+		st, err := swarmnet.ParseTaskState(words[1])
+		n, _ := c.s.Node(t.Node)
+		return []state.Command{state.UpdateTaskStatus{Task: t.ID, Node: t.Node, Epoch: n.Epoch, Status: swarmnet.TaskStatus{State: st, At: c.now}}}, err
+	}
+	v, r := c.s.FindService(name)
+	if r != nil {
+		return nil, r
+	}
+	switch verb {
+	case "service update":
+		spec, err := c.serviceSpec(v.Spec, args)
+		return []state.Command{state.UpdateService{ID: v.ID, Spec: spec}}, err
+	case "service rollback":
+		return []state.Command{state.RollbackService{ID: v.ID}}, nil
+	case "service rm":
+		return []state.Command{state.RemoveService{ID: v.ID}}, nil
+	}
+	return nil, fmt.Errorf("unknown command %q", verb)
+}
