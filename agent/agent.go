@@ -1,0 +1,258 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/desired"
+	"github.com/swarmnet/swarmnet/agent/executor/process"
+	"github.com/swarmnet/swarmnet/agent/reconcile"
+	"github.com/swarmnet/swarmnet/agent/session"
+	"github.com/swarmnet/swarmnet/gossip/member"
+	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/overlay"
+)
+
+const (
+	// resyncEvery is how often what is in force is compared with the kernel.
+	resyncEvery = 5 * time.Second
+	// parallelStarts bounds how many sandboxes and workloads are made at the same time, parallelUpdates how many are changed.
+	parallelStarts  = 8
+	parallelUpdates = 2
+)
+
+// Agent is one node's agent.
+type Agent struct {
+	cfg   Config
+	parts parts
+	key   ed25519.PrivateKey
+
+	session *session.Session
+	fabric  *reconcile.Loop[overlay.Desired]
+	mesh    *reconcile.Loop[ingress.Mesh]
+	starts  chan struct{} // one is held while a sandbox or a workload is made,
+	updates chan struct{} // one while a sandbox is changed
+	wake    chan struct{} // something that plan depends on has changed
+
+	vnis atomic.Pointer[map[swarmnet.VNI]bool] // of the networks that the fabric has
+	mtu  int                                   // of the underlay, as last read by plan; 0: not yet
+
+	mu      sync.Mutex
+	runners map[swarmnet.TaskID]*runner
+	set     swarmnet.AssignmentSet // the last one that was planned for
+	epoch   uint64                 // and the epoch that gossip was configured with
+	live    bool                   // set came from a manager
+}
+
+// New prepares an agent. Workloads that an earlier one started are held again from here on, whatever the managers say later.
+func New(cfg Config) (*Agent, error) {
+	cfg = cfg.withDefaults()
+	for _, dir := range []string{cfg.DataDir, cfg.RunDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("agent: %w", err)
+		}
+	}
+	key, err := gossipKey(cfg.gossipKeyFile())
+	if err != nil {
+		return nil, err
+	}
+	p, err := newParts(cfg, key)
+	if err != nil {
+		return nil, err
+	}
+	a := newAgent(cfg, p, key)
+	a.parts.executor, err = process.New(process.Config{Dir: cfg.tasksDir(), Changed: a.workloadChanged, Logger: cfg.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("agent: take up the running tasks: %w", err)
+	}
+	return a, nil
+}
+
+func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
+	a := &Agent{
+		cfg: cfg, parts: p, key: key,
+		starts:  make(chan struct{}, parallelStarts),
+		updates: make(chan struct{}, parallelUpdates),
+		wake:    make(chan struct{}, 1),
+		runners: map[swarmnet.TaskID]*runner{},
+	}
+	a.session = session.New(session.Config{
+		Dial: cfg.Dial, Managers: cfg.Managers, Describe: a.describe, Path: cfg.assignmentsFile(), Logger: cfg.Logger,
+	})
+	a.fabric = reconcile.New(reconcile.Config[overlay.Desired]{
+		Name: "overlay networks", Apply: a.applyFabric, Equal: deepEqual[overlay.Desired],
+		Resync: resyncEvery, Done: a.planAgain, Logger: cfg.Logger,
+	})
+	a.mesh = reconcile.New(reconcile.Config[ingress.Mesh]{
+		Name: "published ports", Apply: p.balancer.Mesh, Equal: deepEqual[ingress.Mesh],
+		Resync: resyncEvery, Done: a.planAgain, Logger: cfg.Logger,
+	})
+	return a
+}
+
+func deepEqual[T any](a, b T) bool { return reflect.DeepEqual(a, b) }
+
+// Run keeps the node as it must be until ctx ends. Then it lets go of everything and changes nothing: workloads run on, names
+// wait, the data path stays as it is.
+func (a *Agent) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.session.Run(ctx) })
+	g.Go(func() error { return a.parts.gossip.Run(ctx) })
+	g.Go(func() error { return a.parts.resolver.Run(ctx) })
+	g.Go(func() error { return a.fabric.Run(ctx) })
+	g.Go(func() error { return a.mesh.Run(ctx) })
+	g.Go(func() error { return a.plan(ctx) })
+	err := g.Wait()
+	if e, ok := a.parts.executor.(interface{ Close() }); ok {
+		e.Close()
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// plan computes what must be here whenever something that it depends on has changed, and hands it to those who see to it.
+func (a *Agent) plan(ctx context.Context) error {
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	tick := time.NewTicker(resyncEvery)
+	defer tick.Stop()
+	look := true
+	for {
+		a.planOnce(ctx, &tasks, look)
+		look = false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.session.Changed():
+		case <-a.parts.gossip.Changed():
+		case <-a.wake:
+		case <-tick.C:
+			look = true
+		}
+	}
+}
+
+// planOnce plans from what is known now. look has it see what has become of the host itself, too: its MTU, and things of ours that
+// nobody assigned.
+func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) {
+	r := a.session.Read()
+	if !r.Have {
+		return
+	}
+	look = a.take(r) || look
+	mtu := a.underlayMTU(look)
+	if mtu == 0 {
+		return // the next resync looks again
+	}
+	view := a.parts.gossip.View()
+	want := desired.Compute(r.Set, view, desired.Local{UnderlayMTU: mtu})
+	fabric := a.fabric.Set(want.Overlay)
+	a.parts.resolver.Update(r.Set, view)
+	a.assign(ctx, tasks, want)
+	if look && r.Live {
+		a.prune(ctx, tasks, want)
+	}
+	if a.vnis.Load() == nil {
+		return // the mesh lives in the fabric
+	}
+	mesh := a.mesh.Set(want.Mesh)
+	if a.fabric.Status().Applied >= fabric && a.mesh.Status().Applied >= mesh {
+		a.session.Applied(r.Set.Revision)
+	}
+}
+
+// underlayMTU reads the MTU if it has to; one that cannot be read is the last one, or 0.
+func (a *Agent) underlayMTU(look bool) int {
+	if look || a.mtu == 0 {
+		mtu, err := a.parts.fabric.UnderlayMTU()
+		if err != nil {
+			a.cfg.Logger.Warn("the underlay's MTU cannot be read, going on with the last one", "last", a.mtu, "err", err)
+			return a.mtu
+		}
+		a.mtu = mtu
+	}
+	return a.mtu
+}
+
+// take notices what a new set says of the node itself and of the gossip. It returns whether there is anything new.
+func (a *Agent) take(r session.Reading) bool {
+	epoch := r.Epoch
+	if epoch == 0 { // no manager yet: rows of the last start's epoch are better than none
+		epoch = r.Set.Nodes[r.Set.Self].Epoch
+	}
+	a.mu.Lock()
+	same := a.live == r.Live && a.epoch == epoch && a.set.Revision == r.Set.Revision && a.set.Cluster.ID == r.Set.Cluster.ID && a.set.Cluster.Epoch == r.Set.Cluster.Epoch
+	a.set, a.epoch, a.live = r.Set, epoch, r.Live
+	a.mu.Unlock()
+	if same {
+		return false
+	}
+	settings := member.Settings{ClusterID: r.Set.Cluster.ID, Epoch: epoch, Keys: r.Set.Cluster.GossipKeys}
+	for _, n := range r.Set.Nodes {
+		if n.Description.GossipAddr.IsValid() {
+			settings.Peers = append(settings.Peers, member.PeerInfo{
+				NodeID: n.ID, GossipAddr: n.Description.GossipAddr, PubKey: n.Description.GossipPubKey,
+			})
+		}
+	}
+	if err := a.parts.gossip.Configure(settings); err != nil {
+		a.cfg.Logger.Error("gossip refuses its settings", "err", err)
+	}
+	a.cfg.OnSet(r.Set)
+	return true
+}
+
+func (a *Agent) applyFabric(ctx context.Context, d overlay.Desired) error {
+	if err := a.parts.fabric.Reconcile(ctx, d); err != nil {
+		return err
+	}
+	vnis := map[swarmnet.VNI]bool{}
+	for _, n := range d.Networks {
+		vnis[n.VNI] = true
+	}
+	a.vnis.Store(&vnis)
+	return nil
+}
+
+func (a *Agent) planAgain(reconcile.Status) { a.wakePlan() }
+
+// describe is what the node tells the managers of itself.
+func (a *Agent) describe() swarmnet.NodeDescription {
+	d := swarmnet.NodeDescription{
+		Hostname: a.cfg.Hostname, Version: a.cfg.Version, OS: runtime.GOOS, Arch: runtime.GOARCH,
+		VTEP: a.cfg.VTEP, GossipAddr: a.cfg.GossipAddr, APIAddr: a.cfg.APIAddr,
+		GossipPubKey: a.key.Public().(ed25519.PublicKey),
+	}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		d.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	if mtu, err := a.parts.fabric.UnderlayMTU(); err == nil {
+		d.UnderlayMTU = mtu
+	}
+	return d
+}
+
+// workloadChanged is called by the executor.
+func (a *Agent) workloadChanged(id swarmnet.TaskID) {
+	a.mu.Lock()
+	r := a.runners[id]
+	a.mu.Unlock()
+	if r != nil {
+		r.poke()
+	}
+}

@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"context"
+	"sync"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/desired"
+)
+
+// assign hands each task to its runner.
+func (a *Agent) assign(ctx context.Context, wg *sync.WaitGroup, want desired.NodeState) {
+	vnis := a.vnis.Load()
+	for _, t := range want.Tasks {
+		a.runner(ctx, wg, t.ID).update(t, vnis != nil && hasAll(*vnis, t.Sandbox), environment(a.set, t.Task))
+	}
+}
+
+// prune takes away what nobody assigned. It must not be done for want of a task in an old set from the disk.
+func (a *Agent) prune(ctx context.Context, wg *sync.WaitGroup, want desired.NodeState) {
+	assigned := map[swarmnet.TaskID]bool{}
+	for _, t := range want.Tasks {
+		assigned[t.ID] = true
+	}
+	for _, id := range a.present() {
+		if !assigned[id] {
+			a.runner(ctx, wg, id).drop()
+		}
+	}
+}
+
+// hasAll reports whether the fabric has every network that a sandbox is to be on.
+func hasAll(vnis map[swarmnet.VNI]bool, s desired.Sandbox) bool {
+	for _, ifc := range s.Interfaces {
+		if !vnis[ifc.VNI] {
+			return false
+		}
+	}
+	return true
+}
+
+// present are all tasks of which there is anything here.
+func (a *Agent) present() []swarmnet.TaskID {
+	ids := a.parts.executor.List()
+	names, err := a.parts.sandboxes.List()
+	if err != nil {
+		a.cfg.Logger.Warn("the sandboxes cannot be listed", "err", err)
+	}
+	for _, n := range names {
+		ids = append(ids, swarmnet.TaskID(n))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id := range a.runners {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// runner returns the runner of a task; a new one is started.
+func (a *Agent) runner(ctx context.Context, wg *sync.WaitGroup, id swarmnet.TaskID) *runner {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.runners[id]
+	if r == nil {
+		r = newRunner(a, id)
+		a.runners[id] = r
+		wg.Go(func() {
+			if r.run(ctx) {
+				a.mu.Lock()
+				delete(a.runners, id)
+				a.mu.Unlock()
+				a.wakePlan() // should it have been assigned again meanwhile
+			}
+		})
+	}
+	return r
+}
+
+func (a *Agent) wakePlan() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// environment is what a task is told of itself, before its own settings.
+func environment(set swarmnet.AssignmentSet, t swarmnet.Task) []string {
+	return append([]string{
+		"SWARMNET_TASK=" + t.Name(),
+		"SWARMNET_TASK_ID=" + string(t.ID),
+		"SWARMNET_SERVICE=" + t.ServiceName,
+		"SWARMNET_NODE=" + set.Nodes[set.Self].Name(),
+	}, t.Spec.Env...)
+}

@@ -1,0 +1,61 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"net/netip"
+
+	"github.com/swarmnet/swarmnet/agent/desired"
+	"github.com/swarmnet/swarmnet/agent/sandbox"
+	"github.com/swarmnet/swarmnet/gossip/member"
+	"github.com/swarmnet/swarmnet/overlay"
+	okernel "github.com/swarmnet/swarmnet/overlay/kernel"
+)
+
+// newParts makes the real parts, all but the executor.
+func newParts(cfg Config, key ed25519.PrivateKey) (parts, error) {
+	gossip, err := member.New(member.Config{NodeID: cfg.NodeID, Name: cfg.Hostname, BindAddr: cfg.GossipAddr, Key: key, Logger: cfg.Logger})
+	if err != nil {
+		return parts{}, err
+	}
+	fabric := okernel.New(okernel.Config{NetnsDir: cfg.netnsDir(), Logger: cfg.Logger})
+	boxes := sandbox.New(sandbox.Config{NetnsDir: cfg.netnsDir(), FabricNS: fabric.Path(), Logger: cfg.Logger})
+	return parts{
+		fabric:    kernelFabric{fabric, cfg.VTEP, cfg.Logger},
+		balancer:  newBalancer(cfg, fabric.Path()),
+		sandboxes: kernelSandboxes{boxes},
+		gossip:    gossip,
+		resolver:  newResolver(cfg, boxes.Path),
+	}, nil
+}
+
+// kernelFabric is the fabric of overlay/kernel.
+type kernelFabric struct {
+	*okernel.Fabric
+	vtep netip.Addr
+	log  *slog.Logger
+}
+
+func (f kernelFabric) UnderlayMTU() (int, error) { return f.Fabric.UnderlayMTU(f.vtep) }
+
+func (f kernelFabric) Reconcile(ctx context.Context, d overlay.Desired) error {
+	ops, err := f.Fabric.Reconcile(ctx, d)
+	for _, op := range ops {
+		f.log.Debug("fabric", "op", op)
+	}
+	return err
+}
+
+// kernelSandboxes are those of agent/sandbox.
+type kernelSandboxes struct{ *sandbox.Sandboxes }
+
+func (s kernelSandboxes) Ensure(ctx context.Context, d desired.Sandbox) error {
+	spec := sandbox.Spec{Name: d.Name}
+	for _, i := range d.Interfaces {
+		spec.Interfaces = append(spec.Interfaces, sandbox.Interface{
+			Name: i.Name, MAC: i.MAC, Addrs: i.Addrs, MTU: i.MTU, VNI: i.VNI, DefaultVia: i.DefaultVia,
+		})
+	}
+	return s.Sandboxes.Ensure(ctx, spec)
+}

@@ -1,0 +1,120 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/desired"
+	"github.com/swarmnet/swarmnet/agent/reconcile"
+	"github.com/swarmnet/swarmnet/ingress"
+)
+
+// dnsAddr is where the resolver answers in every sandbox.
+var dnsAddr = netip.MustParseAddrPort("127.0.0.11:53")
+
+// netWant is all that must be in one sandbox's network namespace.
+type netWant struct {
+	sandbox desired.Sandbox
+	vips    ingress.VIPs
+}
+
+// network keeps one sandbox's network namespace as it must be.
+type network struct {
+	a      *Agent
+	loop   *reconcile.Loop[netWant]
+	cancel context.CancelFunc
+	ended  chan struct{}
+
+	ensured   desired.Sandbox // the last one that was made so, at ensuredAt
+	ensuredAt time.Time
+
+	mu     sync.Mutex
+	since  time.Time // of the first failure in a row
+	lately error
+}
+
+// newNetwork starts to keep a sandbox; changed is called after each attempt that changes state's answer.
+func newNetwork(ctx context.Context, a *Agent, id swarmnet.TaskID, changed func()) *network {
+	ctx, cancel := context.WithCancel(ctx)
+	n := &network{a: a, cancel: cancel, ended: make(chan struct{})}
+	var was reconcile.Status
+	n.loop = reconcile.New(reconcile.Config[netWant]{
+		Name: "sandbox " + swarmnet.ShortID(id), Apply: n.apply, Slot: n.slot, Equal: func(a, b netWant) bool { return reflect.DeepEqual(a, b) },
+		Resync: resyncEvery, Logger: a.cfg.Logger,
+		Done: func(st reconcile.Status) {
+			n.note(st.Err)
+			if st.Applied != 0 && was.Applied == 0 || (st.Err == nil) != (was.Err == nil) {
+				changed()
+			}
+			was = st
+		},
+	})
+	go func() {
+		defer close(n.ended)
+		_ = n.loop.Run(ctx) // never fails
+	}()
+	return n
+}
+
+// apply makes the namespace, then the balancing in it. Balancing changes often, the rest hardly ever: it is looked at again with
+// each resync.
+func (n *network) apply(ctx context.Context, w netWant) error {
+	if time.Since(n.ensuredAt) > resyncEvery*9/10 || !reflect.DeepEqual(n.ensured, w.sandbox) {
+		if err := n.a.parts.sandboxes.Ensure(ctx, w.sandbox); err != nil {
+			n.ensuredAt = time.Time{}
+			return err
+		}
+		n.ensured, n.ensuredAt = w.sandbox, time.Now()
+	}
+	return n.a.parts.balancer.VIPs(ctx, n.a.parts.sandboxes.Path(w.sandbox.Name), w.vips)
+}
+
+func (n *network) note(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err != nil && n.lately == nil {
+		n.since = time.Now()
+	}
+	n.lately = err
+}
+
+// state reports whether the sandbox is there, and if not, why and for how long already.
+func (n *network) state() (there bool, why error, lasting time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lately != nil {
+		lasting = time.Since(n.since)
+	}
+	return n.loop.Status().Applied != 0, n.lately, lasting
+}
+
+// stop ends the keeping; the namespace stays. A nil network is stopped.
+func (n *network) stop() {
+	if n != nil {
+		n.cancel()
+		<-n.ended
+	}
+}
+
+// slot holds back: making a sandbox waits with other starts, changes of what is there have places of their own, so that neither
+// delays the other.
+func (n *network) slot(ctx context.Context) (func(), error) {
+	if n.ensuredAt.IsZero() {
+		return slot(ctx, n.a.starts)
+	}
+	return slot(ctx, n.a.updates)
+}
+
+// slot takes one of the few places for costly work.
+func slot(ctx context.Context, places chan struct{}) (release func(), err error) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

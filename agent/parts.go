@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"context"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/desired"
+	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/gossip"
+	"github.com/swarmnet/swarmnet/gossip/member"
+	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/overlay"
+)
+
+// parts are what the agent drives. kernel.go makes the real ones; tests have others.
+type parts struct {
+	fabric    fabric
+	balancer  balancer
+	sandboxes sandboxes
+	gossip    gossiper
+	resolver  resolver
+	executor  executor.Executor
+}
+
+// fabric realises overlay networks.
+type fabric interface {
+	UnderlayMTU() (int, error)
+	Reconcile(ctx context.Context, d overlay.Desired) error
+	// Remove takes the fabric and everything in it off the host.
+	Remove(ctx context.Context) error
+}
+
+// balancer realises published ports on the node and virtual addresses in sandboxes.
+type balancer interface {
+	Mesh(ctx context.Context, m ingress.Mesh) error
+	VIPs(ctx context.Context, netnsPath string, v ingress.VIPs) error
+	// Remove takes the mesh off the host.
+	Remove(ctx context.Context) error
+}
+
+// sandboxes makes and deletes network namespaces.
+type sandboxes interface {
+	Ensure(ctx context.Context, s desired.Sandbox) error
+	Delete(ctx context.Context, name string) error
+	List() ([]string, error)
+	Path(name string) string
+}
+
+// gossiper is this node's part in the gossip.
+type gossiper interface {
+	Run(ctx context.Context) error
+	Configure(s member.Settings) error
+	SetEndpoint(n swarmnet.NetworkID, ep swarmnet.EndpointID, state gossip.EndpointState)
+	DeleteEndpoint(n swarmnet.NetworkID, ep swarmnet.EndpointID)
+	View() gossip.View
+	Changed() <-chan struct{}
+}
+
+// resolver answers the queries of sandboxes.
+type resolver interface {
+	Run(ctx context.Context) error
+	Update(set swarmnet.AssignmentSet, view gossip.View)
+	// Attach takes the sockets over.
+	Attach(t desired.Task, sockets *executor.Sockets) error
+	Detach(id swarmnet.TaskID)
+	// Files returns the contents of a task's /etc/resolv.conf and /etc/hosts.
+	Files(t desired.Task) (resolvConf, hosts string)
+}

@@ -1,0 +1,100 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/desired"
+	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/dns"
+	"github.com/swarmnet/swarmnet/gossip"
+	"github.com/swarmnet/swarmnet/internal/netns"
+)
+
+// dnsResolver is the resolver of package dns.
+type dnsResolver struct {
+	srv  *dns.Server
+	cfg  Config
+	path func(name string) string // of a sandbox's network namespace
+}
+
+func newResolver(cfg Config, path func(string) string) *dnsResolver {
+	r := &dnsResolver{cfg: cfg, path: path}
+	r.srv = dns.NewServer(dns.Config{Upstreams: r.upstreams, Logger: cfg.Logger})
+	return r
+}
+
+// upstreams are read again for each query: the host's file may change.
+func (r *dnsResolver) upstreams() []netip.AddrPort {
+	if len(r.cfg.DNS) > 0 {
+		return atPort53(r.cfg.DNS)
+	}
+	return dns.HostUpstreams(r.hostFile())
+}
+
+// hostFile is empty where the host has none: then there is nobody to ask.
+func (r *dnsResolver) hostFile() []byte {
+	b, _ := os.ReadFile(r.cfg.ResolvConf)
+	return b
+}
+
+func atPort53(servers []netip.Addr) []netip.AddrPort {
+	out := make([]netip.AddrPort, len(servers))
+	for i, s := range servers {
+		out[i] = netip.AddrPortFrom(s, 53)
+	}
+	return out
+}
+
+func (r *dnsResolver) Run(ctx context.Context) error { return r.srv.Run(ctx) }
+
+func (r *dnsResolver) Update(set swarmnet.AssignmentSet, view gossip.View) {
+	r.srv.Update(dns.Compute(set, view))
+}
+
+func (r *dnsResolver) Attach(t desired.Task, socks *executor.Sockets) error {
+	sb := dns.Sandbox{
+		ID: string(t.ID), UDP: socks.UDP, TCP: socks.TCP, Internal: true,
+		Upstreams: atPort53(t.Spec.DNS.Servers),
+	}
+	for _, n := range t.Networks {
+		sb.Networks = append(sb.Networks, n.Network)
+	}
+	for _, ifc := range t.Sandbox.Interfaces {
+		if len(ifc.DefaultVia) > 0 {
+			sb.Internal = false
+		}
+	}
+	path := r.path(t.Sandbox.Name)
+	sb.Dial = func(ctx context.Context, network, addr string) (c net.Conn, err error) {
+		err = netns.Do(path, func() (err error) {
+			c, err = new(net.Dialer).DialContext(ctx, network, addr)
+			return err
+		})
+		return c, err
+	}
+	return r.srv.Attach(sb)
+}
+
+func (r *dnsResolver) Detach(id swarmnet.TaskID) { r.srv.Detach(string(id)) }
+
+func (r *dnsResolver) Files(t desired.Task) (resolvConf, hosts string) {
+	var addrs []netip.Addr
+	for _, ep := range t.Endpoints {
+		for _, p := range ep.Addrs {
+			addrs = append(addrs, p.Addr())
+		}
+	}
+	return string(dns.ResolvConf(t.Spec.DNS, r.hostFile())), string(dns.Hosts(hostname(t.Task), addrs, t.Spec.Hosts))
+}
+
+// hostname is a task's own: the one asked for, else its short id.
+func hostname(t swarmnet.Task) string {
+	if t.Spec.Hostname != "" {
+		return t.Spec.Hostname
+	}
+	return swarmnet.ShortID(t.ID)
+}
