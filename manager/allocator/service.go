@@ -69,7 +69,7 @@ func (p *planner) ports(v swarmnet.Service) ([]swarmnet.PortSpec, bool) {
 	}
 	for _, q := range wishes {
 		if q.Published == 0 {
-			q.Published = kept(v.Ports, q, out)
+			q.Published = kept(v.Ports, q, slices.Concat(out, wishes))
 		}
 		for port := swarmnet.FirstDynamicPort; q.Published == 0 && port <= swarmnet.LastDynamicPort; port++ {
 			try := q
@@ -85,11 +85,11 @@ func (p *planner) ports(v swarmnet.Service) ([]swarmnet.PortSpec, bool) {
 	return out, true
 }
 
-// kept returns the dynamic port that a service has for a wish, unless another of its wishes has it already.
-func kept(has []swarmnet.PortSpec, wish swarmnet.PortSpec, out []swarmnet.PortSpec) uint16 {
+// kept returns the dynamic port that a service has for a wish, unless another of its wishes has it.
+func kept(has []swarmnet.PortSpec, wish swarmnet.PortSpec, others []swarmnet.PortSpec) uint16 {
 	for _, h := range has {
 		wish.Published = h.Published
-		if h == wish && h.Published >= swarmnet.FirstDynamicPort && h.Published <= swarmnet.LastDynamicPort && !slices.Contains(out, h) {
+		if h == wish && h.Published >= swarmnet.FirstDynamicPort && h.Published <= swarmnet.LastDynamicPort && !slices.Contains(others, h) {
 			return h.Published
 		}
 	}

@@ -135,14 +135,19 @@ func (x *tx) changeSpec(v swarmnet.Service, spec swarmnet.ServiceSpec, phase swa
 	x.putService(v)
 }
 
-// wants reports whether a spec asks for an allocated port.
+// wants reports whether a spec asks for an allocated port: by its number, or as one that was chosen for it.
 func wants(spec swarmnet.ServiceSpec, p swarmnet.PortSpec) bool {
-	return slices.ContainsFunc(spec.Ports, func(q swarmnet.PortSpec) bool {
-		if q.Published == 0 {
-			q.Published = p.Published
+	chosen := false
+	for _, q := range spec.Ports {
+		if q.Published == p.Published && q.Protocol == p.Protocol {
+			return q == p
 		}
-		return p == q
-	})
+		if q.Published == 0 && p.Published >= swarmnet.FirstDynamicPort && p.Published <= swarmnet.LastDynamicPort {
+			q.Published = p.Published
+			chosen = chosen || q == p
+		}
+	}
+	return chosen
 }
 
 // tasksDiffer reports whether the tasks of one spec are others than those of another, so that a change rolls them over.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"time"
 
 	"github.com/swarmnet/swarmnet"
@@ -24,6 +25,8 @@ type tx struct {
 	result  Result
 	changes []Change
 	sums    map[string]func() // by object: brings its digest into the hash
+	old     []indexEntry      // kept for reuse
+	now     []indexEntry
 }
 
 func begin(s *State, m Meta) *tx {
@@ -87,13 +90,8 @@ func (x *tx) record(before, after Object) {
 // store is the part of putting and removing that all kinds of objects share. Either of before and after may be nil.
 func store[T any](x *tx, t *table[*item[T]], kind Kind, id string, before *item[T], after *T, entries func(*State, T, emit)) {
 	var it *item[T]
-	var prev, next Object
-	if before != nil {
-		prev = before.v
-	}
 	if after != nil {
 		it = &item[T]{v: *after}
-		next = it.v
 		t.set(id, it)
 	} else {
 		t.delete(id)
@@ -111,6 +109,13 @@ func store[T any](x *tx, t *table[*item[T]], kind Kind, id string, before *item[
 	}
 	if x.draft {
 		return
+	}
+	var prev, next Object
+	if before != nil {
+		prev = before.v
+	}
+	if it != nil {
+		next = it.v
 	}
 	x.record(prev, next)
 	addSum(x, t, kind, id, before)
@@ -140,17 +145,11 @@ type indexEntry struct {
 
 // reindex replaces index entries. What both sides have is left alone: an address that stays held is not freed between.
 func (x *tx) reindex(before, after func(emit)) {
-	var old, now []indexEntry
+	old, now := x.old[:0], x.now[:0]
 	before(func(i int, k, v string) { old = append(old, indexEntry{i, k, v}) })
 	after(func(i int, k, v string) { now = append(now, indexEntry{i, k, v}) })
-	keep := map[indexEntry]bool{}
-	if len(old) > 0 {
-		for _, e := range now {
-			keep[e] = true
-		}
-	}
-	for _, e := range old {
-		if !keep[e] && x.s.index[e.index].has(e.key) {
+	for _, e := range old { // an object has few entries
+		if !slices.Contains(now, e) && x.s.index[e.index].has(e.key) {
 			x.s.index[e.index].delete(e.key)
 			if e.index == byHolder {
 				x.release(e.key)
@@ -158,7 +157,7 @@ func (x *tx) reindex(before, after func(emit)) {
 		}
 	}
 	for _, e := range now {
-		if v, ok := x.s.index[e.index].get(e.key); ok && v == e.value {
+		if slices.Contains(old, e) {
 			continue
 		}
 		x.s.index[e.index].set(e.key, e.value)
@@ -166,4 +165,5 @@ func (x *tx) reindex(before, after func(emit)) {
 			x.hold(e.key)
 		}
 	}
+	x.old, x.now = old, now
 }
