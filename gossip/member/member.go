@@ -49,6 +49,7 @@ type Member struct {
 	inbox   chan gossip.Message
 	reliable
 	keyring *memberlist.Keyring
+	wrap    func(*memberlist.Config) memberlist.Transport // tests cut links with it; nil: memberlist's own
 
 	mu      sync.Mutex
 	set     Settings

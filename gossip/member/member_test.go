@@ -5,19 +5,43 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/memberlist"
 	"go.uber.org/goleak"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/gossip"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// memberlist's Shutdown does not wait for a probe under way; it ends by itself within two seconds.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
+}
+
+// testLog writes to a test's log until the test is over: such a probe still logs.
+type testLog struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (l *testLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.Write(p)
+}
+
+func (l *testLog) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.out = io.Discard
+}
 
 // world is a cluster of real members on loopback addresses.
 type world struct {
@@ -25,6 +49,9 @@ type world struct {
 	infos []PeerInfo
 	keys  []ed25519.PrivateKey
 	nodes []*running
+	log   *testLog
+	// wrap, where set, gives node i its transport.
+	wrap func(i int, c *memberlist.Config) memberlist.Transport
 }
 
 type running struct {
@@ -38,7 +65,8 @@ var key2 = swarmnet.GossipKey{ID: 2, Key: bytes.Repeat([]byte{2}, 32)}
 
 func newWorld(t *testing.T, n int) *world {
 	t.Helper()
-	w := &world{t: t, nodes: make([]*running, n)}
+	w := &world{t: t, nodes: make([]*running, n), log: &testLog{out: t.Output()}}
+	t.Cleanup(w.log.end)
 	for i := range n {
 		pub, key, err := ed25519.GenerateKey(nil)
 		if err != nil {
@@ -82,9 +110,12 @@ func (w *world) settings(epoch uint64, keys ...swarmnet.GossipKey) Settings {
 // boot starts a node, without settings.
 func (w *world) boot(i int) *running {
 	w.t.Helper()
-	m, err := New(Config{NodeID: w.infos[i].NodeID, BindAddr: w.infos[i].GossipAddr, Key: w.keys[i], Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)).With("at", i)})
+	m, err := New(Config{NodeID: w.infos[i].NodeID, BindAddr: w.infos[i].GossipAddr, Key: w.keys[i], Logger: slog.New(slog.NewTextHandler(w.log, nil)).With("at", i)})
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if w.wrap != nil {
+		m.wrap = func(c *memberlist.Config) memberlist.Transport { return w.wrap(i, c) }
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{Member: m, stop: stop, done: make(chan error, 1)}
