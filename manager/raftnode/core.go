@@ -6,6 +6,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -52,17 +53,18 @@ func newCore(cfg *Config, s *storage, m members) (*core, error) {
 		c.hints[p.ID] = p
 	}
 	raw, err := raft.NewRawNode(&raft.Config{
-		ID:                        cfg.ID,
-		ElectionTick:              cfg.ElectionTicks,
-		HeartbeatTick:             1,
-		Storage:                   s,
-		Applied:                   s.snap.Index,
-		AsyncStorageWrites:        true,
-		MaxSizePerMsg:             1 << 20,
-		MaxCommittedSizePerReady:  16 << 20,
-		MaxUncommittedEntriesSize: 64 << 20,
+		ID:                       cfg.ID,
+		ElectionTick:             cfg.ElectionTicks,
+		HeartbeatTick:            1,
+		Storage:                  s,
+		Applied:                  s.snap.Index,
+		AsyncStorageWrites:       true,
+		MaxSizePerMsg:            1 << 20,
+		MaxCommittedSizePerReady: 16 << 20,
+		// What may be on its way fits into a segment of the log, so that a full disk is known in time.
+		MaxUncommittedEntriesSize: 8 << 20,
 		MaxInflightMsgs:           256,
-		MaxInflightBytes:          16 << 20,
+		MaxInflightBytes:          8 << 20,
 		CheckQuorum:               true,
 		PreVote:                   true,
 		StepDownOnRemoval:         true,
@@ -80,6 +82,22 @@ func (c *core) tick() {
 	c.reads.expire(c.ticks, uint64(c.cfg.ElectionTicks))
 	if c.leading {
 		c.promote()
+	}
+	if c.leading && c.full && c.ticks%uint64(c.cfg.ElectionTicks) == 0 {
+		c.handOver()
+	}
+}
+
+// handOver gives the lead to the voter that has most of the log: this node takes no entries.
+func (c *core) handOver() {
+	var best, match uint64
+	c.raw.WithProgress(func(id uint64, typ raft.ProgressType, pr tracker.Progress) {
+		if id != c.cfg.ID && typ == raft.ProgressTypePeer && c.active(id) && pr.Match > match {
+			best, match = id, pr.Match
+		}
+	})
+	if best != 0 {
+		c.raw.TransferLeader(best)
 	}
 }
 
@@ -137,6 +155,8 @@ func (c *core) step(m *pb.Message) error {
 	switch {
 	case m.GetType() == pb.MsgReadIndex && c.leading && !c.current():
 		return nil // the asker asks again
+	case m.GetType() == pb.MsgTimeoutNow && c.full:
+		return nil // who takes no entries should not lead
 	case m.GetType() == pb.MsgProp && c.full, m.GetType() == pb.MsgApp && len(m.GetEntries()) > 0 && c.full:
 		return nil // what is left of the disk is for votes
 	}
@@ -209,6 +229,12 @@ func decodeConfEntry(e *pb.Entry) (*pb.ConfChange, change, error) {
 	}
 	ch, err := decodeChange(cc)
 	return cc, ch, err
+}
+
+// active reports whether a member was heard of within an election timeout.
+func (c *core) active(id uint64) bool {
+	heard, ok := c.heard[id]
+	return id == c.cfg.ID || ok && c.ticks-heard <= uint64(c.cfg.ElectionTicks)
 }
 
 // peer returns what is known of a member: from the log, or from elsewhere.

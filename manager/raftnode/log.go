@@ -35,12 +35,22 @@ func (n *Node) stepLog() (bool, error) {
 			n.wal.Reserve()
 			jobs = jobs[1:]
 		case job.took != nil:
-			if err := n.tookSnapshot(*job.took); err != nil {
+			err := n.tookSnapshot(*job.took)
+			if errors.Is(err, vfs.ErrNoSpace) {
+				n.appends.pushFront(jobs)
+				return false, n.setFull(true)
+			}
+			if err != nil {
 				return false, err
 			}
 			jobs = jobs[1:]
 		default:
 			k, err := n.appendGroup(jobs)
+			if errors.Is(err, vfs.ErrNoSpace) {
+				// Nothing was written: it waits for room, unanswered. The others of the group go on meanwhile.
+				n.appends.pushFront(jobs)
+				return false, n.setFull(true)
+			}
 			if err != nil {
 				return false, err
 			}
@@ -73,7 +83,7 @@ func (n *Node) appendGroup(jobs []appendJob) (int, error) {
 	}
 	if b.Hard != nil || b.Install != nil || len(b.Entries) > 0 {
 		if err := n.wal.Append(b, sync); err != nil {
-			return 0, logError(err)
+			return 0, fmt.Errorf("raftnode: %w", err)
 		}
 	}
 	for _, m := range msgs {
@@ -159,7 +169,7 @@ func (n *Node) install(s *pb.Snapshot) error {
 	if err := n.snaps.Keep(p.Index); err != nil {
 		return fmt.Errorf("raftnode: %w", err)
 	}
-	return logError(n.wal.Compact(p.Index))
+	return n.compact(p.Index)
 }
 
 // tookSnapshot makes a stored snapshot one that the log counts on, and drops what the older of the two kept covers.
@@ -169,7 +179,7 @@ func (n *Node) tookSnapshot(m snap.Meta) error {
 	}
 	err := n.wal.Append(wal.Batch{Snapshot: &wal.Pointer{Index: m.Index, Term: m.Term}}, true)
 	if err != nil {
-		return logError(err)
+		return fmt.Errorf("raftnode: %w", err)
 	}
 	var keep []uint64
 	for _, p := range n.wal.Pointers() {
@@ -183,7 +193,7 @@ func (n *Node) tookSnapshot(m snap.Meta) error {
 	if err := n.snaps.Keep(keep...); err != nil {
 		return fmt.Errorf("raftnode: %w", err)
 	}
-	return logError(n.wal.Compact(older))
+	return n.compact(older)
 }
 
 func (n *Node) setFull(full bool) error {
@@ -202,12 +212,9 @@ func (n *Node) fullDisk() bool {
 	return n.core.full
 }
 
-func logError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, vfs.ErrNoSpace):
-		return fmt.Errorf("raftnode: %w: %w", ErrDiskFull, err)
+func (n *Node) compact(index uint64) error {
+	if err := n.wal.Compact(index); err != nil {
+		return fmt.Errorf("raftnode: %w", err)
 	}
-	return fmt.Errorf("raftnode: %w", err)
+	return nil
 }

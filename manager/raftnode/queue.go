@@ -25,6 +25,13 @@ func (q *queue[T]) push(items ...T) {
 	}
 }
 
+// pushFront puts items back, without waking anybody: they wait for something else.
+func (q *queue[T]) pushFront(items []T) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.items = append(items, q.items...)
+}
+
 // take returns all there is.
 func (q *queue[T]) take() []T {
 	q.mu.Lock()

@@ -97,15 +97,17 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		_ = g.nodes[id(0)].node.with(func(c *core) error { s.reads = append(s.reads, c.reads.add()); return nil })
 	case "reads":
 		var out []string
+		var waiting []chan error
 		for _, r := range s.reads {
 			select {
 			case err := <-r:
 				out = append(out, fmt.Sprintf("done %v", err))
 			default:
 				out = append(out, "waits")
+				waiting = append(waiting, r)
 			}
 		}
-		s.reads = nil
+		s.reads = waiting
 		return strings.Join(out, "\n")
 	case "fill": // node: its disk takes no more
 		fs := g.nodes[id(0)].fs
@@ -121,6 +123,20 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			out = append(out, k+": "+s.waiting[k].answer())
 		}
 		s.order = nil
+		return strings.Join(out, "\n")
+	case "leads": // node: whether it does
+		return fmt.Sprint(g.nodes[id(0)].node.Status().IsLeader)
+	case "status": // show, without the state
+		var out []string
+		for _, id := range g.ids() {
+			m := g.nodes[id]
+			if m.node == nil {
+				out = append(out, g.describe(id))
+				continue
+			}
+			st := m.node.Status()
+			out = append(out, fmt.Sprintf("%d: leader %v, %d items, disk full %v", id, st.Leader != 0, len(m.state.Items), st.DiskFull))
+		}
 		return strings.Join(out, "\n")
 	case "show":
 		var out []string

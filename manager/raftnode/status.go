@@ -22,10 +22,7 @@ func (n *Node) Status() Status {
 		out.LeaderAddr = c.cfg.Addr
 	}
 	for _, m := range c.members.sorted() {
-		one := Member{Peer: m.Peer, Voter: m.voter, Match: st.Progress[m.ID].Match}
-		heard, ok := c.heard[m.ID]
-		one.Active = m.ID == c.cfg.ID || ok && c.ticks-heard <= uint64(c.cfg.ElectionTicks)
-		out.Members = append(out.Members, one)
+		out.Members = append(out.Members, Member{Peer: m.Peer, Voter: m.voter, Active: c.active(m.ID), Match: st.Progress[m.ID].Match})
 	}
 	return out
 }

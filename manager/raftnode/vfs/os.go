@@ -23,7 +23,7 @@ func (OS) Open(name string) (File, error) { return open(name, os.O_RDWR) }
 func open(name string, flag int) (File, error) {
 	f, err := os.OpenFile(name, flag|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, noSpace(err)
 	}
 	return osFile{f}, nil
 }

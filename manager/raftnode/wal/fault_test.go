@@ -210,3 +210,33 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+// A segment that is whole in itself, and of a past that was given up, does not fit to the next one.
+func TestChain(t *testing.T) {
+	fs := vfs.NewMem()
+	l, _ := mustOpen(t, fs)
+	l.Close()
+	second := func(fs *vfs.Mem, data string) {
+		l, _ := mustOpen(t, fs)
+		if err := l.Append(one(1, data), true); err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		l, _ = mustOpen(t, fs)
+		l.Close()
+	}
+	other := fs.Copy()
+	second(fs, "a")
+	second(other, "b")
+	b, err := vfs.ReadFile(other, "log/"+segmentName(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit(t, fs, "log/"+segmentName(2), func(f vfs.File) error {
+		_, err := f.WriteAt(b, 0)
+		return err
+	})
+	if _, _, err := Open(testConfig(fs)); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "does not follow") {
+		t.Error(err)
+	}
+}
