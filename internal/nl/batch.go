@@ -11,8 +11,11 @@ import (
 // batchSize is how many entries travel in one sendmsg: past a few hundred nothing is gained.
 const batchSize = 256
 
+// shownErrors bounds what one error says: ten thousand refusals are one fault.
+const shownErrors = 4
+
 // SetNeighs adds or replaces entries, batchSize of them a system call with one acknowledgement: a list of ten thousand takes a tenth of the time
-// that one request each would.
+// that one request each would. An entry that is refused does not keep the others from being set.
 func (c *Conn) SetNeighs(list []Neigh) error {
 	return c.neighs(list, unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
 }
@@ -21,22 +24,7 @@ func (c *Conn) SetNeighs(list []Neigh) error {
 func (c *Conn) DelNeighs(list []Neigh) error { return c.neighs(list, unix.RTM_DELNEIGH, 0) }
 
 func (c *Conn) neighs(list []Neigh, typ, flags uint16) error {
-	if len(list) == 0 {
-		return nil
-	}
-	var fd int
-	err := c.ns.Do(func() (err error) {
-		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("cannot open rtnetlink: %w", err)
-	}
-	defer unix.Close(fd)
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return fmt.Errorf("cannot bind rtnetlink: %w", err)
-	}
-	var errs []error
+	var refused []error
 	for start := 0; start < len(list); start += batchSize {
 		part := list[start:min(start+batchSize, len(list))]
 		var msg []byte
@@ -45,49 +33,40 @@ func (c *Conn) neighs(list []Neigh, typ, flags uint16) error {
 			if i == len(part)-1 {
 				f |= unix.NLM_F_ACK
 			}
-			msg = appendNeigh(msg, n, typ, f, uint32(i+1))
+			msg = appendNeigh(msg, n, typ, f, c.seq+uint32(i))
 		}
-		if err := unix.Sendto(fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		errs, err := c.sendBatch(msg, part, typ == unix.RTM_DELNEIGH)
+		if err != nil {
 			return fmt.Errorf("cannot send %d neighbour entries: %w", len(part), err)
 		}
-		errs = append(errs, collect(fd, part, typ)...)
+		refused = append(refused, errs...)
 	}
-	return errors.Join(errs...)
+	if more := len(refused) - shownErrors; more > 0 {
+		refused = append(refused[:shownErrors], fmt.Errorf("and %d more", more))
+	}
+	return errors.Join(refused...)
 }
 
-// collect reads the answers to one batch: errors of any entry, and the acknowledgement of the last.
-func collect(fd int, part []Neigh, typ uint16) []error {
-	var errs []error
-	buf := make([]byte, 64<<10)
-	for {
-		n, _, err := unix.Recvfrom(fd, buf, 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return append(errs, fmt.Errorf("cannot read rtnetlink's answer: %w", err))
-		}
-		for b := buf[:n]; len(b) >= unix.NLMSG_HDRLEN; {
-			length := int(binary.NativeEndian.Uint32(b))
-			if length < unix.NLMSG_HDRLEN || length > len(b) {
-				return append(errs, errors.New("rtnetlink's answer is malformed"))
-			}
-			seq := binary.NativeEndian.Uint32(b[8:])
-			if binary.NativeEndian.Uint16(b[4:]) == unix.NLMSG_ERROR && length >= unix.NLMSG_HDRLEN+4 {
-				code := int32(binary.NativeEndian.Uint32(b[unix.NLMSG_HDRLEN:]))
-				if e := unix.Errno(-code); code != 0 && !(typ == unix.RTM_DELNEIGH && (e == unix.ENOENT || e == unix.ESRCH)) && int(seq) <= len(part) && seq > 0 {
-					errs = append(errs, fmt.Errorf("cannot set entry %s %s: %w", part[seq-1].MAC, part[seq-1].Addr, e))
-				}
-				if int(seq) == len(part) {
-					return errs
-				}
-			}
-			b = b[min(align(length), len(b)):]
-		}
+// sendBatch sends the messages about part and reads the answers: an error for each that is refused, asked for or not, and at the end the
+// acknowledgement of the last, or its error (netlink(7)).
+func (c *Conn) sendBatch(msg []byte, part []Neigh, del bool) (refused []error, err error) {
+	first := c.seq
+	c.seq += uint32(len(part))
+	if err := c.raw.send(msg); err != nil {
+		return nil, err
 	}
+	err = c.raw.receive(func(a answer) (bool, error) {
+		i := int(a.seq - first)
+		if a.typ != unix.NLMSG_ERROR || i < 0 || i >= len(part) {
+			return false, nil // left over from a request that timed out
+		}
+		if e := a.errno(); e != 0 && !(del && (e == unix.ENOENT || e == unix.ESRCH)) {
+			refused = append(refused, fmt.Errorf("cannot set entry %s: %w", part[i], e))
+		}
+		return i == len(part)-1, nil
+	})
+	return refused, err
 }
-
-func align(n int) int { return (n + 3) &^ 3 }
 
 // appendNeigh appends one RTM_*NEIGH message: struct nlmsghdr, struct ndmsg (linux/neighbour.h), attributes.
 func appendNeigh(b []byte, n Neigh, typ, flags uint16, seq uint32) []byte {
@@ -115,12 +94,16 @@ func appendNeigh(b []byte, n Neigh, typ, flags uint16, seq uint32) []byte {
 		b = appendAttr(b, unix.NDA_DST, n.VTEP.AsSlice())
 	}
 	b = appendAttr(b, unix.NDA_LLADDR, n.MAC[:])
-	h := b[start:]
-	binary.NativeEndian.PutUint32(h, uint32(len(h)))
-	binary.NativeEndian.PutUint16(h[4:], typ)
-	binary.NativeEndian.PutUint16(h[6:], flags)
-	binary.NativeEndian.PutUint32(h[8:], seq)
+	putHeader(b[start:], typ, flags, seq)
 	return b
+}
+
+// putHeader fills in the struct nlmsghdr at the start of a whole message.
+func putHeader(msg []byte, typ, flags uint16, seq uint32) {
+	binary.NativeEndian.PutUint32(msg, uint32(len(msg)))
+	binary.NativeEndian.PutUint16(msg[4:], typ)
+	binary.NativeEndian.PutUint16(msg[6:], flags)
+	binary.NativeEndian.PutUint32(msg[8:], seq)
 }
 
 func appendAttr(b []byte, typ uint16, data []byte) []byte {

@@ -15,8 +15,10 @@ import (
 
 // Conn works in one network namespace. It may be used by one goroutine at a time.
 type Conn struct {
-	h  *netlink.Handle
-	ns *netns.Handle
+	h   *netlink.Handle
+	ns  *netns.Handle
+	raw *raw
+	seq uint32 // of the next message on raw
 }
 
 // Open opens the namespace at path; an empty path is the caller's own.
@@ -38,13 +40,19 @@ func Open(path string) (*Conn, error) {
 	}
 	// Best effort: kernels before 4.20 dump everything and the results are filtered here all the same.
 	_ = h.SetStrictCheck(true)
-	return &Conn{h: h, ns: ns}, nil
+	r, err := openRaw(ns)
+	if err != nil {
+		h.Close()
+		ns.Close()
+		return nil, err
+	}
+	return &Conn{h: h, ns: ns, raw: r, seq: 1}, nil
 }
 
 // Close closes the sockets; the namespace stays.
 func (c *Conn) Close() error {
 	c.h.Close()
-	return c.ns.Close()
+	return errors.Join(c.raw.close(), c.ns.Close())
 }
 
 // NS is the namespace that the connection works in.

@@ -1,6 +1,7 @@
 package nl
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -22,21 +23,28 @@ type Neigh struct {
 // FDB reports whether n is a forwarding entry.
 func (n Neigh) FDB() bool { return !n.Addr.IsValid() }
 
+func (n Neigh) String() string {
+	switch {
+	case !n.FDB():
+		return n.Addr.String() + " lladdr " + n.MAC.String()
+	case n.VTEP.IsValid():
+		return n.MAC.String() + " dst " + n.VTEP.String() + " self"
+	}
+	return n.MAC.String() + " master"
+}
+
 // Neighs lists the permanent neighbour entries of an interface, both families.
 func (c *Conn) Neighs(index int) ([]Neigh, error) {
 	return dump("neighbours", func() ([]Neigh, error) {
 		var out []Neigh
-		for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-			list, err := c.h.NeighList(index, family)
+		for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+			err := c.dumpNeigh(family, index, func(e entry) {
+				if e.addr.IsValid() && e.state&unix.NUD_PERMANENT != 0 {
+					out = append(out, Neigh{Index: index, MAC: e.mac, Addr: e.addr})
+				}
+			})
 			if err != nil {
 				return nil, err
-			}
-			for _, n := range list {
-				addr, ok := netip.AddrFromSlice(n.IP)
-				if !ok || n.State&unix.NUD_PERMANENT == 0 || len(n.HardwareAddr) != 6 {
-					continue
-				}
-				out = append(out, Neigh{Index: index, MAC: swarmnet.MAC(n.HardwareAddr), Addr: addr.Unmap()})
 			}
 		}
 		return out, nil
@@ -47,23 +55,99 @@ func (c *Conn) Neighs(index int) ([]Neigh, error) {
 // that its bridge holds for it.
 func (c *Conn) FDB(index int) ([]Neigh, error) {
 	return dump("forwarding entries", func() ([]Neigh, error) {
-		list, err := c.h.NeighList(index, unix.AF_BRIDGE)
-		if err != nil {
-			return nil, err
-		}
 		var out []Neigh
-		for _, n := range list {
-			if n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) == 0 || len(n.HardwareAddr) != 6 || n.LinkIndex != index {
-				continue
+		err := c.dumpNeigh(unix.AF_BRIDGE, index, func(e entry) {
+			if e.state&(unix.NUD_PERMANENT|unix.NUD_NOARP) == 0 || e.index != index {
+				return
 			}
-			e := Neigh{Index: index, MAC: swarmnet.MAC(n.HardwareAddr)}
-			if addr, ok := netip.AddrFromSlice(n.IP); ok {
-				e.VTEP = addr.Unmap()
-			} else if n.Flags&unix.NTF_SELF != 0 || n.MasterIndex == 0 && n.Flags&unix.NTF_MASTER == 0 {
-				continue // the device's own address
+			if !e.addr.IsValid() && (e.flags&unix.NTF_SELF != 0 || e.master == 0 && e.flags&unix.NTF_MASTER == 0) {
+				return // the device's own address
 			}
-			out = append(out, e)
-		}
-		return out, nil
+			out = append(out, Neigh{Index: index, MAC: e.mac, VTEP: e.addr})
+		})
+		return out, err
 	})
+}
+
+// entry is a struct ndmsg with the attributes that count here.
+type entry struct {
+	index, master int
+	state         uint16
+	flags         uint8
+	addr          netip.Addr
+	mac           swarmnet.MAC
+}
+
+// dumpNeigh gives each entry of an interface that has a MAC to fn.
+func (c *Conn) dumpNeigh(family byte, index int, fn func(entry)) error {
+	msg := make([]byte, unix.NLMSG_HDRLEN+unix.SizeofNdMsg)
+	msg[unix.NLMSG_HDRLEN] = family
+	seq := c.seq
+	c.seq++
+	if family == unix.AF_BRIDGE {
+		binary.NativeEndian.PutUint32(msg[unix.NLMSG_HDRLEN+4:], uint32(index))
+	} else {
+		// Neighbour dumps are narrowed by an attribute; their header must be zero.
+		var i [4]byte
+		binary.NativeEndian.PutUint32(i[:], uint32(index))
+		msg = appendAttr(msg, unix.NDA_IFINDEX, i[:])
+	}
+	putHeader(msg, unix.RTM_GETNEIGH, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, seq)
+	if err := c.raw.send(msg); err != nil {
+		return err
+	}
+	interrupted := false
+	err := c.raw.receive(func(a answer) (bool, error) {
+		if a.seq != seq {
+			return false, nil
+		}
+		interrupted = interrupted || a.flags&unix.NLM_F_DUMP_INTR != 0
+		switch a.typ {
+		case unix.NLMSG_DONE, unix.NLMSG_ERROR:
+			if e := a.errno(); e != 0 {
+				return true, e
+			}
+			return true, nil
+		case unix.RTM_NEWNEIGH:
+			if e, ok := parseEntry(a.body); ok && e.index == index {
+				fn(e)
+			}
+		}
+		return false, nil
+	})
+	if err == nil && interrupted {
+		err = netlink.ErrDumpInterrupted
+	}
+	return err
+}
+
+// parseEntry reads a struct ndmsg and its attributes; ok is false for one without a MAC.
+func parseEntry(b []byte) (e entry, ok bool) {
+	if len(b) < unix.SizeofNdMsg {
+		return e, false
+	}
+	e.index, e.state, e.flags = int(binary.NativeEndian.Uint32(b[4:])), binary.NativeEndian.Uint16(b[8:]), b[10]
+	for b = b[unix.SizeofNdMsg:]; len(b) >= 4; {
+		length := int(binary.NativeEndian.Uint16(b))
+		if length < 4 || length > len(b) {
+			return e, false
+		}
+		data := b[4:length]
+		switch binary.NativeEndian.Uint16(b[2:]) {
+		case unix.NDA_DST:
+			if a, is := netip.AddrFromSlice(data); is {
+				e.addr = a.Unmap()
+			}
+		case unix.NDA_LLADDR:
+			if ok = len(data) == len(e.mac); ok {
+				e.mac = swarmnet.MAC(data)
+			}
+		case unix.NDA_MASTER:
+			if len(data) == 4 {
+				e.master = int(binary.NativeEndian.Uint32(data))
+			}
+		}
+		b = b[min(align(length), len(b)):]
+	}
+	return e, ok
 }
