@@ -76,6 +76,9 @@ func (s *Sandboxes) List() ([]string, error) {
 // Ensure makes a sandbox what spec says, a new one or one that is there; what is right already is not touched, so that
 // connections go on.
 func (s *Sandboxes) Ensure(_ context.Context, spec Spec) error {
+	if err := checkName(spec.Name); err != nil {
+		return err
+	}
 	if _, err := netns.Create(s.cfg.NetnsDir, prefix+spec.Name); err != nil {
 		return fmt.Errorf("sandbox %s: %w", spec.Name, err)
 	}
@@ -93,6 +96,9 @@ func (s *Sandboxes) Ensure(_ context.Context, spec Spec) error {
 // Delete removes a sandbox and its interfaces, both ends, even while a process keeps the namespace itself alive. An absent one is gone
 // already.
 func (s *Sandboxes) Delete(_ context.Context, name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
 	if err := s.deletePorts(name); err != nil {
 		return fmt.Errorf("sandbox %s: %w", name, err)
 	}
@@ -118,6 +124,14 @@ func (s *Sandboxes) deletePorts(name string) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// checkName keeps names from leading out of the directory.
+func checkName(name string) error {
+	if name == "" || strings.ContainsRune(name, filepath.Separator) {
+		return fmt.Errorf("%q is not a name for a sandbox: it must be one file name", name)
 	}
 	return nil
 }
