@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 )
 
 // ServerTLS is the configuration of a manager's listener: a client without a certificate gets in (it may be about to
@@ -49,6 +51,20 @@ func (id *Identity) ClientTLS() *tls.Config {
 // DialOption makes a gRPC client speak as the node to managers of its cluster.
 func (id *Identity) DialOption() grpc.DialOption {
 	return grpc.WithTransportCredentials(credentials.NewTLS(id.ClientTLS()))
+}
+
+// maxMessage is the size that a message may have: a whole assignment set comes in one.
+const maxMessage = 64 << 20 // octets
+
+// DialOptions are what a connection to a manager needs: the node's identity, messages as large as a whole assignment set,
+// and keepalives. With those a stream that carries heartbeats breaks about 3 s after the other host has vanished: the
+// timeout is also the kernel's for data that nobody acknowledges (TCP_USER_TIMEOUT).
+func (id *Identity) DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		id.DialOption(),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+	}
 }
 
 // ServerOption makes a gRPC server speak as the node.

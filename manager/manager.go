@@ -210,18 +210,9 @@ func (m *Manager) serve(ctx context.Context, raft pb.RaftServer) error {
 	return g.Wait()
 }
 
-const maxMessage = 64 << 20 // a whole assignment set comes in one message
+const maxMessage = 64 << 20 // octets
 
 // dial makes a connection to another manager.
 func (m *Manager) dial(_ context.Context, addr string) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+addr, m.dialOptions()...)
-}
-
-// dialOptions are those of connections to other managers.
-func (m *Manager) dialOptions() []grpc.DialOption {
-	return []grpc.DialOption{
-		m.cfg.Identity.DialOption(),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
-	}
+	return grpc.NewClient("passthrough:///"+addr, m.cfg.Identity.DialOptions()...)
 }

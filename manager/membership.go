@@ -97,5 +97,5 @@ func (m *Manager) toLeader() (*grpc.ClientConn, error) {
 	case st.Leader == 0 || st.LeaderAddr == "":
 		return nil, status.Error(codes.Unavailable, noQuorum(st))
 	}
-	return grpc.NewClient("passthrough:///"+st.LeaderAddr, m.dialOptions()...)
+	return grpc.NewClient("passthrough:///"+st.LeaderAddr, m.cfg.Identity.DialOptions()...)
 }

@@ -75,7 +75,7 @@ func (m *Manager) joinGroup(ctx context.Context) (place, error) {
 func (m *Manager) askForSeat(ctx context.Context, addr string) (*pb.JoinGroupResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	conn, err := grpc.NewClient("passthrough:///"+addr, m.dialOptions()...)
+	conn, err := grpc.NewClient("passthrough:///"+addr, m.cfg.Identity.DialOptions()...)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 const (
 	// memberGrace is how long a manager may be unheard of, or a new leader may not have heard of it yet, before the sessions
 	// that it holds count as lost.
-	memberGrace = 2500 * time.Millisecond
+	memberGrace = 1500 * time.Millisecond
 	memberLook  = 250 * time.Millisecond
 )
 
