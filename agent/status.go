@@ -35,8 +35,8 @@ func (a *Agent) Status() Status {
 
 // Logs copies the output of a task of this node to sink; task is its id, its name, or a unique prefix of either. With follow it goes on
 // until the task has ended or ctx does. tail is how many of the last lines to begin with; 0: all.
-func (a *Agent) Logs(ctx context.Context, task swarmnet.TaskID, follow bool, tail int, sink func(data []byte, stderr bool) error) error {
-	id, err := a.find(string(task))
+func (a *Agent) Logs(ctx context.Context, task string, follow bool, tail int, sink func(data []byte, stderr bool) error) error {
+	id, err := a.find(task)
 	if err != nil {
 		return err
 	}
