@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"crypto/ed25519"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -235,12 +236,14 @@ func storm(seed uint64) *sim {
 	return s
 }
 
+var seeds = flag.Uint64("seeds", 200, "how many seeds the simulation runs")
+
 func TestEveryNodeEndsWithTheOwnersTruth(t *testing.T) {
-	seeds := uint64(200)
+	n := *seeds
 	if testing.Short() {
-		seeds = 20
+		n = 20
 	}
-	for seed := range seeds {
+	for seed := range n {
 		if d := storm(seed).disagreement(); d != "" {
 			t.Errorf("seed %d: %s", seed, d)
 		}

@@ -344,6 +344,12 @@ func TestBadSettingsLeaveTheOldOnes(t *testing.T) {
 	if err := r.Configure(s); err == nil {
 		t.Error("a member changed its cluster")
 	}
+	for len(r.Changed()) > 0 {
+		<-r.Changed()
+	}
+	if err := r.Configure(w.settings(1, key1)); err != nil || len(r.Changed()) > 0 {
+		t.Errorf("the same settings once more: %v, and %d changes", err, len(r.Changed()))
+	}
 	if n := len(r.keyring.GetKeys()); n != 1 {
 		t.Errorf("%d keys are in force", n)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -59,17 +60,23 @@ func (m *Member) Configure(s Settings) error {
 		m.early = nil
 		close(m.ready)
 	}
-	m.setPeers(s.Peers)
+	news := m.setPeers(s.Peers)
 	m.speaker.Restart(gossip.Version{Epoch: s.Epoch, Start: m.start})
 	m.send(m.speaker.Publish())
-	m.viewGen = m.speaker.Generation()
-	m.touch()
-	poke(m.contact)
+	if news {
+		poke(m.contact)
+	}
+	// The same settings once more change nothing: whoever calls for each change of the view must not wake itself.
+	if g := m.speaker.Generation(); news || g != m.viewGen {
+		m.viewGen = g
+		m.touch()
+	}
 	return nil
 }
 
-// setPeers puts the list of nodes in force. mu is held.
-func (m *Member) setPeers(peers []PeerInfo) {
+// setPeers puts the list of nodes in force and reports whether it is another one. mu is held.
+func (m *Member) setPeers(peers []PeerInfo) bool {
+	old := m.peers
 	m.peers = make(map[swarmnet.NodeID]PeerInfo, len(peers))
 	keys := map[swarmnet.NodeID]ed25519.PublicKey{}
 	for _, p := range peers {
@@ -81,6 +88,9 @@ func (m *Member) setPeers(peers []PeerInfo) {
 	keys[m.cfg.NodeID] = m.cfg.Key.Public().(ed25519.PublicKey)
 	m.speaker.SetOwners(keys)
 	m.reachable()
+	return old == nil || !maps.EqualFunc(old, m.peers, func(a, b PeerInfo) bool {
+		return a.GossipAddr == b.GossipAddr && bytes.Equal(a.PubKey, b.PubKey)
+	})
 }
 
 // reachable tells the speaker who can be reached. mu is held.
