@@ -59,6 +59,7 @@ func newMember(d *daemon, id *ca.Identity, rec record, b *manager.Bootstrap) *me
 		wantRole:    id.Role(),
 		roleKick:    make(chan struct{}, 1),
 		managerKick: make(chan struct{}, 1),
+		firstSet:    make(chan struct{}),
 		leaving:     make(chan struct{}),
 		ended:       make(chan struct{}),
 	}
