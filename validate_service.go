@@ -67,7 +67,7 @@ func (s ServiceSpec) validatePorts() error {
 			return fmt.Errorf("port %s asks for the host address %s: that takes mode=host", p, p.HostIP)
 		}
 		for _, q := range s.Ports[:i] {
-			if p.Published != 0 && p.Published == q.Published && p.Protocol == q.Protocol && p != q && !distinctHosts(p, q) {
+			if p.Published != 0 && p != q && p.Clashes(q) {
 				return fmt.Errorf("port %d/%s is published twice, as %s and as %s: give one of them another port", p.Published, p.Protocol, q, p)
 			}
 		}
@@ -75,9 +75,11 @@ func (s ServiceSpec) validatePorts() error {
 	return nil
 }
 
-// distinctHosts reports whether two host-mode ports are bound to different addresses of the host.
-func distinctHosts(p, q PortSpec) bool {
-	return p.Mode == PublishHost && q.Mode == PublishHost && p.HostIP.IsValid() && q.HostIP.IsValid() && p.HostIP != q.HostIP
+// Clashes reports whether two ports of one service cannot both be published: they have one number and protocol and are
+// not bound to different addresses of the hosts.
+func (p PortSpec) Clashes(q PortSpec) bool {
+	apart := p.Mode == PublishHost && q.Mode == PublishHost && p.HostIP.IsValid() && q.HostIP.IsValid() && p.HostIP != q.HostIP
+	return p.Published == q.Published && p.Protocol == q.Protocol && !apart
 }
 
 // UniquePorts returns the ports of the spec without those that say the same as one before.

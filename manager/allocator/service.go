@@ -57,39 +57,37 @@ func (p *planner) vips(v swarmnet.Service) ([]swarmnet.VIP, bool) {
 
 // ports chooses a number for the ports that name none: the one that the service has, else the lowest that is free.
 func (p *planner) ports(v swarmnet.Service) ([]swarmnet.PortSpec, bool) {
-	wishes := v.Spec.UniquePorts()
-	out := make([]swarmnet.PortSpec, 0, len(wishes))
-	taken := func(q swarmnet.PortSpec) bool {
-		same := func(o swarmnet.PortSpec) bool { return o.Protocol == q.Protocol && o.Published == q.Published }
-		if slices.ContainsFunc(out, same) || slices.ContainsFunc(wishes, same) {
-			return true
-		}
-		holder, ok := p.d.View().PortHolder(q.Protocol, q.Published)
-		return ok && holder.ID != v.ID
-	}
-	for _, q := range wishes {
+	out := v.Spec.UniquePorts()
+	// What is named and what is kept comes first, so that no other wish is given its number.
+	for i, q := range out {
 		if q.Published == 0 {
-			q.Published = kept(v.Ports, q, slices.Concat(out, wishes))
+			out[i].Published = kept(v.Ports, q, out)
 		}
-		for port := swarmnet.FirstDynamicPort; q.Published == 0 && port <= swarmnet.LastDynamicPort; port++ {
-			try := q
-			if try.Published = uint16(port); !taken(try) {
-				q = try
+	}
+	for i, q := range out {
+		for port := swarmnet.FirstDynamicPort; out[i].Published == 0; port++ {
+			if port > swarmnet.LastDynamicPort {
+				return nil, false
+			}
+			holder, held := p.d.View().PortHolder(q.Protocol, uint16(port))
+			if q.Published = uint16(port); !(held && holder.ID != v.ID) && !numbered(out, q) {
+				out[i] = q
 			}
 		}
-		if q.Published == 0 {
-			return nil, false
-		}
-		out = append(out, q)
 	}
 	return out, true
+}
+
+// numbered reports whether one of ports has the number of p.
+func numbered(ports []swarmnet.PortSpec, p swarmnet.PortSpec) bool {
+	return slices.ContainsFunc(ports, func(o swarmnet.PortSpec) bool { return o.Protocol == p.Protocol && o.Published == p.Published })
 }
 
 // kept returns the dynamic port that a service has for a wish, unless another of its wishes has it.
 func kept(has []swarmnet.PortSpec, wish swarmnet.PortSpec, others []swarmnet.PortSpec) uint16 {
 	for _, h := range has {
 		wish.Published = h.Published
-		if h == wish && h.Published >= swarmnet.FirstDynamicPort && h.Published <= swarmnet.LastDynamicPort && !slices.Contains(others, h) {
+		if h == wish && h.Published >= swarmnet.FirstDynamicPort && h.Published <= swarmnet.LastDynamicPort && !numbered(others, h) {
 			return h.Published
 		}
 	}

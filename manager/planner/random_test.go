@@ -17,7 +17,7 @@ import (
 // two holders, the planners settle, two passes over one view say the same, and none of what they say is refused.
 func TestRandomSessions(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		c := newCluster(t)
+		c := newCluster(rt)
 		if _, err := c.propose(must(c.commands("init", "", map[string][]string{"history": {"1"}}, nil))...); err != nil {
 			rt.Fatal(err)
 		}

@@ -28,14 +28,21 @@ func TestScripts(t *testing.T) {
 }
 
 type cluster struct {
-	t   testing.TB
+	t   tb
 	s   *state.State
 	now time.Time
 	seq byte
 	n   int
 }
 
-func newCluster(t testing.TB) *cluster {
+// tb is what a script needs of a test, so that random tests can shrink what fails.
+type tb interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func newCluster(t tb) *cluster {
 	return &cluster{t: t, s: state.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
@@ -174,7 +181,7 @@ func (c *cluster) command(d *datadriven.TestData) string {
 	case "advance":
 		dur, err := time.ParseDuration(name)
 		if err != nil {
-			d.Fatalf(c.t, "%v", err)
+			c.t.Fatal(err)
 		}
 		c.advance(dur)
 		return ""

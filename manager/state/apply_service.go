@@ -203,7 +203,7 @@ func (c AllocateService) apply(x *tx) *Rejection {
 		}
 	}
 	for i, p := range c.Ports {
-		if p.Published == 0 || !wants(v.Spec, p) || slices.Contains(c.Ports[:i], p) {
+		if p.Published == 0 || !wants(v.Spec, p) || slices.ContainsFunc(c.Ports[:i], func(q swarmnet.PortSpec) bool { return q.Clashes(p) }) {
 			return reject(InvalidArgument, "service %s does not ask for port %s", v.Spec.Name, p)
 		}
 	}
