@@ -65,8 +65,8 @@ func (s *caServer) Join(ctx context.Context, req *pb.JoinRequest) (*pb.Certifica
 	return s.answer(cluster, cert, id, role), nil
 }
 
-// Renew signs for the calling node, with the role that it is to have. A demoted manager keeps its role until it is out of
-// the group.
+// Renew signs for the calling node, with the role that it is to have. A demoted manager gets none until it is out of the
+// group: it still needs the one that it has.
 func (s *caServer) Renew(ctx context.Context, req *pb.RenewRequest) (*pb.Certificate, error) {
 	id := rpcauth.Peer(ctx).Node
 	if owner, err := ca.NodeIDOf(req.GetCsr()); err != nil || owner != id {
@@ -81,8 +81,8 @@ func (s *caServer) Renew(ctx context.Context, req *pb.RenewRequest) (*pb.Certifi
 		return nil, status.Errorf(codes.PermissionDenied, "node %s is not in the cluster: it was removed", id)
 	}
 	role := n.Spec.Role
-	if n.RaftID != 0 {
-		role = swarmnet.RoleManager
+	if role != swarmnet.RoleManager && n.RaftID != 0 {
+		return nil, status.Errorf(codes.Unavailable, "node %s is still being taken out of the group of managers: try again in a moment", n.Name())
 	}
 	cluster, _ := view.Cluster()
 	cert, serial, err := s.sign(cluster, req.GetCsr(), ca.Subject{Cluster: cluster.ID, Node: id, Kind: ca.KindOf(role)}, ca.Lifetime(cluster.Spec, role))

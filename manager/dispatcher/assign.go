@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"slices"
+	"time"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/manager/state"
@@ -72,9 +73,9 @@ func addNode(s *state.State, a swarmnet.AssignmentSet, id swarmnet.NodeID) {
 	}
 }
 
-// redactNode takes out what changes without meaning anything to others.
+// redactNode takes out what changes without meaning anything to others: a renewed certificate is not news.
 func redactNode(n swarmnet.Node) swarmnet.Node {
-	n.CertSerial = ""
+	n.CertSerial, n.Meta.Updated, n.Meta.UpdatedAt = "", 0, time.Time{}
 	return n
 }
 
