@@ -134,7 +134,7 @@ func decideHeld(in Input) Output {
 		out.Status.Err = "not healthy yet: " + in.HealthErr.Error()
 	}
 	switch {
-	case in.Desired >= swarmnet.DesireShutdown, in.Health == Unhealthy:
+	case in.Desired >= swarmnet.DesireShutdown, in.Told.Terminal(), in.Health == Unhealthy:
 		out.Row = gossip.EndpointDraining
 		if !in.Workload.Stopping {
 			out.Action = Stop

@@ -45,6 +45,7 @@ func TestDecide(t *testing.T) {
 		{"shut down", Input{Desired: swarmnet.DesireShutdown, Told: swarmnet.TaskRunning, Workload: run}, "stop state=running row=draining sandbox=true"},
 		{"stopping", Input{Desired: swarmnet.DesireShutdown, Told: swarmnet.TaskRunning, Workload: stopping}, "wait state=running row=draining sandbox=true"},
 		{"stopped", Input{Desired: swarmnet.DesireShutdown, Workload: stopped}, "release state=shutdown row=none sandbox=false"},
+		{"given up while cut off", Input{Desired: swarmnet.DesireRunning, Told: swarmnet.TaskOrphaned, Workload: run}, "stop state=running row=draining sandbox=true"},
 		{"never started", Input{Desired: swarmnet.DesireRemove}, "release state=shutdown row=none sandbox=false"},
 		{"finished", Input{Desired: swarmnet.DesireRunning, Workload: ended(0, "")}, "release state=complete row=none sandbox=false"},
 		{"failed", Input{Desired: swarmnet.DesireRunning, Workload: ended(3, "")}, `release state=failed row=none sandbox=false err="exit status 3"`},
