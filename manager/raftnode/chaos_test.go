@@ -15,7 +15,7 @@ import (
 // has one leader, and a read sees everything that was acknowledged before it. In the end everything acknowledged is there,
 // once, on every node.
 func TestChaos(t *testing.T) {
-	seeds := uint64(80)
+	seeds := uint64(50)
 	if testing.Short() {
 		seeds = 10
 	}

@@ -54,7 +54,12 @@ func open(cfg Config) (*Node, error) {
 		changes: make(chan LeaderChange, 1), moved: make(chan struct{}), work: make(chan struct{}, 1),
 		appends: newQueue[appendJob](), applies: newQueue[applyJob](), images: newQueue[imageJob](),
 	}
-	if err := n.load(rec, id); err != nil {
+	if cfg.MustExist && rec.Last() == 0 && rec.Hard == (wal.HardState{}) {
+		err = fmt.Errorf("%w: its log is gone", ErrQuarantined)
+	} else {
+		err = n.load(rec, id)
+	}
+	if err != nil {
 		log.Close()
 		return nil, err
 	}

@@ -114,6 +114,9 @@ type Config struct {
 
 	// Bootstrap makes a new group of this member alone, if the directory is empty.
 	Bootstrap bool
+	// MustExist refuses an empty directory (ErrQuarantined): this member has acknowledged entries and votes before, and
+	// one that forgot them must not take part under the same ID.
+	MustExist bool
 	// Peers are members known from elsewhere, until the log says who they are.
 	Peers []Peer
 

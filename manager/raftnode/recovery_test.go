@@ -32,8 +32,8 @@ func TestDamagedSnapshots(t *testing.T) {
 	if err := g.start(1, true); err != nil {
 		t.Fatal(err)
 	}
-	for range 40 {
-		g.propose(1, "x")
+	for range 40 { // so long that the log drops segments
+		g.propose(1, strings.Repeat("x", 700))
 		g.stabilize()
 	}
 	want := slices.Clone(g.nodes[1].state.Items)
@@ -195,5 +195,26 @@ func TestOverload(t *testing.T) {
 	}
 	if answers[true] == 0 || answers[false] == 0 {
 		t.Error(answers)
+	}
+}
+
+// A member whose directory was emptied has forgotten its votes.
+func TestMustExist(t *testing.T) {
+	open := func(fs *vfs.Mem, must bool) error {
+		n, err := Open(Config{ID: 1, ClusterID: "c", FS: fs, Dir: "raft", Key: testKey, StateMachine: newList(), Transport: wire{}, Bootstrap: !must, MustExist: must})
+		if err == nil {
+			n.Close()
+		}
+		return err
+	}
+	fs := vfs.NewMem()
+	if err := open(fs, true); !errors.Is(err, ErrQuarantined) {
+		t.Errorf("empty: %v", err)
+	}
+	if err := open(fs, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(fs, true); err != nil {
+		t.Errorf("there: %v", err)
 	}
 }

@@ -130,8 +130,10 @@ func (s *storage) append(es []*pb.Entry) error {
 	if at > uint64(len(s.entries)) {
 		return fmt.Errorf("entry %d comes after entry %d", es[0].GetIndex(), s.last())
 	}
-	// The clipped prefix: what is handed out must not be written over.
-	s.entries = append(s.entries[:at:at], es...)
+	if at < uint64(len(s.entries)) {
+		s.entries = s.entries[:at:at] // a copy: what was handed out must not be written over
+	}
+	s.entries = append(s.entries, es...)
 	return nil
 }
 
