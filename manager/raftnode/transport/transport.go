@@ -23,7 +23,7 @@ type Config struct {
 	ClusterID string
 	// Self is how others reach this node.
 	Self raftnode.Peer
-	// Dial makes a connection to a member, or returns one that exists. The transport closes it.
+	// Dial makes a new connection to a member; the transport closes it.
 	Dial   func(ctx context.Context, addr string) (*grpc.ClientConn, error)
 	Logger *slog.Logger
 	// SnapshotRate is how many bytes of snapshots are sent in a second at most, to all members together; 0: 64 MiB.
