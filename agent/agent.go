@@ -119,9 +119,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		e.Close()
 	}
 	if errors.Is(err, context.Canceled) {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(err, a.parts.balancer.Close())
 }
 
 // plan computes what must be here whenever something that it depends on has changed, and hands it to those who see to it.

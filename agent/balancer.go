@@ -2,15 +2,36 @@ package agent
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/ingress/kernel"
 )
 
-// kernelBalancer will be the one of ingress/kernel.
-type kernelBalancer struct{}
+// kernelBalancer is the mesh and the balancing in sandboxes of ingress/kernel.
+type kernelBalancer struct {
+	mesh *kernel.Mesh
+	vips *kernel.VIPs
+	log  *slog.Logger
+}
 
-func newBalancer(Config, string) balancer { return kernelBalancer{} }
+func newBalancer(cfg Config, fabricNS string) balancer {
+	k := kernel.Config{FabricNS: fabricNS, Logger: cfg.Logger}
+	return kernelBalancer{kernel.NewMesh(k), kernel.NewVIPs(k), cfg.Logger}
+}
 
-func (kernelBalancer) Mesh(context.Context, ingress.Mesh) error         { return nil }
-func (kernelBalancer) VIPs(context.Context, string, ingress.VIPs) error { return nil }
-func (kernelBalancer) Remove(context.Context) error                     { return nil }
+func (b kernelBalancer) Mesh(ctx context.Context, m ingress.Mesh) error {
+	n, err := b.mesh.Reconcile(ctx, m)
+	if n > 0 {
+		b.log.Debug("published ports", "changes", n)
+	}
+	return err
+}
+
+func (b kernelBalancer) VIPs(ctx context.Context, netnsPath string, v ingress.VIPs) error {
+	_, err := b.vips.Reconcile(ctx, netnsPath, v)
+	return err
+}
+
+func (b kernelBalancer) Remove(ctx context.Context) error { return b.mesh.Remove(ctx) }
+func (b kernelBalancer) Close() error                     { return b.mesh.Close() }

@@ -84,6 +84,8 @@ func (f fakeBalancer) Mesh(_ context.Context, m ingress.Mesh) error {
 func (f fakeBalancer) VIPs(context.Context, string, ingress.VIPs) error { return nil }
 func (f fakeBalancer) Remove(context.Context) error                     { f.do("remove mesh", func() {}); return nil }
 
+func (f fakeBalancer) Close() error { return nil }
+
 type fakeSandboxes struct{ *host }
 
 func (f fakeSandboxes) Ensure(_ context.Context, s desired.Sandbox) (err error) {

@@ -83,13 +83,13 @@ func (n *network) note(err error) {
 }
 
 // state reports whether the sandbox is there, and if not, why and for how long already.
-func (n *network) state() (there bool, why error, lasting time.Duration) {
+func (n *network) state() (there bool, lasting time.Duration, why error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.lately != nil {
 		lasting = time.Since(n.since)
 	}
-	return n.loop.Status().Applied != 0, n.lately, lasting
+	return n.loop.Status().Applied != 0, lasting, n.lately
 }
 
 // stop ends the keeping; the namespace stays. A nil network is stopped.

@@ -36,6 +36,8 @@ type balancer interface {
 	VIPs(ctx context.Context, netnsPath string, v ingress.VIPs) error
 	// Remove takes the mesh off the host.
 	Remove(ctx context.Context) error
+	// Close gives back what only a running daemon can hold; what is in the kernel stays.
+	Close() error
 }
 
 // sandboxes makes and deletes network namespaces.

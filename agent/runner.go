@@ -127,7 +127,7 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 		Checked: want.Spec.Health != nil, Health: checked.verdict, HealthErr: checked.err,
 	}
 	if r.net != nil {
-		in.Network, in.NetworkErr, in.NetworkFor = r.net.state()
+		in.Network, in.NetworkFor, in.NetworkErr = r.net.state()
 	}
 	out := task.Decide(in)
 	r.report(want, out.Status)

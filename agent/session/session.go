@@ -138,12 +138,12 @@ func (s *Session) connect(ctx context.Context, save chan<- struct{}) {
 	var lastErr string
 	for ctx.Err() == nil {
 		addrs := s.managers()
-		err := errors.New("no manager's address is known")
 		welcomed := false
 		if len(addrs) > 0 {
 			addr := addrs[next%len(addrs)]
-			welcomed, err = s.stream(ctx, addr, save)
 			next++
+			var err error
+			welcomed, err = s.stream(ctx, addr, save)
 			if ctx.Err() == nil && err != nil && err.Error() != lastErr {
 				lastErr = err.Error()
 				s.cfg.Logger.Info("no session with a manager, trying on", "manager", addr, "err", err)

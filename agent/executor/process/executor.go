@@ -79,7 +79,7 @@ func (e *Executor) adopt(id swarmnet.TaskID) error {
 	if dialErr == nil {
 		h := newHolding(id, dir, conn)
 		if err := h.hello(); err == nil {
-			e.follow(h)
+			e.hold(h)
 			return nil
 		}
 		conn.Close()
@@ -93,17 +93,19 @@ func (e *Executor) adopt(id swarmnet.TaskID) error {
 	}
 	h := newHolding(id, dir, nil)
 	h.finish(rec)
-	e.mu.Lock()
-	e.held[id] = h
-	e.mu.Unlock()
+	e.hold(h)
 	return nil
 }
 
-// follow keeps a shim's record until the shim is gone.
-func (e *Executor) follow(h *holding) {
+// hold takes a workload in, and keeps its record until its shim is gone.
+func (e *Executor) hold(h *holding) {
 	e.mu.Lock()
 	e.held[h.id] = h
 	e.mu.Unlock()
+	if h.conn == nil {
+		e.cfg.Changed(h.id)
+		return
+	}
 	e.wg.Go(func() { h.follow(func() { e.cfg.Changed(h.id) }) })
 }
 

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/internal/kerneltest"
@@ -170,6 +172,31 @@ func TestKernelCannotStart(t *testing.T) {
 		}
 		if again := e.Start(t.Context(), c.spec); !errors.Is(again, c.want) {
 			t.Errorf("%s: a second start says %v", c.spec.ID, again)
+		}
+	}
+}
+
+// A command may have ended before its shim could be asked anything.
+func TestKernelShortCommands(t *testing.T) {
+	needNamespaces(t)
+	e := newExecutor(t, t.TempDir())
+	var g errgroup.Group
+	g.SetLimit(8)
+	for i := range 60 {
+		id := swarmnet.TaskID(fmt.Sprint("t", i))
+		g.Go(func() error {
+			return e.Start(t.Context(), executor.Spec{ID: id, Command: []string{"sh", "-c", "echo hi; exit 5"}})
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range e.List() {
+		if st := waitEnd(t, e, id); st.ExitCode != 5 || st.Phase != executor.Ended {
+			t.Errorf("%s: %+v", id, st)
+		}
+		if out, _ := output(t, e, id, 0); out != "hi\n" {
+			t.Errorf("%s: output %q", id, out)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func (e *Executor) Start(ctx context.Context, spec executor.Spec) error {
 			_ = os.RemoveAll(e.dir(spec.ID))
 			return fmt.Errorf("start task: %w", err)
 		}
-		e.follow(h)
+		e.hold(h)
 	}
 	return h.started(ctx)
 }
@@ -52,6 +52,11 @@ func (e *Executor) launch(spec executor.Spec) (*holding, error) {
 	h := newHolding(spec.ID, dir, conn)
 	if err := h.hello(); err != nil {
 		conn.Close()
+		if rec, recErr := readRecord(dir); recErr == nil && rec.Phase == executor.Ended { // it was faster than we
+			h = newHolding(spec.ID, dir, nil)
+			h.finish(rec)
+			return h, nil
+		}
 		return nil, shimError(dir, err)
 	}
 	return h, nil
