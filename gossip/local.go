@@ -12,6 +12,7 @@ import (
 // own is this node's side of the table: its rows, and which of their changes are not signed yet.
 type own struct {
 	version Version
+	given   Version // by Restart; version is above it once this node has met an earlier life of its own
 	seq     uint64
 	rows    map[RowKey][]byte
 	fresh   map[RowKey]struct{} // changed since the last Flush
@@ -54,15 +55,17 @@ func (o *own) touch(k RowKey) {
 // in force is ignored.
 func (t *Table) Restart(v Version) {
 	if v.compare(t.own.version) > 0 {
+		t.own.given = v
 		t.own.restart(v)
 	}
 }
 
 func (o *own) restart(v Version) { o.version, o.seq, o.whole = v, 0, true }
 
-// outlive begins a life that is newer than v, which this node lived before it lost its memory.
+// outlive begins a life that is newer than v, which this node lived before it lost its memory. By how much it is newer depends
+// on the version given to this life: another life that met v, too, and was forgotten since, must not have had the same.
 func (o *own) outlive(v Version) {
-	o.restart(Version{Epoch: max(v.Epoch, o.version.Epoch), Start: v.Start + 1})
+	o.restart(Version{Epoch: max(v.Epoch, o.version.Epoch), Start: v.Start + 1 + mix(o.given.Start)%(1<<20)})
 }
 
 // Flush signs what has changed of this node's rows and returns it, for all others to receive; nil when nothing has, or

@@ -243,7 +243,11 @@ func TestEveryNodeEndsWithTheOwnersTruth(t *testing.T) {
 	if testing.Short() {
 		n = 20
 	}
+	run := []uint64{1383} // failed once: two lives that outlived the same third one had one version
 	for seed := range n {
+		run = append(run, seed)
+	}
+	for _, seed := range run {
 		if d := storm(seed).disagreement(); d != "" {
 			t.Errorf("seed %d: %s", seed, d)
 		}
