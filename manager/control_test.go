@@ -59,6 +59,7 @@ func TestControlErrors(t *testing.T) {
 		{"no spec", network(nil), codes.InvalidArgument, "name"},
 		{"an unknown network", service("db", "nothing", 0), codes.NotFound, "nothing"},
 		{"a port in use", service("db", "app", 8080), codes.FailedPrecondition, "web"},
+		{"a spec too large", service(strings.Repeat("x", 200<<10), "app", 0), codes.InvalidArgument, "131072"},
 		{"a service's name taken", service("web", "app", 0), codes.AlreadyExists, "web"},
 		{"a network in use", second(c.RemoveNetwork(ctx, ref("app"))), codes.FailedPrecondition, "web"},
 		{"an unknown service", second(c.GetService(ctx, ref("nothing"))), codes.NotFound, "nothing"},

@@ -15,8 +15,8 @@ import (
 const (
 	// planRetry is the pause after a plan that could not be proposed.
 	planRetry = 500 * time.Millisecond
-	// planBatch bounds the commands of one entry of the log.
-	planBatch = 500
+	// planBatch bounds the commands of one entry of the log: a spec has 128 KiB at most, a message of the group 16 MiB.
+	planBatch = 100
 )
 
 // followLeadership runs one term after the other: what a leader does ends with its leadership, before the next begins.

@@ -210,7 +210,8 @@ func (m *Manager) serve(ctx context.Context, raft pb.RaftServer) error {
 	return g.Wait()
 }
 
-const maxMessage = 64 << 20 // octets
+// maxMessage bounds what is received, from strangers too: members of the group send the largest.
+const maxMessage = 16 << 20 // octets
 
 // dial makes a connection to another manager.
 func (m *Manager) dial(_ context.Context, addr string) (*grpc.ClientConn, error) {

@@ -167,3 +167,75 @@ func TestDeadManagersSessions(t *testing.T) {
 		return nil
 	})
 }
+
+// A hundred tasks on three nodes: every change reaches every agent in contiguous deltas, and all run soon.
+func TestScale(t *testing.T) {
+	m := initCluster(t)
+	var agents []*fakeAgent
+	for i := range 3 {
+		agents = append(agents, startAgent(t, m.enrol(t, swarmnet.RoleWorker, fmt.Sprintf("w%d", i)), m))
+	}
+	control := m.admin(t)
+	network, err := control.CreateNetwork(t.Context(), &pb.CreateNetworkRequest{Spec: &pb.NetworkSpec{Name: "app"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := web(network)
+	svc, err := control.CreateService(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasksRunning(t, control, 3)
+	svc.Spec.Replicas = 100
+	begin := time.Now()
+	if _, err := control.UpdateService(t.Context(), &pb.UpdateServiceRequest{Ref: "web", Spec: svc.GetSpec()}); err != nil {
+		t.Fatal(err)
+	}
+	tasksRunning(t, control, 100)
+	t.Logf("97 more tasks ran after %s", time.Since(begin))
+	want := m.View().Revision()
+	for _, a := range agents {
+		eventually(t, "every agent knows of all endpoints", func() error {
+			set, err := a.state()
+			if err != nil {
+				return err
+			}
+			running := 0
+			for _, e := range set.Endpoints {
+				if e.State == swarmnet.TaskRunning {
+					running++
+				}
+			}
+			if running != 100 {
+				return fmt.Errorf("%d of 100 at revision %d of %d", running, set.Revision, want)
+			}
+			return nil
+		})
+	}
+}
+
+// A promoted worker gets a manager's certificate and joins the group.
+func TestPromotion(t *testing.T) {
+	m1 := initCluster(t)
+	id := m1.enrol(t, swarmnet.RoleWorker, "w1")
+	conn := m1.connect(t, id)
+	join := &pb.JoinGroupRequest{NodeId: string(id.NodeID()), Addr: "127.0.0.1:1"}
+	if _, err := pb.NewRaftMembershipClient(conn).Join(t.Context(), join); status.Code(err) != codes.PermissionDenied {
+		t.Fatalf("a worker may join the group: %v", err)
+	}
+	spec := &pb.NodeSpec{Role: pb.Role_ROLE_MANAGER}
+	if _, err := m1.admin(t).UpdateNode(t.Context(), &pb.UpdateNodeRequest{Ref: "w1", Spec: spec}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.Renew(t.Context(), conn, id); err != nil {
+		t.Fatal(err)
+	}
+	if id.Role() != swarmnet.RoleManager {
+		t.Fatalf("its new certificate says %s", id.Role())
+	}
+	m2 := start(t, Config{Identity: id, JoinVia: []string{m1.Addr().String()}})
+	m2.waitReady(t)
+	if n := nodeOf(m2, id); n.Role != swarmnet.RoleManager || n.RaftID == 0 {
+		t.Fatalf("the node is %s, member %d", n.Role, n.RaftID)
+	}
+}

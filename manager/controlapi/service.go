@@ -4,14 +4,24 @@ import (
 	"context"
 	"slices"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/manager/state"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
 )
 
+// maxSpec bounds a service's spec, of which every task has a copy.
+const maxSpec = 128 << 10 // octets
+
 // serviceSpec reads a spec whose networks may be named by any reference.
 func serviceSpec(v *state.State, m *pb.ServiceSpec) (swarmnet.ServiceSpec, error) {
+	if size := proto.Size(m); size > maxSpec {
+		return swarmnet.ServiceSpec{}, status.Errorf(codes.InvalidArgument, "the service's spec has %d octets, and may have %d: keep large settings elsewhere", size, maxSpec)
+	}
 	spec, err := wire.ServiceSpecFromProto(m)
 	if err != nil {
 		return spec, malformed(err)
