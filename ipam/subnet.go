@@ -60,9 +60,10 @@ func isAux(sub swarmnet.Subnet, a netip.Addr) bool {
 	return false
 }
 
-// bounds are the first and the last address to choose from.
+// bounds are the first and the last address to choose from. A range that is not within the subnet does not count: there
+// would be nothing in it, and a long search for that.
 func bounds(sub swarmnet.Subnet) netipx.IPRange {
-	if sub.Range.IsValid() {
+	if sub.Range.IsValid() && sub.Range.Bits() >= sub.Prefix.Bits() && sub.Prefix.Contains(sub.Range.Addr()) {
 		return netipx.RangeOfPrefix(sub.Range)
 	}
 	return netipx.RangeOfPrefix(sub.Prefix)
