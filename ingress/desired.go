@@ -71,4 +71,6 @@ type VIP struct {
 	Backends []netip.Addr
 	// Draining are the addresses that take no new connections but may still have old ones, ordered.
 	Draining []netip.Addr
+	// Lost are those on dead nodes, ordered: see Task.Lost.
+	Lost []netip.Addr
 }

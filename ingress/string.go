@@ -60,6 +60,9 @@ func (v VIPs) String() string {
 		if len(vip.Draining) > 0 {
 			b.WriteString(" draining { " + strings.Join(texts(vip.Draining), ", ") + " }")
 		}
+		if len(vip.Lost) > 0 {
+			b.WriteString(" lost { " + strings.Join(texts(vip.Lost), ", ") + " }")
+		}
 		b.WriteByte('\n')
 	}
 	return b.String()

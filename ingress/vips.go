@@ -64,9 +64,12 @@ func vip(set swarmnet.AssignmentSet, view gossip.View, id swarmnet.ServiceID, v 
 			out.Backends = append(out.Backends, addr)
 		case ep.Node == set.Self || view.Nodes[ep.Node] != gossip.Dead && set.Nodes[ep.Node].Status.State != swarmnet.NodeDown:
 			out.Draining = append(out.Draining, addr)
+		default:
+			out.Lost = append(out.Lost, addr)
 		}
 	}
 	slices.SortFunc(out.Backends, netip.Addr.Compare)
 	slices.SortFunc(out.Draining, netip.Addr.Compare)
+	slices.SortFunc(out.Lost, netip.Addr.Compare)
 	return out
 }

@@ -1,0 +1,73 @@
+package kernel
+
+import (
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/internal/nl"
+)
+
+// staleInFabric says which flows of the fabric lead nowhere: to tasks that are gone for good, without a translation although they are for a
+// published port, or, for UDP, which has no end of its own, to tasks on dead nodes.
+func staleInFabric(cfg Config, m ingress.Mesh) func(nl.Flow) bool {
+	tasks := make(map[netip.Addr]ingress.Task, len(m.Tasks))
+	for _, t := range m.Tasks {
+		tasks[t.Addr] = t
+	}
+	return func(f nl.Flow) bool {
+		balanced := slices.Contains(cfg.FabricAddrs, f.Dst.Addr())
+		if !balanced && f.Mark&markBit == 0 {
+			return false
+		}
+		t, known := tasks[f.ReplySrc.Addr()]
+		return !known || t.Lost && f.Proto == unix.IPPROTO_UDP
+	}
+}
+
+// staleInHost says which flows of the host are on the wrong side of a port's publishing: a UDP client that began before the port was
+// published goes past the translation, one that began before it was taken back goes on into the fabric.
+func staleInHost(cfg Config, ports []ingress.Port) func(nl.Flow) bool {
+	published := map[PortKey]bool{}
+	for _, p := range ports {
+		if len(p.Backends) > 0 {
+			published[PortKey{Protocol: p.Protocol, Published: p.Published}] = true
+		}
+	}
+	return func(f nl.Flow) bool {
+		if f.Proto != unix.IPPROTO_UDP {
+			return false
+		}
+		on := published[PortKey{Protocol: swarmnet.UDP, Published: f.Dst.Port()}]
+		if slices.Contains(cfg.FabricAddrs, f.ReplySrc.Addr()) && f.Translated() {
+			return !on
+		}
+		return on && !f.Translated() && f.ReplyDst == f.Src
+	}
+}
+
+// staleInSandbox says which flows to virtual addresses lead nowhere.
+func staleInSandbox(vips ingress.VIPs) func(nl.Flow) bool {
+	type target struct{ vip, addr netip.Addr }
+	known, lost := map[target]bool{}, map[target]bool{}
+	isVIP := map[netip.Addr]bool{}
+	for _, v := range vips {
+		isVIP[v.Addr] = true
+		for _, a := range slices.Concat(v.Backends, v.Draining) {
+			known[target{v.Addr, a}] = true
+		}
+		for _, a := range v.Lost {
+			lost[target{v.Addr, a}] = true
+		}
+	}
+	return func(f nl.Flow) bool {
+		if !isVIP[f.Dst.Addr()] {
+			return false
+		}
+		t := target{f.Dst.Addr(), f.ReplySrc.Addr()}
+		return !known[t] && !(lost[t] && f.Proto == unix.IPPROTO_TCP)
+	}
+}

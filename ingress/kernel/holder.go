@@ -1,0 +1,162 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/internal/netns"
+)
+
+// PortKey tells the published ports of a node apart.
+type PortKey struct {
+	Protocol  swarmnet.Protocol
+	Published uint16
+	HostIP    netip.Addr // zero: all of the host's
+}
+
+func (k PortKey) String() string {
+	s := strconv.Itoa(int(k.Published)) + "/" + k.Protocol.String()
+	if k.HostIP.IsValid() {
+		s = k.HostIP.String() + ":" + s
+	}
+	return s
+}
+
+func keyOf(p ingress.Port) PortKey { return PortKey{p.Protocol, p.Published, p.HostIP} }
+
+// Holder binds the published ports in the host's namespace, so that no other program takes one and none is taken from another
+// program. Its sockets get no traffic: translation comes before them.
+type Holder struct {
+	ns string
+
+	mu       sync.Mutex
+	held     map[PortKey]io.Closer
+	degraded map[PortKey]error
+}
+
+// NewHolder returns a holder for the namespace at the path; empty: the caller's own.
+func NewHolder(ns string) *Holder {
+	return &Holder{ns: ns, held: map[PortKey]io.Closer{}, degraded: map[PortKey]error{}}
+}
+
+// Hold binds those of the ports that are not held yet and returns the ports that are held now. Why the others are not, Degraded says.
+func (h *Holder) Hold(ports []ingress.Port) ([]ingress.Port, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.degraded)
+	var out []ingress.Port
+	type number struct {
+		proto swarmnet.Protocol
+		port  uint16
+	}
+	taken := map[number]PortKey{}
+	err := netns.Do(h.ns, func() error {
+		for _, p := range ports {
+			k := keyOf(p)
+			n := number{p.Protocol, p.Published}
+			if first, ok := taken[n]; ok {
+				h.degraded[k] = fmt.Errorf("%s is published on this node already, as %s: publish another port", k, first)
+				continue
+			}
+			if h.held[k] == nil {
+				sock, err := bind(k)
+				if err != nil {
+					h.degraded[k] = explainBind(k, err)
+					continue
+				}
+				h.held[k] = sock
+			}
+			taken[n] = k
+			out = append(out, p)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Release lets go of all ports but these.
+func (h *Holder) Release(but []ingress.Port) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	keep := map[PortKey]bool{}
+	for _, p := range but {
+		keep[keyOf(p)] = true
+	}
+	for k, sock := range h.held {
+		if !keep[k] {
+			sock.Close()
+			delete(h.held, k)
+		}
+	}
+}
+
+// Degraded says which ports this node does not publish, and why.
+func (h *Holder) Degraded() map[PortKey]error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.degraded)
+}
+
+func bind(k PortKey) (io.Closer, error) {
+	host := ""
+	if k.HostIP.IsValid() {
+		host = k.HostIP.String()
+	}
+	addr := net.JoinHostPort(host, strconv.Itoa(int(k.Published)))
+	var lc net.ListenConfig
+	switch k.Protocol {
+	case swarmnet.TCP:
+		// Listening, not bound only: a socket that merely is bound would let others share the port.
+		return lc.Listen(context.Background(), "tcp", addr)
+	case swarmnet.UDP:
+		return lc.ListenPacket(context.Background(), "udp", addr)
+	}
+	return bindSCTP(k)
+}
+
+// bindSCTP binds what net cannot. On a kernel without SCTP nobody can take the port.
+func bindSCTP(k PortKey) (io.Closer, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
+	if err != nil {
+		return nothing{}, nil
+	}
+	sa := &unix.SockaddrInet4{Port: int(k.Published)}
+	if k.HostIP.Is4() {
+		sa.Addr = k.HostIP.As4()
+	}
+	if err := unix.Bind(fd, sa); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return fileDescriptor(fd), nil
+}
+
+type nothing struct{}
+
+func (nothing) Close() error { return nil }
+
+type fileDescriptor int
+
+func (f fileDescriptor) Close() error { return unix.Close(int(f)) }
+
+func explainBind(k PortKey, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("port %s is used by another program on this node: stop it or publish another port", k)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("port %s cannot be held: %s is no address of this node", k, k.HostIP)
+	}
+	return fmt.Errorf("port %s cannot be held on this node: %w", k, err)
+}

@@ -1,0 +1,147 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+	"github.com/swarmnet/swarmnet/internal/nl"
+)
+
+// Mesh keeps a node's published ports as they should be. Its methods but Degraded may be called by one goroutine at a time.
+type Mesh struct {
+	cfg                    Config
+	holder                 *Holder
+	hostMemo, fabricMemo   nft.Memo
+	hostFlows, fabricFlows [32]byte // what flows were last looked through for
+}
+
+// NewMesh returns the mesh that cfg describes; nothing is made yet.
+func NewMesh(cfg Config) *Mesh {
+	cfg = cfg.withDefaults()
+	return &Mesh{cfg: cfg, holder: NewHolder(cfg.HostNS)}
+}
+
+// Reconcile makes the mesh what m says and returns how many things it changed: 0 when all was well. The fabric and its ingress network
+// must be there. The host sends to the fabric only what the fabric is ready for, and only ports that are held.
+func (k *Mesh) Reconcile(ctx context.Context, m ingress.Mesh) (changes int, err error) {
+	before := k.holder.Degraded()
+	ports, err := k.holder.Hold(m.Ports)
+	if err != nil {
+		return 0, fmt.Errorf("mesh: %w", err)
+	}
+	for key, why := range k.holder.Degraded() {
+		if before[key] == nil {
+			k.cfg.Logger.Warn("port degraded", "port", key.String(), "err", why)
+		}
+	}
+	for _, step := range []func() (int, error){
+		func() (int, error) { return k.ensureFabric(m) },
+		func() (int, error) { return k.cfg.Balancer.Ports(ctx, k.cfg.FabricNS, k.cfg.FabricAddrs, ports) },
+		func() (int, error) { return k.ensure(k.cfg.HostNS, &k.hostMemo, hostTable(k.cfg, ports)) },
+		func() (int, error) { return k.forgetFlows(m, ports) },
+	} {
+		n, err := step()
+		changes += n
+		if err != nil {
+			return changes, fmt.Errorf("mesh: %w", err)
+		}
+	}
+	k.holder.Release(ports)
+	return changes, nil
+}
+
+// Degraded says which published ports this node could not hold, and why. It may be called at any time.
+func (k *Mesh) Degraded() map[PortKey]error { return k.holder.Degraded() }
+
+func (k *Mesh) ensure(ns string, memo *nft.Memo, tables ...nft.Table) (changes int, err error) {
+	err = withNFT(ns, func(c *nft.Conn) error {
+		changes, err = c.Ensure(memo, tables...)
+		return err
+	})
+	return changes, err
+}
+
+func (k *Mesh) ensureFabric(m ingress.Mesh) (int, error) {
+	changes, err := k.ensure(k.cfg.FabricNS, &k.fabricMemo, fabricTables(m)...)
+	if err != nil {
+		return changes, err
+	}
+	c, err := nl.Open(k.cfg.FabricNS)
+	if err != nil {
+		return changes, err
+	}
+	defer c.Close()
+	n, err := ensureRoutes(c, m)
+	return changes + n, err
+}
+
+// forgetFlows deletes conntrack entries that lead nowhere, when what leads where changed.
+func (k *Mesh) forgetFlows(m ingress.Mesh, ports []ingress.Port) (changes int, err error) {
+	for _, f := range []struct {
+		ns    string
+		sum   [32]byte
+		last  *[32]byte
+		stale func(nl.Flow) bool
+	}{
+		{k.cfg.FabricNS, sum(ingress.Mesh{Tasks: m.Tasks, Ports: ports}.String()), &k.fabricFlows, staleInFabric(k.cfg, m)},
+		{k.cfg.HostNS, sum(ingress.Mesh{Ports: ports}.String()), &k.hostFlows, staleInHost(k.cfg, ports)},
+	} {
+		if *f.last == f.sum {
+			continue
+		}
+		n, err := deleteFlows(f.ns, f.stale)
+		changes += n
+		if err != nil {
+			return changes, err
+		}
+		*f.last = f.sum
+	}
+	return changes, nil
+}
+
+func deleteFlows(ns string, stale func(nl.Flow) bool) (int, error) {
+	c, err := nl.Open(ns)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	return c.DeleteFlows(stale)
+}
+
+// Close lets go of the held ports; what is in the kernel stays, so that a daemon that starts again finds everything running.
+func (k *Mesh) Close() error {
+	k.holder.Release(nil)
+	return nil
+}
+
+// Remove takes everything that Reconcile made off the host, and from the fabric where there is one still.
+func (k *Mesh) Remove(ctx context.Context) error {
+	errs := []error{withNFT(k.cfg.HostNS, func(c *nft.Conn) error { return c.Remove(nft.INet, tableName) }), k.Close()}
+	k.hostMemo, k.fabricMemo, k.hostFlows, k.fabricFlows = nft.Memo{}, nft.Memo{}, [32]byte{}, [32]byte{}
+	for _, remove := range []func() error{
+		func() error { return k.cfg.Balancer.RemovePorts(ctx, k.cfg.FabricNS) },
+		func() error {
+			return withNFT(k.cfg.FabricNS, func(c *nft.Conn) error {
+				return errors.Join(c.Remove(nft.INet, tableName), c.Remove(nft.Bridge, tableName))
+			})
+		},
+		func() error {
+			c, err := nl.Open(k.cfg.FabricNS)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			_, err = ensureRoutes(c, ingress.Mesh{})
+			return err
+		},
+	} {
+		if err := remove(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

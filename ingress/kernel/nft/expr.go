@@ -1,0 +1,144 @@
+package nft
+
+import (
+	"encoding/binary"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Registers: the first 16 octets of the register file, and its 4-octet parts.
+const (
+	reg0 = unix.NFT_REG_1
+	// reg32 is the register of the first 4 octets; the others follow.
+	reg32 = 8
+)
+
+// build joins expressions to a rule. Those of this package always marshal: they come from fixed code, so an error is a rule without it
+// and the kernel's word shows up in the first test.
+func build(family Family, exprs ...expr.Any) [][]byte {
+	out := make([][]byte, 0, len(exprs))
+	for _, e := range exprs {
+		if b, err := expr.Marshal(byte(family), e); err == nil {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// Part is a piece of a rule, as nft(8) writes it.
+type Part func(Family) [][]byte
+
+// R is the rule of a table of a family that consists of parts.
+func R(family Family, parts ...Part) Rule {
+	var exprs [][]byte
+	for _, p := range parts {
+		exprs = append(exprs, p(family)...)
+	}
+	return NewRule(exprs...)
+}
+
+func part(exprs ...expr.Any) Part {
+	return func(f Family) [][]byte { return build(f, exprs...) }
+}
+
+func ifname(s string) []byte {
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, s)
+	return b
+}
+
+func compare(op expr.CmpOp, data []byte) expr.Any {
+	return &expr.Cmp{Op: op, Register: reg0, Data: data}
+}
+
+func native(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+
+// IIFName is `iifname NAME`.
+func IIFName(name string) Part {
+	return part(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0}, compare(expr.CmpOpEq, ifname(name)))
+}
+
+// OIFName is `oifname NAME`.
+func OIFName(name string) Part {
+	return part(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg0}, compare(expr.CmpOpEq, ifname(name)))
+}
+
+// NFProto is `meta nfproto ipv4` or `ipv6`.
+func NFProto(v6 bool) Part {
+	proto := byte(unix.NFPROTO_IPV4)
+	if v6 {
+		proto = unix.NFPROTO_IPV6
+	}
+	return part(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg0}, compare(expr.CmpOpEq, []byte{proto}))
+}
+
+// L4Proto is `meta l4proto N`.
+func L4Proto(proto byte) Part {
+	return part(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg0}, compare(expr.CmpOpEq, []byte{proto}))
+}
+
+// DaddrLocal is `fib daddr type local`.
+func DaddrLocal() Part {
+	return part(&expr.Fib{Register: reg0, FlagDADDR: true, ResultADDRTYPE: true}, compare(expr.CmpOpEq, native(unix.RTN_LOCAL)))
+}
+
+func addrAt(v6, dst bool) (offset, length uint32) {
+	switch {
+	case v6 && dst:
+		return 24, 16
+	case v6:
+		return 8, 16
+	case dst:
+		return 16, 4
+	}
+	return 12, 4
+}
+
+// loadAddr loads the packet's source or destination address.
+func loadAddr(v6, dst bool, register uint32) expr.Any {
+	offset, length := addrAt(v6, dst)
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length}
+}
+
+// Daddr is `ip daddr ADDR` or `ip6 daddr ADDR`; the packet must be of the family.
+func Daddr(addr []byte) Part {
+	return part(loadAddr(len(addr) == 16, true, reg0), compare(expr.CmpOpEq, addr))
+}
+
+// SaddrLoopback and DaddrLoopback are `ip saddr 127.0.0.0/8` and `ip daddr 127.0.0.0/8`; the packet must be IPv4.
+func SaddrLoopback() Part { return loopback(false) }
+func DaddrLoopback() Part { return loopback(true) }
+
+func loopback(dst bool) Part {
+	offset, _ := addrAt(false, dst)
+	return part(&expr.Payload{DestRegister: reg0, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1}, compare(expr.CmpOpEq, []byte{127}))
+}
+
+// CTNew is `ct state new`, CTReply `ct direction reply`.
+func CTNew() Part { return ctState(expr.CtStateBitNEW) }
+
+func ctState(bit uint32) Part {
+	return part(&expr.Ct{Key: expr.CtKeySTATE, Register: reg0},
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(bit), Xor: native(0)}, compare(expr.CmpOpNeq, native(0)))
+}
+
+func CTReply() Part {
+	return part(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg0}, compare(expr.CmpOpEq, []byte{1}))
+}
+
+// CTMarkHas is `ct mark and BIT == BIT`.
+func CTMarkHas(bit uint32) Part {
+	return part(&expr.Ct{Key: expr.CtKeyMARK, Register: reg0},
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(bit), Xor: native(0)}, compare(expr.CmpOpEq, native(bit)))
+}
+
+// MarkFromCT is `meta mark set ct mark`.
+func MarkFromCT() Part {
+	return part(&expr.Ct{Key: expr.CtKeyMARK, Register: reg0}, &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg0})
+}
+
+// ClearMark is `meta mark set 0`.
+func ClearMark() Part {
+	return part(&expr.Immediate{Register: reg0, Data: native(0)}, &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg0})
+}

@@ -1,0 +1,122 @@
+package nft
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Family is the protocol family of a table (linux/netfilter.h).
+type Family uint8
+
+const (
+	INet   Family = 1
+	IPv4   Family = 2
+	Bridge Family = 7
+)
+
+func (f Family) String() string {
+	return map[Family]string{INet: "inet", IPv4: "ip", Bridge: "bridge"}[f]
+}
+
+// Table is a whole table.
+type Table struct {
+	Family Family
+	Name   string
+	Sets   []Set
+	Chains []Chain
+}
+
+// Set is a set or a map. In a verdict map the data of an element is the name of the chain to go to.
+type Set struct {
+	Name    string
+	Key     Type
+	Data    Type // of a map; zero: a set
+	Verdict bool // a verdict map
+	// Elems holds data by key, both as the kernel's registers do: each field padded to a multiple of 4 octets.
+	Elems map[string]string
+}
+
+// Type is the type of a key or of data: its length in octets is what the kernel checks, Magic is how nft(8) shows it.
+type Type struct {
+	Magic uint32
+	Len   uint32
+}
+
+// Chain is a chain; without Base it is only gone to.
+type Chain struct {
+	Name  string
+	Base  *Base
+	Rules []Rule
+}
+
+// Base hooks a chain into the packets' path. Its policy is to accept.
+type Base struct {
+	Type     string // "filter", "nat"
+	Hook     uint32 // NF_INET_* or NF_BR_*
+	Priority int32
+}
+
+// Rule is a rule. ID names its content; one that was observed has nothing else.
+type Rule struct {
+	ID    string
+	Exprs [][]byte // marshalled expressions
+}
+
+// NewRule returns the rule that consists of the expressions.
+func NewRule(exprs ...[]byte) Rule {
+	h := sha256.New()
+	for _, e := range exprs {
+		fmt.Fprintf(h, "%d ", len(e))
+		h.Write(e)
+	}
+	return Rule{ID: hex.EncodeToString(h.Sum(nil)[:10]), Exprs: exprs}
+}
+
+// digest is equal for equal tables only.
+func digest(tables []Table) [32]byte {
+	h := sha256.New()
+	for _, t := range tables {
+		fmt.Fprintf(h, "table %d %q\n", t.Family, t.Name)
+		for _, c := range t.Chains {
+			fmt.Fprintf(h, "chain %q", c.Name)
+			if c.Base != nil {
+				fmt.Fprintf(h, " %v", *c.Base)
+			}
+			for _, r := range c.Rules {
+				h.Write([]byte(" " + r.ID))
+			}
+		}
+		for _, s := range t.Sets {
+			fmt.Fprintf(h, "\nset %q %v %v %v", s.Name, s.Key, s.Data, s.Verdict)
+			for _, k := range slices.Sorted(maps.Keys(s.Elems)) {
+				fmt.Fprintf(h, "%d:%s%d:%s", len(k), k, len(s.Elems[k]), s.Elems[k])
+			}
+		}
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// String is the table as text, for people: chains with the digests of their rules, sets with their elements in hex.
+func (t Table) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "table %s %s\n", t.Family, t.Name)
+	for _, s := range t.Sets {
+		for _, k := range slices.Sorted(maps.Keys(s.Elems)) {
+			data := fmt.Sprintf("%x", s.Elems[k])
+			if s.Verdict {
+				data = "goto " + s.Elems[k]
+			}
+			fmt.Fprintf(&b, "element %s { %x : %s }\n", s.Name, k, data)
+		}
+	}
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			fmt.Fprintf(&b, "rule %s %s\n", c.Name, r.ID)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,204 @@
+package kernel
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+	"github.com/swarmnet/swarmnet/internal/netns"
+)
+
+// Names of the balancer's tables, in the fabric and in sandboxes.
+const (
+	balancerTable = "swarmnet_balancer"
+	vipTable      = "swarmnet_vip"
+)
+
+// maxMemos bounds what is remembered of sandboxes: beyond it all is forgotten, which costs one dump each.
+const maxMemos = 4096
+
+// NFTables is the Balancer of kernels without IPVS. All services share one map: there is no rule per service, but one per number
+// of backends, and adding a task adds one element:
+//
+//	map services4 { type inet_proto . inet_service : verdict }                        { tcp . 8080 : goto pick3v4 }
+//	map backends4 { type inet_proto . inet_service . mark : ipv4_addr . inet_service }  { tcp . 8080 . 0 : 10.0.1.2 . 80, … }
+//	chain pick3v4 { dnat ip to meta l4proto . th dport . numgen random mod 3 map @backends4 }
+type NFTables struct {
+	mu    sync.Mutex
+	memos map[string]*nft.Memo // by namespace path and table
+}
+
+// NewNFTables returns the balancer.
+func NewNFTables() *NFTables { return &NFTables{memos: map[string]*nft.Memo{}} }
+
+// Ports implements Balancer.
+func (n *NFTables) Ports(_ context.Context, ns string, addrs []netip.Addr, ports []ingress.Port) (int, error) {
+	return n.ensure(ns, portTable(addrs, ports))
+}
+
+// VIPs implements Balancer.
+func (n *NFTables) VIPs(_ context.Context, ns string, vips ingress.VIPs) (int, error) {
+	return n.ensure(ns, vipsTable(vips))
+}
+
+// RemovePorts implements Balancer.
+func (n *NFTables) RemovePorts(_ context.Context, ns string) error {
+	return withNFT(ns, func(c *nft.Conn) error { return c.Remove(nft.INet, balancerTable) })
+}
+
+func (n *NFTables) ensure(ns string, t nft.Table) (changes int, err error) {
+	err = withNFT(ns, func(c *nft.Conn) error {
+		key := t.Name + " " + ns
+		n.mu.Lock()
+		memo := n.memos[key]
+		n.mu.Unlock()
+		if memo == nil {
+			memo = &nft.Memo{}
+		}
+		if changes, err = c.Ensure(memo, t); err != nil {
+			return err
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if len(n.memos) >= maxMemos {
+			clear(n.memos)
+		}
+		n.memos[key] = memo
+		return nil
+	})
+	return changes, err
+}
+
+// withNFT runs fn with a connection to the nftables of a namespace.
+func withNFT(path string, fn func(*nft.Conn) error) error {
+	open := netns.Current
+	if path != "" {
+		open = func() (*netns.Handle, error) { return netns.Open(path) }
+	}
+	ns, err := open()
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	c, err := nft.Open(ns)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return fn(c)
+}
+
+// picks makes the chains that pick one of n, once for each n.
+type picks struct {
+	v6   bool
+	made map[int]nft.Chain
+	rule func(n int) nft.Rule
+}
+
+func (p *picks) of(n int) string {
+	name := "pick" + strconv.Itoa(n) + "v" + suffix(p.v6)
+	if _, ok := p.made[n]; !ok {
+		p.made[n] = nft.Chain{Name: name, Rules: []nft.Rule{p.rule(n)}}
+	}
+	return name
+}
+
+func (p *picks) chains() []nft.Chain {
+	var out []nft.Chain
+	for _, c := range p.made {
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b nft.Chain) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func portTable(addrs []netip.Addr, ports []ingress.Port) nft.Table {
+	t := nft.Table{Family: nft.INet, Name: balancerTable}
+	pre := nft.Chain{Name: "prerouting", Base: base("nat", unix.NF_INET_PRE_ROUTING, priorityDstNAT)}
+	var chains []nft.Chain
+	for _, addr := range addrs {
+		v6 := addr.Is6()
+		services := nft.Set{Name: "services" + suffix(v6), Key: concat(typeProto, typePort), Verdict: true, Elems: map[string]string{}}
+		backends := nft.Set{Name: "backends" + suffix(v6), Key: concat(typeProto, typePort, typeMark),
+			Data: concat(typeAddr(v6), typePort), Elems: map[string]string{}}
+		p := picks{v6: v6, made: map[int]nft.Chain{}, rule: func(n int) nft.Rule {
+			return nft.R(nft.INet, nft.DNATMap(v6, true, backends.Name, nft.FieldProto, nft.FieldPort, nft.FieldRandom(uint32(n))))
+		}}
+		for _, port := range ports {
+			list := ofFamily(port.Backends, v6)
+			if len(list) == 0 {
+				continue // the host refuses it, and the fabric has no socket on it
+			}
+			key := keyProto(port.Protocol) + keyPort(port.Published)
+			services.Elems[key] = p.of(len(list))
+			for i, b := range list {
+				backends.Elems[key+keySlot(i)] = keyAddr(b.Addr) + dataPort(b.Port)
+			}
+		}
+		pre.Rules = append(pre.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.Daddr(addr.AsSlice()),
+			nft.Goto(services.Name, nft.FieldProto, nft.FieldPort)))
+		t.Sets = append(t.Sets, backends, services)
+		chains = append(chains, p.chains()...)
+	}
+	t.Chains = append([]nft.Chain{pre}, chains...)
+	return t
+}
+
+// vipsTable balances by address alone, so that all protocols and ports reach the same service:
+//
+//	map vips4 { type ipv4_addr : verdict }              { 10.0.1.9 : goto pick2v4 }
+//	map backends4 { type ipv4_addr . mark : ipv4_addr }  { 10.0.1.9 . 0 : 10.0.1.2, 10.0.1.9 . 1 : 10.0.1.3 }
+//	set refused4 { type ipv4_addr }                      virtual addresses with nothing behind them
+func vipsTable(vips ingress.VIPs) nft.Table {
+	t := nft.Table{Family: nft.INet, Name: vipTable}
+	out := nft.Chain{Name: "output", Base: base("nat", unix.NF_INET_LOCAL_OUT, priorityDstNAT)}
+	refuse := nft.Chain{Name: "refuse", Base: base("filter", unix.NF_INET_LOCAL_OUT, priorityFilter)}
+	var chains []nft.Chain
+	for _, v6 := range families {
+		services := nft.Set{Name: "vips" + suffix(v6), Key: typeAddr(v6), Verdict: true, Elems: map[string]string{}}
+		backends := nft.Set{Name: "backends" + suffix(v6), Key: concat(typeAddr(v6), typeMark), Data: typeAddr(v6), Elems: map[string]string{}}
+		refused := nft.Set{Name: "refused" + suffix(v6), Key: typeAddr(v6), Elems: map[string]string{}}
+		p := picks{v6: v6, made: map[int]nft.Chain{}, rule: func(n int) nft.Rule {
+			return nft.R(nft.INet, nft.DNATMap(v6, false, backends.Name, nft.FieldDaddr(v6), nft.FieldRandom(uint32(n))))
+		}}
+		for _, v := range vips {
+			if v.Addr.Is6() != v6 {
+				continue
+			}
+			if len(v.Backends) == 0 {
+				refused.Elems[keyAddr(v.Addr)] = ""
+				continue
+			}
+			services.Elems[keyAddr(v.Addr)] = p.of(len(v.Backends))
+			for i, b := range v.Backends {
+				backends.Elems[keyAddr(v.Addr)+keySlot(i)] = keyAddr(b)
+			}
+		}
+		out.Rules = append(out.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.Goto(services.Name, nft.FieldDaddr(v6))))
+		refuse.Rules = append(refuse.Rules,
+			nft.R(nft.INet, nft.NFProto(v6), nft.L4Proto(unix.IPPROTO_TCP), nft.In(refused.Name, nft.FieldDaddr(v6)), nft.RejectTCP()),
+			nft.R(nft.INet, nft.NFProto(v6), nft.In(refused.Name, nft.FieldDaddr(v6)), nft.Reject()))
+		t.Sets = append(t.Sets, backends, services, refused)
+		chains = append(chains, p.chains()...)
+	}
+	t.Chains = append([]nft.Chain{out, refuse}, chains...)
+	return t
+}
+
+// sum is a digest of a value's text.
+func sum(parts ...string) [32]byte {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return [32]byte(h.Sum(nil))
+}

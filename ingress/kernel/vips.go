@@ -1,0 +1,56 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+)
+
+// VIPs keeps the virtual addresses of sandboxes as they should be. Its methods may be called by several goroutines, for different
+// sandboxes.
+type VIPs struct {
+	cfg Config
+
+	mu    sync.Mutex
+	flows map[string][32]byte // by namespace path: what its flows were last looked through for
+}
+
+// NewVIPs returns the balancing of sandboxes.
+func NewVIPs(cfg Config) *VIPs {
+	return &VIPs{cfg: cfg.withDefaults(), flows: map[string][32]byte{}}
+}
+
+// Reconcile makes the balancing in the sandbox at the path what vips says and returns how many things it changed.
+func (k *VIPs) Reconcile(ctx context.Context, nsPath string, vips ingress.VIPs) (changes int, err error) {
+	changes, err = k.cfg.Balancer.VIPs(ctx, nsPath, vips)
+	if err != nil {
+		return changes, fmt.Errorf("virtual addresses: %w", err)
+	}
+	sum := sum(vips.String())
+	k.mu.Lock()
+	same := k.flows[nsPath] == sum
+	k.mu.Unlock()
+	if same {
+		return changes, nil
+	}
+	n, err := deleteFlows(nsPath, staleInSandbox(vips))
+	changes += n
+	if err != nil {
+		return changes, fmt.Errorf("virtual addresses: %w", err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.flows) >= maxMemos {
+		clear(k.flows)
+	}
+	k.flows[nsPath] = sum
+	return changes, nil
+}
+
+// Remove takes the balancing out of a sandbox that stays. One that is deleted takes it along.
+func (k *VIPs) Remove(_ context.Context, nsPath string) error {
+	return withNFT(nsPath, func(c *nft.Conn) error { return c.Remove(nft.INet, vipTable) })
+}
