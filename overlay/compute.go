@@ -25,6 +25,11 @@ func VXLANName(v swarmnet.VNI) string  { return "vx-" + v.String() }
 // minMTU is the least MTU that IPv4 hosts must handle (RFC 791); a smaller wish is not followed.
 const minMTU = 576
 
+const (
+	maxOverhead = 70
+	minIPv6MTU  = 1280
+)
+
 // Compute returns what the fabric of set.Self must be: every network with an endpoint of a task that is here and not yet over, and the ingress
 // network as soon as the node has its address there. underlayMTU is in octets, of the device that carries VXLAN.
 func Compute(set swarmnet.AssignmentSet, underlayMTU int) Desired {
@@ -33,6 +38,7 @@ func Compute(set swarmnet.AssignmentSet, underlayMTU int) Desired {
 	if !d.VTEP.IsValid() {
 		return d
 	}
+	mtu := pathMTU(set, underlayMTU) - Overhead(d.VTEP)
 	byNetwork := map[swarmnet.NetworkID][]swarmnet.PeerEndpoint{}
 	here := map[swarmnet.NetworkID]bool{}
 	for _, ep := range set.Endpoints {
@@ -46,10 +52,25 @@ func Compute(set swarmnet.AssignmentSet, underlayMTU int) Desired {
 		if !n.Allocated() || n.Spec.Driver != swarmnet.DriverOverlay || !here[n.ID] && !onIngress {
 			continue
 		}
-		d.Networks = append(d.Networks, computeNetwork(set, n, byNetwork[n.ID], underlayMTU-Overhead(d.VTEP)))
+		d.Networks = append(d.Networks, computeNetwork(set, n, byNetwork[n.ID], mtu))
 	}
 	slices.SortFunc(d.Networks, func(a, b Network) int { return cmp.Compare(a.VNI, b.VNI) })
 	return d
+}
+
+// pathMTU is the least MTU of the nodes' underlay devices: what one sends must fit where another receives.
+func pathMTU(set swarmnet.AssignmentSet, own int) int {
+	mtu := own
+	for _, n := range set.Nodes {
+		if m := n.Description.UnderlayMTU; m > 0 && (mtu <= 0 || m < mtu) {
+			mtu = m
+		}
+	}
+	// Nobody has said anything sensible: what every IPv6 path must take (RFC 8200).
+	if mtu < minMTU+maxOverhead {
+		return minIPv6MTU
+	}
+	return mtu
 }
 
 func computeNetwork(set swarmnet.AssignmentSet, n swarmnet.Network, eps []swarmnet.PeerEndpoint, mtu int) Network {
@@ -57,11 +78,11 @@ func computeNetwork(set swarmnet.AssignmentSet, n swarmnet.Network, eps []swarmn
 	if wish, err := strconv.Atoi(n.Spec.Options["mtu"]); err == nil && wish >= minMTU && wish < mtu {
 		out.MTU = wish
 	}
+	self := set.Nodes[set.Self]
 	if n.Spec.Ingress {
-		self := set.Nodes[set.Self]
 		out.MAC, out.Addrs = self.IngressMAC(), self.Ingress
 		for id, peer := range set.Nodes {
-			if id != set.Self && len(peer.Ingress) > 0 && peer.Description.VTEP.IsValid() {
+			if id != set.Self && len(peer.Ingress) > 0 && reachable(self, peer) {
 				out.Remotes = append(out.Remotes, Remote{MAC: peer.IngressMAC(), Addrs: hosts(peer.Ingress), VTEP: peer.Description.VTEP})
 			}
 		}
@@ -78,14 +99,20 @@ func computeNetwork(set swarmnet.AssignmentSet, n swarmnet.Network, eps []swarmn
 		}
 		if ep.Node == set.Self {
 			out.Locals = append(out.Locals, Neighbour{MAC: ep.MAC, Addrs: hosts(ep.Addrs)})
-		} else if vtep := set.Nodes[ep.Node].Description.VTEP; vtep.IsValid() {
-			out.Remotes = append(out.Remotes, Remote{MAC: ep.MAC, Addrs: hosts(ep.Addrs), VTEP: vtep})
+		} else if peer := set.Nodes[ep.Node]; reachable(self, peer) {
+			out.Remotes = append(out.Remotes, Remote{MAC: ep.MAC, Addrs: hosts(ep.Addrs), VTEP: peer.Description.VTEP})
 		}
 	}
 	slices.SortFunc(out.Addrs, comparePrefix)
 	slices.SortFunc(out.Remotes, func(a, b Remote) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
 	slices.SortFunc(out.Locals, func(a, b Neighbour) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
 	return out
+}
+
+// reachable reports whether VXLAN can lead from one node to the other: a device speaks one family.
+func reachable(from, to swarmnet.Node) bool {
+	a, b := from.Description.VTEP, to.Description.VTEP
+	return b.IsValid() && a.Unmap().Is4() == b.Unmap().Is4()
 }
 
 func hosts(ps []netip.Prefix) []netip.Addr {

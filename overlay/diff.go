@@ -16,7 +16,9 @@ type Kind uint8
 const (
 	KindDevices   Kind = iota // the bridge and the VXLAN device of a network
 	KindAddr                  // an address of the bridge
-	KindFDB                   // where a MAC is: behind a VTEP, and for the bridge, behind the VXLAN port
+	KindRoute                 // the way to a subnet of the bridge
+	KindFDB                   // the VTEP that a MAC is behind
+	KindPort                  // a MAC that is behind the VXLAN device: the bridge floods nothing for it to the sandboxes
 	KindProxy                 // what the VXLAN device answers to ARP and neighbour solicitations
 	KindNeighbour             // what the fabric itself knows of its neighbours on the bridge
 )
@@ -26,12 +28,12 @@ type Object struct {
 	Kind Kind
 	VNI  swarmnet.VNI
 	// Key part.
-	Prefix netip.Prefix // KindAddr
+	Prefix netip.Prefix // KindAddr; KindRoute: the subnet
 	Addr   netip.Addr   // KindProxy, KindNeighbour
-	// Both: key of KindFDB, value of the others.
+	// Both: key of KindFDB and KindPort, value of the others.
 	MAC swarmnet.MAC
 	// Value part.
-	VTEP netip.Addr // KindDevices: the local one; KindFDB: the remote one, zero for the placeholder
+	VTEP netip.Addr // KindDevices: the local one; KindFDB: the remote one
 	MTU  int        // KindDevices
 	Port uint16     // KindDevices
 }
@@ -39,7 +41,7 @@ type Object struct {
 // key is what stays the same while an object is changed.
 func (o Object) key() Object {
 	k := Object{Kind: o.Kind, VNI: o.VNI, Prefix: o.Prefix, Addr: o.Addr}
-	if o.Kind == KindFDB {
+	if o.Kind == KindFDB || o.Kind == KindPort {
 		k.MAC = o.MAC
 	}
 	return k
@@ -53,11 +55,12 @@ func (o Object) String() string {
 			BridgeName(o.VNI), o.MAC, o.MTU, VXLANName(o.VNI), o.VNI, o.VTEP, o.Port, BridgeName(o.VNI))
 	case KindAddr:
 		return fmt.Sprintf("addr %s dev %s", o.Prefix, BridgeName(o.VNI))
+	case KindRoute:
+		return fmt.Sprintf("route %s dev %s", o.Prefix, BridgeName(o.VNI))
 	case KindFDB:
-		if !o.VTEP.IsValid() {
-			return fmt.Sprintf("fdb %s dev %s master", o.MAC, VXLANName(o.VNI))
-		}
-		return fmt.Sprintf("fdb %s dev %s dst %s", o.MAC, VXLANName(o.VNI), o.VTEP)
+		return fmt.Sprintf("fdb %s dev %s dst %s self", o.MAC, VXLANName(o.VNI), o.VTEP)
+	case KindPort:
+		return fmt.Sprintf("fdb %s dev %s master", o.MAC, VXLANName(o.VNI))
 	case KindProxy:
 		return fmt.Sprintf("neigh %s dev %s lladdr %s", o.Addr, VXLANName(o.VNI), o.MAC)
 	}
@@ -71,9 +74,13 @@ func (d Desired) Objects() []Object {
 		out = append(out, Object{Kind: KindDevices, VNI: n.VNI, MAC: n.MAC, VTEP: d.VTEP, MTU: n.MTU, Port: d.Port})
 		for _, p := range n.Addrs {
 			out = append(out, Object{Kind: KindAddr, VNI: n.VNI, Prefix: p})
+			route := Object{Kind: KindRoute, VNI: n.VNI, Prefix: p.Masked()}
+			if !p.IsSingleIP() && !slices.Contains(out, route) {
+				out = append(out, route)
+			}
 		}
 		for _, r := range n.Remotes {
-			out = append(out, Object{Kind: KindFDB, VNI: n.VNI, MAC: r.MAC, VTEP: r.VTEP})
+			out = append(out, Object{Kind: KindFDB, VNI: n.VNI, MAC: r.MAC, VTEP: r.VTEP}, Object{Kind: KindPort, VNI: n.VNI, MAC: r.MAC})
 			for _, a := range r.Addrs {
 				out = append(out, Object{Kind: KindProxy, VNI: n.VNI, Addr: a, MAC: r.MAC})
 				if n.Ingress {
@@ -87,7 +94,7 @@ func (d Desired) Objects() []Object {
 			}
 		}
 		if n.Ingress {
-			out = append(out, Object{Kind: KindFDB, VNI: n.VNI, MAC: PlaceholderMAC},
+			out = append(out, Object{Kind: KindPort, VNI: n.VNI, MAC: PlaceholderMAC},
 				Object{Kind: KindNeighbour, VNI: n.VNI, Addr: PlaceholderAddr4, MAC: PlaceholderMAC},
 				Object{Kind: KindNeighbour, VNI: n.VNI, Addr: PlaceholderAddr6, MAC: PlaceholderMAC})
 		}

@@ -56,9 +56,13 @@ link br-4096 address 02:42:0a:00:00:02 mtu 1450; link vx-4096 vxlan id 4096 loca
 link br-4097 address 02:44:00:00:10:01 mtu 1450; link vx-4097 vxlan id 4097 local 192.0.2.1 dstport 4789 nolearning proxy master br-4097
 addr 10.0.0.2/24 dev br-4096
 addr 10.0.1.1/24 dev br-4097
-fdb 02:42:0a:00:00:03 dev vx-4096 dst 192.0.2.2
+route 10.0.0.0/24 dev br-4096
+route 10.0.1.0/24 dev br-4097
+fdb 02:42:0a:00:00:03 dev vx-4096 dst 192.0.2.2 self
+fdb 02:42:0a:00:01:03 dev vx-4097 dst 192.0.2.2 self
+fdb 02:42:0a:00:00:03 dev vx-4096 master
 fdb 02:45:00:00:00:01 dev vx-4096 master
-fdb 02:42:0a:00:01:03 dev vx-4097 dst 192.0.2.2
+fdb 02:42:0a:00:01:03 dev vx-4097 master
 neigh 10.0.0.3 dev vx-4096 lladdr 02:42:0a:00:00:03
 neigh 10.0.1.3 dev vx-4097 lladdr 02:42:0a:00:01:03
 neigh 10.0.0.3 dev br-4096 lladdr 02:42:0a:00:00:03

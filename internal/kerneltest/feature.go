@@ -65,7 +65,7 @@ func (f Feature) probe() error {
 	case Bridge:
 		return c.AddBridge("probe", swarmnet.MAC{}, 1500)
 	case VXLAN:
-		return c.AddVXLAN("probe", swarmnet.MAC{}, 1500, nl.VXLAN{VNI: 1, Local: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: 4789, Proxy: true})
+		return c.AddVXLAN("probe", 1500, nl.VXLAN{VNI: 1, Local: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: 4789, Proxy: true}, c.NS())
 	case IPv6:
 		l, _, err := c.Link("lo")
 		if err != nil {

@@ -89,11 +89,13 @@ func (c *Conn) AddBridge(name string, mac swarmnet.MAC, mtu int) error {
 	return c.add(b)
 }
 
-// AddVXLAN makes a VXLAN device, down.
-func (c *Conn) AddVXLAN(name string, mac swarmnet.MAC, mtu int, v VXLAN) error {
+// AddVXLAN makes a VXLAN device, down, in the namespace into; its UDP socket stays in the connection's own, the underlay. It is made
+// there in one step, so that no half-moved one is ever left behind. What it has no forwarding entry for it drops.
+func (c *Conn) AddVXLAN(name string, mtu int, v VXLAN, into *netns.Handle) error {
+	a := attrs(name, swarmnet.MAC{}, mtu)
+	a.Namespace = netlink.NsFd(into.FD())
 	return c.add(&netlink.Vxlan{
-		LinkAttrs: attrs(name, mac, mtu), VxlanId: int(v.VNI), SrcAddr: v.Local.AsSlice(), Port: int(v.Port),
-		Learning: v.Learn, Proxy: v.Proxy,
+		LinkAttrs: a, VxlanId: int(v.VNI), SrcAddr: v.Local.AsSlice(), Port: int(v.Port), Learning: v.Learn, Proxy: v.Proxy,
 	})
 }
 
@@ -129,6 +131,9 @@ func (c *Conn) add(l netlink.Link) error {
 	if err := c.h.LinkAdd(l); err != nil {
 		if errors.Is(err, unix.EOPNOTSUPP) {
 			return fmt.Errorf("cannot make %s %s: %w: this kernel lacks it, load its module", l.Type(), l.Attrs().Name, err)
+		}
+		if v, ok := l.(*netlink.Vxlan); ok && errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("cannot make vxlan %s: VNI %d on UDP port %d is used by another device of this host: %w: remove it, or choose another --data-path-port", v.Name, v.VxlanId, v.Port, err)
 		}
 		return fmt.Errorf("cannot make %s %s: %w", l.Type(), l.Attrs().Name, err)
 	}

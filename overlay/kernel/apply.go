@@ -3,7 +3,6 @@ package kernel
 import (
 	"fmt"
 
-	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/overlay"
 )
@@ -33,17 +32,12 @@ func (c *conns) apply(ops []overlay.Op) error {
 				return err
 			}
 			clear(index)
-		case overlay.KindAddr:
+		case overlay.KindAddr, overlay.KindRoute:
 			br, err := lookup(overlay.BridgeName(op.VNI))
 			if err != nil {
 				return err
 			}
-			if op.Remove {
-				err = c.fabric.DelAddr(br, op.Prefix)
-			} else {
-				err = c.fabric.AddAddr(br, op.Prefix)
-			}
-			if err != nil {
+			if err := c.applyAddr(op, br); err != nil {
 				return err
 			}
 		default:
@@ -55,7 +49,7 @@ func (c *conns) apply(ops []overlay.Op) error {
 			if err != nil {
 				return err
 			}
-			batch = append(batch, entries(op, dev)...)
+			batch = append(batch, nl.Neigh{Index: dev, MAC: op.MAC, Addr: op.Addr, VTEP: op.VTEP})
 		}
 		last := i == len(ops)-1
 		if len(batch) > 0 && (last || ops[i+1].Remove != op.Remove || ops[i+1].Kind != op.Kind) {
@@ -72,17 +66,18 @@ func (c *conns) apply(ops []overlay.Op) error {
 	return nil
 }
 
-// entries are the kernel's entries of one object: a MAC behind a VTEP is known to the VXLAN device, and to the bridge as being behind that
-// device, so that nothing for it is flooded to the sandboxes.
-func entries(op overlay.Op, dev int) []nl.Neigh {
-	if op.Kind != overlay.KindFDB {
-		return []nl.Neigh{{Index: dev, MAC: op.MAC, Addr: op.Addr}}
+// applyAddr sets or removes an address of a bridge, or the route to a subnet on it. The kernel makes that route with the address, and never again
+// when it is lost: so it is one of ours.
+func (c *conns) applyAddr(op overlay.Op, br int) error {
+	switch {
+	case op.Kind == overlay.KindRoute && op.Remove:
+		return c.fabric.DelRoute(nl.Route{Dst: op.Prefix, Index: br})
+	case op.Kind == overlay.KindRoute:
+		return c.fabric.ReplaceRoute(nl.Route{Dst: op.Prefix, Index: br})
+	case op.Remove:
+		return c.fabric.DelAddr(br, op.Prefix)
 	}
-	out := []nl.Neigh{{Index: dev, MAC: op.MAC}}
-	if op.VTEP.IsValid() {
-		out = append(out, nl.Neigh{Index: dev, MAC: op.MAC, VTEP: op.VTEP})
-	}
-	return out
+	return c.fabric.AddAddr(br, op.Prefix)
 }
 
 func (c *conns) applyDevices(op overlay.Op) error {
@@ -173,30 +168,14 @@ func (c *conns) ensureVXLAN(name string, bridge nl.Link, o overlay.Object) error
 	return c.fabric.SetUp(l.Index)
 }
 
-// makeVXLAN makes the device in the host's namespace, where its UDP socket stays, and moves it into the fabric. Its name on the way is made of
-// its VNI, so that what a crash leaves there is found and removed.
+// makeVXLAN makes the device in the fabric, with its UDP socket in the host's namespace.
 func (c *conns) makeVXLAN(name string, o overlay.Object, want nl.VXLAN) (nl.Link, error) {
-	if err := c.host.DelLink(hostVXLANName(o.VNI)); err != nil {
+	if err := c.host.AddVXLAN(name, o.MTU, want, c.fabric.NS()); err != nil {
 		return nl.Link{}, err
 	}
-	if err := c.host.AddVXLAN(hostVXLANName(o.VNI), swarmnet.MAC{}, o.MTU, want); err != nil {
-		return nl.Link{}, err
+	l, ok, err := c.fabric.Link(name)
+	if err == nil && !ok {
+		err = fmt.Errorf("VXLAN device %s, just made, is gone", name)
 	}
-	l, ok, err := c.host.Link(hostVXLANName(o.VNI))
-	if err != nil || !ok {
-		return nl.Link{}, fmt.Errorf("the VXLAN device just made is gone: %w", err)
-	}
-	if err := c.host.Move(l.Index, c.fabric.NS()); err != nil {
-		return nl.Link{}, err
-	}
-	if l, ok, err = c.fabric.Link(hostVXLANName(o.VNI)); err != nil || !ok {
-		return nl.Link{}, fmt.Errorf("the VXLAN device just moved is gone: %w", err)
-	}
-	if err := c.fabric.Rename(l.Index, name); err != nil {
-		return nl.Link{}, err
-	}
-	l.Name = name
-	return l, nil
+	return l, err
 }
-
-func hostVXLANName(v swarmnet.VNI) string { return "swn-vx" + v.String() }

@@ -173,6 +173,7 @@ func (f *Fabric) ensureSysctls(c *conns) error {
 		{c.fabric, "net/ipv6/conf/all/forwarding", "1"},
 		{c.fabric, "net/ipv6/conf/default/accept_dad", "0"},
 		{c.fabric, "net/ipv6/conf/default/accept_ra", "0"},
+		{c.fabric, "net/ipv6/conf/default/addr_gen_mode", "1"}, // no fe80:: on ports and bridges, and none of its chatter
 		{c.fabric, "net/bridge/bridge-nf-call-iptables", "0"},
 		{c.fabric, "net/bridge/bridge-nf-call-ip6tables", "0"},
 		{c.fabric, "net/bridge/bridge-nf-call-arptables", "0"},

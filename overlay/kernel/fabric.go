@@ -111,31 +111,6 @@ func (f *Fabric) Remove(context.Context) error {
 	return errors.Join(errs...)
 }
 
-// UnderlayMTU is the MTU, in octets, of the host's device that holds the address vtep.
-func (f *Fabric) UnderlayMTU(vtep netip.Addr) (int, error) {
-	host, err := nl.Open(f.cfg.HostNS)
-	if err != nil {
-		return 0, err
-	}
-	defer host.Close()
-	links, err := host.Links()
-	if err != nil {
-		return 0, err
-	}
-	for _, l := range links {
-		addrs, err := host.Addrs(l.Index)
-		if err != nil {
-			return 0, err
-		}
-		for _, p := range addrs {
-			if p.Addr() == vtep {
-				return l.MTU, nil
-			}
-		}
-	}
-	return 0, fmt.Errorf("no interface of this host has the data path address %s: name another with --data-path-addr", vtep)
-}
-
 // conns are the two namespaces that the fabric lives in.
 type conns struct {
 	host, fabric *nl.Conn

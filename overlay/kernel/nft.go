@@ -36,10 +36,13 @@ func ensureFabricTable(ns *netns.Handle, d overlay.Desired) error {
 	forward.Hook, forward.Priority = nft.Base(nftables.ChainHookForward, *nftables.ChainPriorityFilter)
 	between := nft.Match(nft.IIFPrefix("br-"), nft.OIFPrefix("br-"))
 	for _, n := range d.Networks {
+		br := overlay.BridgeName(n.VNI)
+		if len(n.Addrs) == 0 { // internal: no way out, even for who addresses the bridge by its MAC
+			forward.Rules = append(forward.Rules, nft.Match(nft.IIF(br), nft.OIF(UplinkName), nft.Drop()))
+		}
 		if !n.Ingress {
 			continue
 		}
-		br := overlay.BridgeName(n.VNI)
 		forward.Rules = append(forward.Rules,
 			nft.Match(nft.IIF(br), nft.OIFPrefix("br-"), nft.Accept()),
 			nft.Match(nft.IIFPrefix("br-"), nft.OIF(br), nft.Reply(), nft.Accept()))

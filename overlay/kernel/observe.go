@@ -51,6 +51,10 @@ func (c *conns) observe() (objects []overlay.Object, strays []string, err error)
 		return nil, nil, err
 	}
 	found, strays := findDevices(links)
+	routes, err := c.fabric.Routes(0)
+	if err != nil {
+		return nil, nil, err
+	}
 	for vni, d := range found {
 		dev := overlay.Object{Kind: overlay.KindDevices, VNI: vni}
 		if d.whole() { // else the zero values: never what is wanted
@@ -58,7 +62,7 @@ func (c *conns) observe() (objects []overlay.Object, strays []string, err error)
 		}
 		objects = append(objects, dev)
 		if d.haveB {
-			if objects, err = c.observeBridge(objects, vni, d.bridge); err != nil {
+			if objects, err = c.observeBridge(objects, vni, d.bridge, routes); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -71,13 +75,18 @@ func (c *conns) observe() (objects []overlay.Object, strays []string, err error)
 	return objects, strays, nil
 }
 
-func (c *conns) observeBridge(out []overlay.Object, vni swarmnet.VNI, bridge nl.Link) ([]overlay.Object, error) {
+func (c *conns) observeBridge(out []overlay.Object, vni swarmnet.VNI, bridge nl.Link, routes []nl.Route) ([]overlay.Object, error) {
 	addrs, err := c.fabric.Addrs(bridge.Index)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range addrs {
 		out = append(out, overlay.Object{Kind: overlay.KindAddr, VNI: vni, Prefix: p})
+	}
+	for _, r := range routes {
+		if r.Index == bridge.Index && !r.Via.IsValid() { // others lead through the network, and are the mesh's
+			out = append(out, overlay.Object{Kind: overlay.KindRoute, VNI: vni, Prefix: r.Dst})
+		}
 	}
 	neighs, err := c.fabric.Neighs(bridge.Index)
 	if err != nil {
@@ -101,27 +110,12 @@ func (c *conns) observeVXLAN(out []overlay.Object, vni swarmnet.VNI, vxlan nl.Li
 	if err != nil {
 		return nil, err
 	}
-	onBridge := map[swarmnet.MAC]bool{}
-	remote := map[swarmnet.MAC]nl.Neigh{}
 	for _, e := range entries {
-		if e.VTEP.IsValid() {
-			remote[e.MAC] = e
-		} else if e.MAC != vxlan.MAC {
-			onBridge[e.MAC] = true
-		}
-	}
-	for mac, e := range remote {
-		o := overlay.Object{Kind: overlay.KindFDB, VNI: vni, MAC: mac}
-		if onBridge[mac] { // half an entry is a wrong one
-			o.VTEP = e.VTEP
-		} else {
-			o.Port = 1
-		}
-		out = append(out, o)
-	}
-	for mac := range onBridge {
-		if _, both := remote[mac]; !both {
-			out = append(out, overlay.Object{Kind: overlay.KindFDB, VNI: vni, MAC: mac})
+		switch {
+		case e.VTEP.IsValid():
+			out = append(out, overlay.Object{Kind: overlay.KindFDB, VNI: vni, MAC: e.MAC, VTEP: e.VTEP})
+		case e.MAC != vxlan.MAC: // the port's own
+			out = append(out, overlay.Object{Kind: overlay.KindPort, VNI: vni, MAC: e.MAC})
 		}
 	}
 	return out, nil
