@@ -48,6 +48,9 @@ func (a *app) probeCmd() *cobra.Command {
 		return probe.Serve(cmd.Context(), port)
 	}}
 	serve.Flags().IntVar(&port, "port", 80, "TCP port")
-	cmd.AddCommand(ask, load, fetch, same, serve)
+	get := &cobra.Command{Use: "get URL", Args: exactly("URL"), RunE: func(cmd *cobra.Command, args []string) error {
+		return probe.Get(cmd.Context(), a.stdout, args[0], time.Minute)
+	}}
+	cmd.AddCommand(ask, load, fetch, same, serve, get)
 	return cmd
 }

@@ -59,7 +59,7 @@ func (s *supervisor) bootProcess(name string, n *node) error {
 }
 
 func (s *supervisor) plug(name string, pid int, cut bool, sync net.Conn) error {
-	if err := s.links.createVeth(name, underlayDevice, pid); err != nil {
+	if err := s.links.createVeth(name, underlayDevice, underlayMAC(name), pid); err != nil {
 		return err
 	}
 	if err := s.links.up(name); err != nil {
@@ -71,6 +71,12 @@ func (s *supervisor) plug(name string, pid int, cut bool, sync net.Conn) error {
 		}
 	}
 	return handshake(sync, 20*time.Second)
+}
+
+// underlayMAC is a node's Ethernet address, the same at every boot, as a machine's is: its neighbours need not learn it anew.
+func underlayMAC(name string) net.HardwareAddr {
+	a := Addr(name).As4()
+	return net.HardwareAddr{0x02, 0x00, a[0], a[1], a[2], a[3]}
 }
 
 // handshake lets the child at the other end go and waits for its report.

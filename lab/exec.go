@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Command is a command to be run on a node.
@@ -142,12 +143,16 @@ func (l *Lab) Run(ctx context.Context, node string, argv ...string) (Result, err
 
 // RunTo is Exec with the output copied to writers.
 func (l *Lab) RunTo(ctx context.Context, stdout, stderr io.Writer, cmd Command) (int, error) {
-	var wg sync.WaitGroup
+	var (
+		wg      sync.WaitGroup
+		readers []*os.File
+	)
 	pipe := func(w io.Writer) (*os.File, error) {
 		r, pw, err := os.Pipe()
 		if err != nil {
 			return nil, err
 		}
+		readers = append(readers, r)
 		wg.Go(func() {
 			defer r.Close()
 			io.Copy(w, r) //nolint:errcheck // a writer of ours
@@ -165,6 +170,13 @@ func (l *Lab) RunTo(ctx context.Context, stdout, stderr io.Writer, cmd Command) 
 	code, err := l.Exec(ctx, cmd)
 	cmd.Stdout.Close()
 	cmd.Stderr.Close()
+	// What the command left running may hold its output open: it is not waited for.
+	late := time.AfterFunc(time.Second, func() {
+		for _, r := range readers {
+			r.SetReadDeadline(time.Now()) //nolint:errcheck // closed already
+		}
+	})
+	defer late.Stop()
 	wg.Wait()
 	return code, err
 }

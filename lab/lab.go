@@ -214,3 +214,11 @@ func Names() ([]string, error) {
 	slices.Sort(out)
 	return out, nil
 }
+
+// Release lets go of a bound lab, which ends as if its maker had died.
+func (l *Lab) Release() error {
+	if l.hold == nil {
+		return errors.New("the lab is not bound to this process")
+	}
+	return l.hold.conn.Close()
+}

@@ -67,11 +67,12 @@ func (r rtnl) create(name, kind string, data func(*netlink.AttributeEncoder) err
 	return nil
 }
 
-// createVeth makes a pair: one end here, the other in the network namespace of a process.
-func (r rtnl) createVeth(name, peer string, pid int) error {
+// createVeth makes a pair: one end here, the other, with a given Ethernet address, in the network namespace of a process.
+func (r rtnl) createVeth(name, peer string, mac net.HardwareAddr, pid int) error {
 	return r.create(name, "veth", func(ae *netlink.AttributeEncoder) error {
 		sub := netlink.NewAttributeEncoder()
 		sub.String(unix.IFLA_IFNAME, peer)
+		sub.Bytes(unix.IFLA_ADDRESS, mac)
 		sub.Uint32(unix.IFLA_NET_NS_PID, uint32(pid))
 		b, err := sub.Encode()
 		if err != nil {
