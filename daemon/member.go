@@ -215,10 +215,10 @@ func (m *member) renew(ctx context.Context) error {
 
 // dial opens a connection to a manager as this node.
 func (m *member) dial(_ context.Context, addr string) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+addr, m.id.DialOption(), grpc.WithConnectParams(grpc.ConnectParams{
+	return grpc.NewClient("passthrough:///"+addr, append(m.id.DialOptions(), grpc.WithConnectParams(grpc.ConnectParams{
 		Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 		MinConnectTimeout: 2 * time.Second,
-	}))
+	}))...)
 }
 
 // leave stops the member and takes everything of it off the host.
