@@ -62,7 +62,7 @@ func handLinks(host, in *nl.Conn, a [4]netip.Addr, mtu int) error {
 	if err := host.AddBridge("hbr", swarmnet.MAC{}, mtu); err != nil {
 		return err
 	}
-	if err := host.AddVXLAN("hvx", swarmnet.MAC{}, mtu, nl.VXLAN{VNI: 77, Local: local, Port: 4790, Proxy: true}); err != nil {
+	if err := host.AddVXLAN("hvx", mtu, nl.VXLAN{VNI: 77, Local: local, Port: 4790, Proxy: true}, host.NS()); err != nil {
 		return err
 	}
 	if err := host.AddVeth(mtu, nl.Veth{Name: "hve"}, nl.Veth{Name: "eth0", MAC: swarmnet.MACFor(addr), NS: in.NS()}); err != nil {
