@@ -166,8 +166,8 @@ func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) 
 	if look && r.Live {
 		a.prune(ctx, tasks, want)
 	}
-	if a.vnis.Load() == nil {
-		return // the mesh lives in the fabric
+	if vnis := a.vnis.Load(); vnis == nil || want.Mesh.VNI != 0 && !(*vnis)[want.Mesh.VNI] {
+		return // the mesh lives in the fabric and needs its network there
 	}
 	mesh := a.mesh.Set(want.Mesh)
 	if a.fabric.Status().Applied >= fabric && a.mesh.Status().Applied >= mesh {
