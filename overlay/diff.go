@@ -94,9 +94,14 @@ func (d Desired) Objects() []Object {
 			}
 		}
 		if n.Ingress {
-			out = append(out, Object{Kind: KindPort, VNI: n.VNI, MAC: PlaceholderMAC},
-				Object{Kind: KindNeighbour, VNI: n.VNI, Addr: PlaceholderAddr4, MAC: PlaceholderMAC},
-				Object{Kind: KindNeighbour, VNI: n.VNI, Addr: PlaceholderAddr6, MAC: PlaceholderMAC})
+			out = append(out, Object{Kind: KindPort, VNI: n.VNI, MAC: PlaceholderMAC})
+			for _, p := range n.Addrs { // one of each family
+				placeholder := PlaceholderAddr4
+				if p.Addr().Is6() {
+					placeholder = PlaceholderAddr6
+				}
+				out = append(out, Object{Kind: KindNeighbour, VNI: n.VNI, Addr: placeholder, MAC: PlaceholderMAC})
+			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Object) int { return cmp.Compare(a.Kind, b.Kind) })

@@ -67,7 +67,6 @@ neigh 10.0.0.3 dev vx-4096 lladdr 02:42:0a:00:00:03
 neigh 10.0.1.3 dev vx-4097 lladdr 02:42:0a:00:01:03
 neigh 10.0.0.3 dev br-4096 lladdr 02:42:0a:00:00:03
 neigh 169.254.78.1 dev br-4096 lladdr 02:45:00:00:00:01
-neigh fe80::5377:6d:1 dev br-4096 lladdr 02:45:00:00:00:01
 neigh 10.0.1.2 dev br-4097 lladdr 02:42:0a:00:01:02
 `, "\n")
 	if got != want {
@@ -95,6 +94,41 @@ func TestMTUOptionOnlyLowers(t *testing.T) {
 	}
 }
 
+// The sandboxes' packets must fit where they are received, too.
+func TestMTUIsTheLeastOfAllNodes(t *testing.T) {
+	for _, c := range []struct{ own, other, want int }{
+		{1500, 0, 1450}, {9000, 1500, 1450}, {1500, 9000, 1450}, {0, 1500, 1450}, {0, 0, 1230}, {100, 0, 1230},
+	} {
+		set := twoNodes()
+		n := set.Nodes["n2"]
+		n.Description.UnderlayMTU = c.other
+		set.Nodes["n2"] = n
+		if got := Compute(set, c.own).Networks[0].MTU; got != c.want {
+			t.Errorf("own %d, other %d: got %d, want %d", c.own, c.other, got, c.want)
+		}
+	}
+}
+
+// A VXLAN device speaks one family: who cannot be reached has no entry that would lead nowhere.
+func TestOtherFamilysNodesAreLeftOut(t *testing.T) {
+	set := twoNodes()
+	n := set.Nodes["n2"]
+	n.Description.VTEP = netip.MustParseAddr("2001:db8::2")
+	set.Nodes["n2"] = n
+	for _, n := range Compute(set, 1500).Networks {
+		if len(n.Remotes) != 0 {
+			t.Errorf("network %s leads to %v", n.VNI, n.Remotes)
+		}
+	}
+}
+
+// Without a data path address nothing can be said.
+func TestComputeWithoutVTEP(t *testing.T) {
+	if d := Compute(swarmnet.EmptyAssignmentSet(), 1500); len(d.Networks) != 0 || d.String() != "" {
+		t.Errorf("got %v", d)
+	}
+}
+
 func genDesired(t *rapid.T) Desired {
 	d := Desired{VTEP: netip.MustParseAddr("192.0.2.1"), Port: uint16(rapid.IntRange(4789, 4790).Draw(t, "port"))}
 	for vni := swarmnet.VNI(1); vni <= 3; vni++ {
@@ -106,6 +140,9 @@ func genDesired(t *rapid.T) Desired {
 			addr := netip.AddrFrom4([4]byte{10, 0, byte(vni), i})
 			switch rapid.IntRange(0, 3).Draw(t, "where") {
 			case 0:
+				if len(n.Addrs) > 0 {
+					continue // one of each family
+				}
 				n.Addrs = append(n.Addrs, netip.PrefixFrom(addr, 24))
 			case 1:
 				n.Locals = append(n.Locals, Neighbour{swarmnet.MACFor(addr), []netip.Addr{addr}})

@@ -22,7 +22,7 @@ func (f *Fabric) ensure(d overlay.Desired) error {
 	if err := f.ensureUplink(c); err != nil {
 		return err
 	}
-	if err := f.ensureSysctls(c); err != nil {
+	if err := ensureSysctls(c, d); err != nil {
 		return err
 	}
 	if err := ensureHostTable(c.host.NS(), f.cfg.Uplink); err != nil {
@@ -155,35 +155,4 @@ func largestMTU(host *nl.Conn) (int, error) {
 		}
 	}
 	return mtu, nil
-}
-
-// ensureSysctls makes a router of the fabric and lets the host forward for it. Reverse path filtering counts as the largest of
-// "all" and the device's own value, so both are set.
-func (f *Fabric) ensureSysctls(c *conns) error {
-	for _, s := range []struct {
-		c          *nl.Conn
-		key, value string
-	}{
-		{c.fabric, "net/ipv4/ip_forward", "1"},
-		{c.fabric, "net/ipv4/conf/all/rp_filter", "0"},
-		{c.fabric, "net/ipv4/conf/default/rp_filter", "0"},
-		{c.fabric, "net/ipv4/conf/" + UplinkName + "/rp_filter", "0"},
-		{c.fabric, "net/ipv4/conf/all/send_redirects", "0"},
-		{c.fabric, "net/ipv4/conf/default/send_redirects", "0"},
-		{c.fabric, "net/ipv6/conf/all/forwarding", "1"},
-		{c.fabric, "net/ipv6/conf/default/accept_dad", "0"},
-		{c.fabric, "net/ipv6/conf/default/accept_ra", "0"},
-		{c.fabric, "net/ipv6/conf/default/addr_gen_mode", "1"}, // no fe80:: on ports and bridges, and none of its chatter
-		{c.fabric, "net/bridge/bridge-nf-call-iptables", "0"},
-		{c.fabric, "net/bridge/bridge-nf-call-ip6tables", "0"},
-		{c.fabric, "net/bridge/bridge-nf-call-arptables", "0"},
-		{c.host, "net/ipv4/ip_forward", "1"},
-		{c.host, "net/ipv4/conf/" + HostLink + "/rp_filter", "2"},
-		{c.host, "net/ipv4/conf/" + HostLink + "/route_localnet", "1"},
-	} {
-		if err := ignoreAbsent(s.c.Sysctl(s.key, s.value)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

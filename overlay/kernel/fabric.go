@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nl"
@@ -99,16 +99,39 @@ func (f *Fabric) Reconcile(_ context.Context, d overlay.Desired) ([]overlay.Op, 
 	return done, nil
 }
 
-// Remove takes the fabric, everything in it and our marks on the host away.
+// Remove takes the fabric, everything in it and our marks on the host away. The devices go first: a namespace goes some time after it was removed, and
+// its VXLAN devices would keep their VNIs from being used again until then.
 func (f *Fabric) Remove(context.Context) error {
-	var errs []error
 	host, err := nl.Open(f.cfg.HostNS)
 	if err != nil {
 		return err
 	}
 	defer host.Close()
-	errs = append(errs, host.DelLink(HostLink), netns.Delete(f.cfg.NetnsDir, FabricName), removeTable(host.NS()))
-	return errors.Join(errs...)
+	return errors.Join(f.clear(), host.DelLink(HostLink), netns.Delete(f.cfg.NetnsDir, FabricName), removeTable(host.NS()))
+}
+
+// clear deletes the networks' devices, all by their names; an absent fabric is clear.
+func (f *Fabric) clear() error {
+	c, err := nl.Open(f.Path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	links, err := c.Links()
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if strings.HasPrefix(l.Name, "br-") || strings.HasPrefix(l.Name, "vx-") {
+			if err := c.DelLink(l.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // conns are the two namespaces that the fabric lives in.
@@ -136,7 +159,7 @@ func (c *conns) close() {
 
 // ignoreAbsent drops the error of a sysctl that this kernel does not have.
 func ignoreAbsent(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err

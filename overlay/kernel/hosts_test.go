@@ -47,7 +47,7 @@ func newSite(t testing.TB, n int, networks ...swarmnet.VNI) *site {
 	var ends []kerneltest.End
 	for i := 1; i <= n; i++ {
 		h := s.addHost(byte(i))
-		ends = append(ends, kerneltest.End{NS: h.NS, Name: "eth0", Addrs: []string{fmt.Sprintf("192.0.2.%d/24", i)}})
+		ends = append(ends, kerneltest.End{NS: h.NS, Name: "eth0", Addrs: []string{fmt.Sprintf("192.0.2.%d/24", i), fmt.Sprintf("2001:db8:1::%d/64", i)}})
 	}
 	kerneltest.Switch(t, underlayMTU, ends...)
 	return s
@@ -63,17 +63,25 @@ func subnet(v swarmnet.VNI, hostPart byte) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(v), hostPart}), 24)
 }
 
+// subnet6 is the same for IPv6: fd00:VNI::/64.
+func subnet6(v swarmnet.VNI, hostPart byte) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd, 2: byte(v >> 8), 3: byte(v), 15: hostPart}), 64)
+}
+
 func (s *site) addNetwork(v swarmnet.VNI, ingress bool) {
 	s.set.Networks[networkID(v)] = swarmnet.Network{
 		ID: networkID(v), VNI: v, Spec: swarmnet.NetworkSpec{Name: v.String(), Driver: swarmnet.DriverOverlay, Ingress: ingress},
-		Subnets: []swarmnet.Subnet{{Prefix: subnet(v, 0), Gateway: subnet(v, 1).Addr()}},
+		Subnets: []swarmnet.Subnet{
+			{Prefix: subnet(v, 0), Gateway: subnet(v, 1).Addr()},
+			{Prefix: subnet6(v, 0), Gateway: subnet6(v, 1).Addr()},
+		},
 	}
 }
 
 func (s *site) addHost(i byte) *host {
 	id := swarmnet.NodeID(fmt.Sprintf("n%d", i))
 	s.set.Nodes[id] = swarmnet.Node{
-		ID: id, Index: uint16(i), Ingress: []netip.Prefix{subnet(swarmnet.FirstVNI, 10+i)},
+		ID: id, Index: uint16(i), Ingress: []netip.Prefix{subnet(swarmnet.FirstVNI, 10+i), subnet6(swarmnet.FirstVNI, 10+i)},
 		Description: swarmnet.NodeDescription{VTEP: netip.AddrFrom4([4]byte{192, 0, 2, i})},
 	}
 	dir := s.t.TempDir()
@@ -100,22 +108,23 @@ type box struct {
 	*kerneltest.NS
 	host *host
 	spec sandbox.Spec
-	addr netip.Addr
-	vni  swarmnet.VNI
+	addr netip.Addr // IPv4
+	six  netip.Addr
 }
 
 // addBox tells the site of a task with an endpoint; it is made with the next converge.
 func (h *host) addBox(v swarmnet.VNI, hostPart byte) *box {
-	p := subnet(v, hostPart)
+	p, p6 := subnet(v, hostPart), subnet6(v, hostPart)
 	name := fmt.Sprintf("box%d-%d", v, hostPart)
 	h.site.set.Endpoints[swarmnet.EndpointID(name)] = swarmnet.PeerEndpoint{Endpoint: swarmnet.Endpoint{
-		ID: swarmnet.EndpointID(name), Network: networkID(v), Task: swarmnet.TaskID(name), Node: h.id, MAC: swarmnet.MACFor(p.Addr()), Addrs: []netip.Prefix{p},
+		ID: swarmnet.EndpointID(name), Network: networkID(v), Task: swarmnet.TaskID(name), Node: h.id, MAC: swarmnet.MACFor(p.Addr()), Addrs: []netip.Prefix{p, p6},
 	}}
 	h.site.set.Tasks[swarmnet.TaskID(name)] = swarmnet.Task{ID: swarmnet.TaskID(name), Node: h.id, Status: swarmnet.TaskStatus{State: swarmnet.TaskRunning}}
 	spec := sandbox.Spec{Name: name, Interfaces: []sandbox.Interface{{
-		Name: "eth0", MAC: swarmnet.MACFor(p.Addr()), Addrs: []netip.Prefix{p}, MTU: underlayMTU - 50, VNI: v, DefaultVia: []netip.Addr{subnet(v, 1).Addr()},
+		Name: "eth0", MAC: swarmnet.MACFor(p.Addr()), Addrs: []netip.Prefix{p, p6}, MTU: underlayMTU - 50, VNI: v,
+		DefaultVia: []netip.Addr{subnet(v, 1).Addr(), subnet6(v, 1).Addr()},
 	}}}
-	return &box{kerneltest.Adopt(h.site.t, h.sandboxes.Path(name)), h, spec, p.Addr(), v}
+	return &box{kerneltest.Adopt(h.site.t, h.sandboxes.Path(name)), h, spec, p.Addr(), p6.Addr()}
 }
 
 // desired is what the host's agent would compute.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
+
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/internal/kerneltest"
 	"github.com/swarmnet/swarmnet/internal/nl"
@@ -21,20 +23,24 @@ func TestKernelTCPBetweenHosts(t *testing.T) {
 	a, b := s.hosts[0].addBox(1, 5), s.hosts[1].addBox(1, 6)
 	idle := s.hosts[1].addBox(1, 7)
 	s.converge(a, b, idle)
-	server := netip.AddrPortFrom(b.addr, 80)
 	const size = 1 << 20 // many full packets: the MTU must be right
-	serve(t, b.NS, server, size)
 	before := received(idle.NS, "eth0")
-	if seen, got, err := ask(a.NS, server, 5*time.Second); err != nil || seen != a.addr.String() || got != size {
-		t.Fatalf("seen %q, %d octets, %v", seen, got, err)
+	for _, pair := range [][2]netip.Addr{{a.addr, b.addr}, {a.six, b.six}} {
+		server := netip.AddrPortFrom(pair[1], 80)
+		serve(t, b.NS, server, size)
+		if seen, got, err := ask(a.NS, server, 5*time.Second); err != nil || seen != pair[0].String() || got != size {
+			t.Fatalf("%s: seen %q, %d octets, %v", server, seen, got, err)
+		}
 	}
 	// Broadcasts and multicasts it does see; of the stream's 750 packets, none.
 	if more := received(idle.NS, "eth0") - before; more > 50 {
 		t.Errorf("a sandbox on the same bridge saw %d packets that were not for it", more)
 	}
 	// On the server's own host, too.
-	if seen, _, err := ask(idle.NS, server, 5*time.Second); err != nil || seen != idle.addr.String() {
-		t.Fatalf("on one host: seen %q, %v", seen, err)
+	for _, pair := range [][2]netip.Addr{{idle.addr, b.addr}, {idle.six, b.six}} {
+		if seen, _, err := ask(idle.NS, netip.AddrPortFrom(pair[1], 80), 5*time.Second); err != nil || seen != pair[0].String() {
+			t.Fatalf("on one host: seen %q, %v", seen, err)
+		}
 	}
 }
 
@@ -57,10 +63,12 @@ func TestKernelEgress(t *testing.T) {
 	a := s.hosts[0].addBox(1, 5)
 	s.converge(a)
 	// The other host stands for the outside: it knows no way to overlay addresses.
-	outside := netip.MustParseAddrPort("192.0.2.2:8080")
-	serve(t, s.hosts[1].NS, outside, 1<<20)
-	if seen, _, err := ask(a.NS, outside, 5*time.Second); err != nil || seen != "192.0.2.1" {
-		t.Fatalf("the outside saw %q, %v", seen, err)
+	for outside, own := range map[string]string{"192.0.2.2:8080": "192.0.2.1", "[2001:db8:1::2]:8080": "2001:db8:1::1"} {
+		to := netip.MustParseAddrPort(outside)
+		serve(t, s.hosts[1].NS, to, 1<<20)
+		if seen, _, err := ask(a.NS, to, 5*time.Second); err != nil || seen != own {
+			t.Fatalf("%s saw %q, %v", outside, seen, err)
+		}
 	}
 }
 
@@ -84,7 +92,7 @@ func TestKernelIsolation(t *testing.T) {
 func TestKernelInternalNetworkHasNoWayOut(t *testing.T) {
 	s := newSite(t, 2, 1, 2)
 	n := s.set.Networks[networkID(1)]
-	n.Spec.Internal, n.Subnets[0].Gateway = true, netip.Addr{}
+	n.Spec.Internal, n.Subnets[0].Gateway, n.Subnets[1].Gateway = true, netip.Addr{}, netip.Addr{}
 	s.set.Networks[networkID(1)] = n
 	shut, open := s.hosts[0].addBox(1, 5), s.hosts[0].addBox(2, 5)
 	shut.spec.Interfaces[0].DefaultVia = nil
@@ -143,6 +151,70 @@ func TestKernelSecondPassDoesNothing(t *testing.T) {
 	}
 }
 
+// A daemon that is killed anywhere in the middle leaves something that the next one makes whole, and that one leaves nothing to do.
+func TestKernelInterrupted(t *testing.T) {
+	s := newSite(t, 1, 1)
+	h := s.hosts[0]
+	h.reconcile() // the ingress network alone
+	h.addBox(1, 5)
+	s.addHost(2).addBox(1, 6)
+	whole := h.desired()
+	empty := whole
+	empty.Networks = nil
+	steps := len(whole.Objects())
+	for k := range steps + 1 {
+		for _, way := range [][2]overlay.Desired{{empty, whole}, {whole, empty}} {
+			if _, err := h.fabric.Reconcile(t.Context(), way[0]); err != nil {
+				t.Fatal(err)
+			}
+			c, err := h.fabric.open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ops := overlay.Diff(way[0].Objects(), way[1].Objects())
+			err = c.apply(ops[:min(k, len(ops))])
+			c.close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.fabric.Reconcile(t.Context(), way[1]); err != nil {
+				t.Fatalf("after %d of %v: %v", k, ops, err)
+			}
+			if ops, err := h.fabric.Reconcile(t.Context(), way[1]); err != nil || len(ops) != 0 {
+				t.Fatalf("after %d steps a second pass does %v, %v", k, ops, err)
+			}
+		}
+	}
+}
+
+func TestKernelRemove(t *testing.T) {
+	s := newSite(t, 1, 1)
+	h := s.hosts[0]
+	h.addBox(1, 5)
+	for range 3 { // at once again: nothing of the one before is in the way
+		h.reconcile()
+		for range 2 {
+			if err := h.fabric.Remove(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got, want := linkNames(h.NS), []string{"eth0", "lo"}; !slices.Equal(got, want) {
+		t.Errorf("the host has %v, want %v", got, want)
+	}
+	h.Do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		tables, err := c.ListTables()
+		if len(tables) != 0 {
+			t.Errorf("%d nftables tables are left", len(tables))
+		}
+		return err
+	})
+}
+
 func TestKernelOrphansGo(t *testing.T) {
 	s := newSite(t, 1, 1)
 	h := s.hosts[0]
@@ -176,118 +248,6 @@ func linkNames(ns *kerneltest.NS) (names []string) {
 	})
 	slices.Sort(names)
 	return names
-}
-
-// Whatever is deleted or changed in the fabric, the next pass puts right, and the sandboxes reach each other again.
-func TestKernelRepair(t *testing.T) {
-	s := newSite(t, 2, 1)
-	h := s.hosts[0]
-	a, b := h.addBox(1, 5), s.hosts[1].addBox(1, 6)
-	s.converge(a, b)
-	to := netip.AddrPortFrom(b.addr, 80)
-	serve(t, b.NS, to, 0)
-	peer, peerMAC := subnet(swarmnet.FirstVNI, 12).Addr(), swarmnet.MACFor(subnet(swarmnet.FirstVNI, 12).Addr())
-	index := func(name string) int { return h.inFabric().Link(name).Index }
-	remote := netip.MustParseAddr("192.0.2.2")
-	for name, breakIt := range map[string]func(*nl.Conn) error{
-		"bridge":        func(c *nl.Conn) error { return c.DelLink("br-1") },
-		"VXLAN device":  func(c *nl.Conn) error { return c.DelLink("vx-1") },
-		"uplink":        func(c *nl.Conn) error { return c.DelLink(UplinkName) },
-		"out of bridge": func(c *nl.Conn) error { return c.SetMaster(index("vx-1"), 0) },
-		"MTU":           func(c *nl.Conn) error { return c.SetMTU(index("vx-1"), 1000) },
-		"MAC":           func(c *nl.Conn) error { return c.SetMAC(index("br-1"), swarmnet.MAC{2, 1, 1, 1, 1, 1}) },
-		"gateway":       func(c *nl.Conn) error { return c.DelAddr(index("br-1"), subnet(1, 1)) },
-		"foreign addr":  func(c *nl.Conn) error { return c.AddAddr(index("br-1"), netip.MustParsePrefix("198.51.100.1/24")) },
-		"connected":     func(c *nl.Conn) error { return c.DelRoute(nl.Route{Dst: subnet(1, 0), Index: index("br-1")}) },
-		"FDB": func(c *nl.Conn) error {
-			return c.DelNeighs([]nl.Neigh{{Index: index("vx-1"), MAC: swarmnet.MACFor(b.addr), VTEP: remote}})
-		},
-		"bridge FDB": func(c *nl.Conn) error {
-			return c.DelNeighs([]nl.Neigh{{Index: index("vx-1"), MAC: swarmnet.MACFor(b.addr)}})
-		},
-		"wrong VTEP": func(c *nl.Conn) error {
-			return c.SetNeighs([]nl.Neigh{{Index: index("vx-1"), MAC: swarmnet.MACFor(b.addr), VTEP: netip.MustParseAddr("192.0.2.99")}})
-		},
-		"ARP answer":     func(c *nl.Conn) error { return c.DelNeighs([]nl.Neigh{{Index: index("vx-1"), Addr: b.addr}}) },
-		"peer neighbour": func(c *nl.Conn) error { return c.DelNeighs([]nl.Neigh{{Index: index("br-4096"), Addr: peer}}) },
-		"foreign FDB": func(c *nl.Conn) error {
-			return c.SetNeighs([]nl.Neigh{{Index: index("vx-1"), MAC: swarmnet.MAC{2, 7, 7, 7, 7, 7}, VTEP: remote}})
-		},
-		"wrong neighbour": func(c *nl.Conn) error {
-			return c.SetNeighs([]nl.Neigh{{Index: index("br-4096"), Addr: peer, MAC: swarmnet.MAC{2, 7, 7, 7, 7, 7}}})
-		},
-		"placeholder": func(c *nl.Conn) error {
-			return c.DelNeighs([]nl.Neigh{{Index: index("br-4096"), Addr: overlay.PlaceholderAddr4}})
-		},
-		"placeholder's FDB": func(c *nl.Conn) error {
-			return c.DelNeighs([]nl.Neigh{{Index: index("vx-4096"), MAC: overlay.PlaceholderMAC}})
-		},
-		"peer's FDB": func(c *nl.Conn) error {
-			return c.DelNeighs([]nl.Neigh{{Index: index("vx-4096"), MAC: peerMAC, VTEP: remote}})
-		},
-		"default route": func(c *nl.Conn) error {
-			return c.DelRoute(nl.Route{Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: DefaultUplink().Host4.Addr(), Index: index(UplinkName)})
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h.inFabric().With(breakIt)
-			before := state(h)
-			h.reconcile()
-			if after := state(h); after == before {
-				t.Fatalf("nothing was broken, or nothing repaired:\n%s", after)
-			}
-			if ops := h.reconcile(); len(ops) != 0 {
-				t.Errorf("a second pass does %v", ops)
-			}
-			s.converge(a, b)
-			if _, _, err := ask(a.NS, to, 5*time.Second); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
-// state is everything of the fabric that Repair breaks, as text.
-func state(h *host) string {
-	var out []string
-	h.inFabric().With(func(c *nl.Conn) error {
-		links, err := c.Links()
-		if err != nil {
-			return err
-		}
-		for _, l := range links {
-			addrs, err := c.Addrs(l.Index)
-			if err != nil {
-				return err
-			}
-			neighs, err := c.Neighs(l.Index)
-			if err != nil {
-				return err
-			}
-			fdb, err := c.FDB(l.Index)
-			if err != nil {
-				return err
-			}
-			slices.SortFunc(neighs, func(a, b nl.Neigh) int { return strings.Compare(a.String(), b.String()) })
-			slices.SortFunc(fdb, func(a, b nl.Neigh) int { return strings.Compare(a.String(), b.String()) })
-			out = append(out, l.Name, l.MAC.String(), strconv.Itoa(l.MTU), strconv.Itoa(l.Master), stringsOf(addrs), stringsOf(neighs), stringsOf(fdb))
-		}
-		return nil
-	})
-	h.inFabric().Do(func() error {
-		b, err := os.ReadFile("/proc/thread-self/net/route")
-		out = append(out, string(b))
-		return err
-	})
-	return strings.Join(out, "\n")
-}
-
-func stringsOf[T interface{ String() string }](list []T) string {
-	var out []string
-	for _, v := range list {
-		out = append(out, v.String())
-	}
-	return strings.Join(out, ",")
 }
 
 func TestKernelManyRemotes(t *testing.T) {
