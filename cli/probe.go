@@ -41,7 +41,14 @@ func (a *app) probeCmd() *cobra.Command {
 		return write(probe.SamePort(cmd.Context(), args, port, timeout))
 	}}
 	same.Flags().IntVar(&port, "port", 40000, "local port of every connection")
-	for _, c := range []*cobra.Command{ask, load, same} {
+	udp := &cobra.Command{Use: "udp HOST:PORT…", Args: atLeast("HOST:PORT"), RunE: func(cmd *cobra.Command, args []string) error {
+		var out []probe.Reply
+		for _, addr := range args {
+			out = append(out, probe.AskUDP(cmd.Context(), addr, timeout))
+		}
+		return write(out)
+	}}
+	for _, c := range []*cobra.Command{ask, load, same, udp} {
 		c.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "of one request")
 	}
 	serve := &cobra.Command{Use: "serve", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +58,6 @@ func (a *app) probeCmd() *cobra.Command {
 	get := &cobra.Command{Use: "get URL", Args: exactly("URL"), RunE: func(cmd *cobra.Command, args []string) error {
 		return probe.Get(cmd.Context(), a.stdout, args[0], time.Minute)
 	}}
-	cmd.AddCommand(ask, load, fetch, same, serve, get)
+	cmd.AddCommand(ask, load, fetch, same, serve, get, udp, a.probeWritesCmd())
 	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -56,4 +57,33 @@ func SamePort(ctx context.Context, urls []string, port int, timeout time.Duratio
 		}
 	}
 	return out
+}
+
+// AskUDP sends one datagram to a whoami's UDP port.
+func AskUDP(ctx context.Context, addr string, timeout time.Duration) Reply {
+	r := Reply{At: time.Now(), URL: addr}
+	err := func() error {
+		conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, "udp", addr)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+			return err
+		}
+		if _, err := conn.Write([]byte("who are you?")); err != nil {
+			return err
+		}
+		b := make([]byte, 2048)
+		n, err := conn.Read(b)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(b[:n], &r.Answer)
+	}()
+	if err != nil {
+		r.Err = err.Error()
+	}
+	r.Took = time.Since(r.At)
+	return r
 }
