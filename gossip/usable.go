@@ -2,22 +2,46 @@ package gossip
 
 import "github.com/swarmnet/swarmnet"
 
-// Usable reports whether an endpoint takes new connections, as far as this node can tell. Raft bounds what gossip may
-// say: an endpoint that is not placed, or that is to stop, is never usable, and a row counts only when the node that the endpoint is
-// bound to owns it. Within that, the owner's own row is fresher than what the managers last heard, and a node that the
-// membership calls dead takes nothing.
-func Usable(set swarmnet.AssignmentSet, view View, ep swarmnet.PeerEndpoint) bool {
+// Usable returns those of a service's endpoints that take new connections, as far as this node can tell, in their order.
+//
+// Raft bounds what gossip may say: an endpoint that is not placed, that is to stop, or whose node was declared down is never
+// usable, and a row counts only when the node that the endpoint is bound to owns it. Within that, the owner's own row is
+// fresher than what the managers last heard. A node in doubt (the membership calls it dead, or the managers have just lost its
+// session) takes nothing while another node can; when all are in doubt, all are tried: a daemon that restarts, or a partition
+// that makes everybody else look dead, must not take a service away whose tasks are well.
+func Usable(set swarmnet.AssignmentSet, view View, eps []swarmnet.PeerEndpoint) []swarmnet.PeerEndpoint {
+	var sure, doubtful []swarmnet.PeerEndpoint
+	for _, ep := range eps {
+		switch {
+		case !ready(set, view, ep):
+		case inDoubt(set, view, ep.Node):
+			doubtful = append(doubtful, ep)
+		default:
+			sure = append(sure, ep)
+		}
+	}
+	if len(sure) > 0 {
+		return sure
+	}
+	return doubtful
+}
+
+// ready reports whether an endpoint's task takes connections, its node being alive.
+func ready(set swarmnet.AssignmentSet, view View, ep swarmnet.PeerEndpoint) bool {
 	if ep.Node == "" || ep.Desired != swarmnet.DesireRunning || ep.State.Terminal() {
 		return false
 	}
-	if ep.Node != set.Self {
-		if view.Nodes[ep.Node] == Dead || set.Nodes[ep.Node].Status.State == swarmnet.NodeDown {
-			return false
-		}
+	if ep.Node != set.Self && set.Nodes[ep.Node].Status.State == swarmnet.NodeDown {
+		return false
 	}
 	row, ok := view.Row(ep.ID, ep.Node)
 	if !ok || row.State == EndpointUnknown {
 		return ep.State == swarmnet.TaskRunning
 	}
 	return row.State == EndpointReady
+}
+
+// inDoubt reports whether a node may be gone; this node itself never is.
+func inDoubt(set swarmnet.AssignmentSet, view View, n swarmnet.NodeID) bool {
+	return n != set.Self && (view.Nodes[n] == Dead || set.Nodes[n].Status.State == swarmnet.NodeDisconnected)
 }

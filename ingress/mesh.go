@@ -33,8 +33,8 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 			if port == nil {
 				continue
 			}
-			for _, ep := range byService[id] {
-				port.add(set, view, ep, p.Target)
+			for _, ep := range gossip.Usable(set, view, byService[id]) {
+				port.add(set, ep, p.Target)
 			}
 		}
 		if len(s.IngressPorts()) == 0 {
@@ -53,11 +53,14 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 			if port == nil {
 				continue
 			}
-			for _, ep := range byService[t.Service] {
-				if ep.Task == id && ep.Node == set.Self {
-					port.add(set, view, ep, p.Target)
-					addTasks(tasks, set, view, ep)
-				}
+			own := slices.DeleteFunc(slices.Clone(byService[t.Service]), func(ep swarmnet.PeerEndpoint) bool {
+				return ep.Task != id || ep.Node != set.Self
+			})
+			for _, ep := range gossip.Usable(set, view, own) {
+				port.add(set, ep, p.Target)
+			}
+			for _, ep := range own {
+				addTasks(tasks, set, view, ep)
 			}
 		}
 	}
@@ -106,10 +109,7 @@ func targets(set swarmnet.AssignmentSet) map[swarmnet.ServiceID][]swarmnet.PeerE
 	return out
 }
 
-func (p *Port) add(set swarmnet.AssignmentSet, view gossip.View, ep swarmnet.PeerEndpoint, target uint16) {
-	if !gossip.Usable(set, view, ep) {
-		return
-	}
+func (p *Port) add(set swarmnet.AssignmentSet, ep swarmnet.PeerEndpoint, target uint16) {
 	for _, a := range ep.Addrs {
 		b := Backend{Addr: a.Addr(), Port: target, Node: set.Nodes[ep.Node].Index}
 		if !slices.Contains(p.Backends, b) {

@@ -56,11 +56,15 @@ func ComputeVIPs(set swarmnet.AssignmentSet, view gossip.View) map[swarmnet.Task
 
 func vip(set swarmnet.AssignmentSet, view gossip.View, id swarmnet.ServiceID, v swarmnet.VIP, members []swarmnet.PeerEndpoint) VIP {
 	out := VIP{Service: id, Addr: v.Addr}
+	usable := map[swarmnet.EndpointID]bool{}
+	for _, ep := range gossip.Usable(set, view, members) {
+		usable[ep.ID] = true
+	}
 	for _, ep := range members {
 		addr := ep.Addr(v.Addr.Is6())
 		switch {
 		case !addr.IsValid():
-		case gossip.Usable(set, view, ep):
+		case usable[ep.ID]:
 			out.Backends = append(out.Backends, addr)
 		case ep.Node == set.Self || view.Nodes[ep.Node] != gossip.Dead && set.Nodes[ep.Node].Status.State != swarmnet.NodeDown:
 			out.Draining = append(out.Draining, addr)

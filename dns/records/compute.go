@@ -26,24 +26,27 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View) *Records {
 			r.zones[id] = newZone(n)
 		}
 	}
-	usable := map[attachment][]netip.Addr{}
+	members := map[attachment][]swarmnet.PeerEndpoint{}
 	for _, id := range slices.Sorted(maps.Keys(set.Endpoints)) {
 		ep := set.Endpoints[id]
 		z := r.zones[ep.Network]
-		if z == nil || !present(set, view, ep) {
+		if z == nil || !present(set, ep) {
 			continue
 		}
-		addrs := addresses(ep)
-		z.addEndpoint(set.Services[ep.Service], ep, addrs)
-		if ep.Service != "" && gossip.Usable(set, view, ep) {
+		z.addEndpoint(set.Services[ep.Service], ep, addresses(ep))
+		if ep.Service != "" {
 			at := attachment{ep.Service, ep.Network}
-			usable[at] = append(usable[at], addrs...)
+			members[at] = append(members[at], ep)
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(set.Services), func(a, b swarmnet.ServiceID) int { return cmp.Compare(a, b) }) {
 		for _, att := range set.Services[id].Spec.Networks {
 			if z := r.zones[att.Network]; z != nil {
-				z.addService(set.Services[id], att, usable[attachment{id, att.Network}])
+				var addrs []netip.Addr
+				for _, ep := range gossip.Usable(set, view, members[attachment{id, att.Network}]) {
+					addrs = append(addrs, addresses(ep)...)
+				}
+				z.addService(set.Services[id], att, addrs)
 			}
 		}
 	}
@@ -93,12 +96,12 @@ func serviceAlias(s swarmnet.Service, n swarmnet.NetworkID, alias string) bool {
 }
 
 // present reports whether an endpoint's own names resolve: its task is placed and not over, and its node is not known to be gone.
-// Such a task may be starting or draining: its own names still say where it is.
-func present(set swarmnet.AssignmentSet, view gossip.View, ep swarmnet.PeerEndpoint) bool {
+// Such a task may be starting or draining, its node in doubt: its own names still say where it is.
+func present(set swarmnet.AssignmentSet, ep swarmnet.PeerEndpoint) bool {
 	if ep.Node == "" || ep.State.Terminal() || ep.Desired == swarmnet.DesireRemove {
 		return false
 	}
-	return ep.Node == set.Self || view.Nodes[ep.Node] != gossip.Dead && set.Nodes[ep.Node].Status.State != swarmnet.NodeDown
+	return ep.Node == set.Self || set.Nodes[ep.Node].Status.State != swarmnet.NodeDown
 }
 
 func addresses(ep swarmnet.PeerEndpoint) []netip.Addr {
