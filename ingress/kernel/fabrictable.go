@@ -24,8 +24,8 @@ const markBit = 0x10000
 func fabricTables(m ingress.Mesh) []nft.Table {
 	inet := nft.Table{Family: nft.INet, Name: tableName}
 	bridge := nft.Table{Family: nft.Bridge, Name: tableName}
-	zones := nft.Set{Name: "zones", Key: typeMAC, Data: typeZone, Elems: map[string]string{}}
-	marks := nft.Set{Name: "marks", Key: typeMAC, Data: typeMark, Elems: map[string]string{}}
+	zones := nft.Set{Name: "zones", Key: typeMAC, Data: typeZone, HostOrder: true, Elems: map[string]string{}}
+	marks := nft.Set{Name: "marks", Key: typeMAC, Data: typeMark, HostOrder: true, Elems: map[string]string{}}
 	entries := nft.Set{Name: "entries", Key: typeMark, Data: typeMAC, Elems: map[string]string{}}
 	for _, p := range m.Peers {
 		mark := keyNative(markBit | uint32(p.Node))

@@ -143,7 +143,7 @@ func portTable(addrs []netip.Addr, ports []ingress.Port) nft.Table {
 				backends.Elems[key+keySlot(i)] = keyAddr(b.Addr) + dataPort(b.Port)
 			}
 		}
-		pre.Rules = append(pre.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.Daddr(addr.AsSlice()),
+		pre.Rules = append(pre.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.Daddr(addr.AsSlice()), nft.CTNew(), // see vipsTable
 			nft.Goto(services.Name, nft.FieldProto, nft.FieldPort)))
 		t.Sets = append(t.Sets, backends, services)
 		chains = append(chains, p.chains()...)
@@ -157,6 +157,10 @@ func portTable(addrs []netip.Addr, ports []ingress.Port) nft.Table {
 //	map vips4 { type ipv4_addr : verdict }              { 10.0.1.9 : goto pick2v4 }
 //	map backends4 { type ipv4_addr . mark : ipv4_addr }  { 10.0.1.9 . 0 : 10.0.1.2, 10.0.1.9 . 1 : 10.0.1.3 }
 //	set refused4 { type ipv4_addr }                      virtual addresses with nothing behind them
+//
+// The rules that ask for the state of the connection stand there whatever is balanced. They keep connection tracking on: the kernel tracks
+// in a namespace only while a rule needs it, and when the last dnat rule went (all tasks drain), so would the translation of the
+// connections that are still established.
 func vipsTable(vips ingress.VIPs) nft.Table {
 	t := nft.Table{Family: nft.INet, Name: vipTable}
 	out := nft.Chain{Name: "output", Base: base("nat", unix.NF_INET_LOCAL_OUT, priorityDstNAT)}
@@ -184,8 +188,8 @@ func vipsTable(vips ingress.VIPs) nft.Table {
 		}
 		out.Rules = append(out.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.Goto(services.Name, nft.FieldDaddr(v6))))
 		refuse.Rules = append(refuse.Rules,
-			nft.R(nft.INet, nft.NFProto(v6), nft.L4Proto(unix.IPPROTO_TCP), nft.In(refused.Name, nft.FieldDaddr(v6)), nft.RejectTCP()),
-			nft.R(nft.INet, nft.NFProto(v6), nft.In(refused.Name, nft.FieldDaddr(v6)), nft.Reject()))
+			nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.L4Proto(unix.IPPROTO_TCP), nft.In(refused.Name, nft.FieldDaddr(v6)), nft.RejectTCP()),
+			nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.In(refused.Name, nft.FieldDaddr(v6)), nft.Reject()))
 		t.Sets = append(t.Sets, backends, services, refused)
 		chains = append(chains, p.chains()...)
 	}

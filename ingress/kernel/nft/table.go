@@ -36,6 +36,8 @@ type Set struct {
 	Key     Type
 	Data    Type // of a map; zero: a set
 	Verdict bool // a verdict map
+	// HostOrder says that data is a number in the host's byte order; only nft(8)'s listing needs to know.
+	HostOrder bool
 	// Elems holds data by key, both as the kernel's registers do: each field padded to a multiple of 4 octets.
 	Elems map[string]string
 }

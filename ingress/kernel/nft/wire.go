@@ -104,6 +104,9 @@ func addSetMessage(t Table, s Set, id uint32) message {
 	case s.Data.Len > 0:
 		a = append(a, num(unix.NFTA_SET_DATA_TYPE, s.Data.Magic), num(unix.NFTA_SET_DATA_LEN, s.Data.Len))
 	}
+	if s.HostOrder { // libnftnl's udata.h: NFTNL_UDATA_SET_DATABYTEORDER 1, of 4 octets; 1 is the host's
+		a = append(a, attr(unix.NFTA_SET_USERDATA, binary.NativeEndian.AppendUint32([]byte{1, 4}, 1)))
+	}
 	return newMessage(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, t.Family, a...)
 }
 
