@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/ca"
+	"github.com/swarmnet/swarmnet/internal/version"
 	"github.com/swarmnet/swarmnet/manager/controlapi"
 	"github.com/swarmnet/swarmnet/manager/dispatcher"
 	"github.com/swarmnet/swarmnet/manager/raftnode"
@@ -39,6 +39,8 @@ type Config struct {
 	JoinVia []string
 	Logger  *slog.Logger
 	FS      vfs.FS // default: the host's
+
+	auditEvery uint64 // see raftnode.Config
 }
 
 // Bootstrap is what a new cluster begins with: see ca.NewCluster and ca.FirstManager.
@@ -134,8 +136,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	carrier := transport.New(transport.Config{ClusterID: cluster, Self: self, Dial: m.dial, Logger: m.log})
 	node, err := raftnode.Open(raftnode.Config{
 		ID: self.ID, NodeID: self.NodeID, Addr: self.Addr, ClusterID: cluster,
-		FS: m.cfg.FS, Dir: path.Join(m.cfg.DataDir, "raft"), Key: s.Key,
+		FS: m.cfg.FS, Dir: m.raftDir(), Key: s.Key,
 		StateMachine: m.replica, Transport: carrier, Logger: m.log, Bootstrap: s.Bootstrap, Peers: s.peers,
+		AuditEvery: m.cfg.auditEvery, Build: version.Version + " " + version.Commit,
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,6 +27,9 @@ type place struct {
 func (m *Manager) takeSeat(ctx context.Context) (place, error) {
 	s, err := loadSeat(m.cfg.FS, m.cfg.DataDir)
 	switch {
+	case err == nil && m.cfg.Bootstrap == nil && !m.hasLog() && len(m.cfg.JoinVia) > 0:
+		// What this number once acknowledged is gone: its log was lost, or removed after a quarantine. It takes a new one.
+		return m.joinGroup(ctx)
 	case err == nil:
 		// A first start that was cut short may have left no log yet; Bootstrap does nothing where there is one.
 		return place{seat: s, Bootstrap: m.cfg.Bootstrap != nil && s.ID == firstRaftID}, nil
@@ -39,6 +43,13 @@ func (m *Manager) takeSeat(ctx context.Context) (place, error) {
 	}
 	return m.joinGroup(ctx)
 }
+
+func (m *Manager) hasLog() bool {
+	names, err := m.cfg.FS.List(path.Join(m.raftDir(), "log"))
+	return err != nil || len(names) > 0
+}
+
+func (m *Manager) raftDir() string { return path.Join(m.cfg.DataDir, "raft") }
 
 // firstRaftID is the number of the member that makes the group.
 const firstRaftID = 1

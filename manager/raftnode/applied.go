@@ -13,12 +13,13 @@ import (
 )
 
 // applyDone takes what the state machine answered to the entries of messages to it, and makes their changes of members.
-func (c *core) applyDone(msgs []*pb.Message, normal []Entry, results []any) error {
+func (c *core) applyDone(msgs []*pb.Message, fed fed) error {
 	for _, m := range msgs {
 		for _, e := range m.GetEntries() {
 			c.applied, c.appliedAt = e.GetIndex(), e.GetTerm()
 			c.bytes += uint64(len(e.GetData()))
 			if e.GetType() == pb.EntryNormal {
+				c.applyAudit(e, fed.hashes)
 				continue
 			}
 			if err := c.applyChange(e); err != nil {
@@ -31,8 +32,8 @@ func (c *core) applyDone(msgs []*pb.Message, normal []Entry, results []any) erro
 			}
 		}
 	}
-	for i, e := range normal {
-		c.proposals.finish(e.ID, result{value: results[i]})
+	for i, e := range fed.entries {
+		c.proposals.finish(e.ID, result{value: fed.results[i]})
 	}
 	c.reads.appliedTo(c.applied)
 	c.campaignAlone()

@@ -37,38 +37,78 @@ func (n *Node) applyWaiting() error {
 			msgs = append(msgs, job.msg)
 		}
 	}
-	var normal []Entry
-	for _, m := range msgs {
-		for _, e := range m.GetEntries() {
-			if e.GetType() != pb.EntryNormal || len(e.GetData()) == 0 {
-				continue // a change of members, or the first entry of a term
-			}
-			one, ok := decodeEntry(e)
-			if !ok {
-				return fmt.Errorf("raftnode: apply entry %d: unknown form", e.GetIndex())
-			}
-			normal = append(normal, one)
-		}
+	fed, err := n.feed(msgs)
+	if err != nil {
+		return err
 	}
-	var results []any
-	if len(normal) > 0 {
-		var err error
-		if results, err = n.cfg.StateMachine.Apply(normal); err != nil {
-			return fmt.Errorf("raftnode: apply entries %d to %d: %w", normal[0].Index, normal[len(normal)-1].Index, err)
-		}
-		if len(results) != len(normal) {
-			return fmt.Errorf("raftnode: apply: %d results for %d entries", len(results), len(normal))
-		}
-	}
-	err := n.with(func(c *core) error {
-		err := c.applyDone(msgs, normal, results)
+	var wrong string
+	err = n.with(func(c *core) error {
+		err := c.applyDone(msgs, fed)
 		due = due || c.snapshotDue()
+		wrong = c.audits.wrong
 		return err
 	})
+	if err == nil && wrong != "" {
+		return n.quarantine(wrong)
+	}
 	if err == nil && due {
 		err = n.takeImage()
 	}
 	return err
+}
+
+// fed is what was given to the state machine, and what it answered.
+type fed struct {
+	entries []Entry
+	results []any
+	hashes  map[uint64]uint64 // of the state, by the index of a check
+}
+
+// feed gives the state machine all entries in order, in as few calls as there are checks between.
+func (n *Node) feed(msgs []*pb.Message) (out fed, err error) {
+	begin := 0
+	flush := func() error {
+		batch := out.entries[begin:]
+		if len(batch) == 0 {
+			return nil
+		}
+		begin = len(out.entries)
+		results, err := n.cfg.StateMachine.Apply(batch)
+		if err != nil {
+			return fmt.Errorf("raftnode: apply entries %d to %d: %w", batch[0].Index, batch[len(batch)-1].Index, err)
+		}
+		if len(results) != len(batch) {
+			return fmt.Errorf("raftnode: apply: %d results for %d entries", len(results), len(batch))
+		}
+		out.results = append(out.results, results...)
+		return nil
+	}
+	hasher, _ := n.cfg.StateMachine.(Hasher)
+	for _, m := range msgs {
+		for _, e := range m.GetEntries() {
+			if e.GetType() != pb.EntryNormal || len(e.GetData()) == 0 || isReport(e) {
+				continue // a change of members, the first entry of a term, or nothing for the state
+			}
+			if isCheck(e) {
+				if err := flush(); err != nil {
+					return out, err
+				}
+				if hasher != nil {
+					if out.hashes == nil {
+						out.hashes = map[uint64]uint64{}
+					}
+					out.hashes[e.GetIndex()] = hasher.Hash()
+				}
+				continue
+			}
+			one, ok := decodeEntry(e)
+			if !ok {
+				return out, fmt.Errorf("raftnode: apply entry %d: unknown form", e.GetIndex())
+			}
+			out.entries = append(out.entries, one)
+		}
+	}
+	return out, flush()
 }
 
 // imageJob is a snapshot to be written.

@@ -54,7 +54,7 @@ type pendingRead struct {
 
 func newChaos(t *testing.T, seed uint64) *chaos {
 	c := &chaos{group: newGroup(t), t: t, r: rand.New(rand.NewPCG(seed, 42)), waiting: map[string]*proposal{}, leaders: map[uint64]uint64{}}
-	c.every = 15
+	c.every, c.audit = 15, 7
 	c.size = 3 + 2*(seed%2)
 	c.grow(c.size)
 	return c

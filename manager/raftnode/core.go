@@ -30,6 +30,7 @@ type core struct {
 	full      bool // the disk takes no more entries
 	proposals proposals
 	reads     reads
+	audits    audits
 }
 
 // output is work for others. The three may go on at once; each kind must be done in order.
@@ -48,6 +49,7 @@ func newCore(cfg *Config, s *storage, m members) (*core, error) {
 		applied: s.snap.Index, appliedAt: s.snap.Term,
 		proposals: newProposals(), reads: newReads(cfg.ID),
 		removed: m.removed[cfg.ID],
+		audits:  newAudits(cfg.StateMachine, s.hard.GetCommit()),
 	}
 	for _, p := range cfg.Peers {
 		c.hints[p.ID] = p
@@ -82,6 +84,7 @@ func (c *core) tick() {
 	c.reads.expire(c.ticks, uint64(c.cfg.ElectionTicks))
 	if c.leading {
 		c.promote()
+		c.audit()
 	}
 	if c.leading && c.full && c.ticks%uint64(c.cfg.ElectionTicks) == 0 {
 		c.handOver()

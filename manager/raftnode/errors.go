@@ -31,11 +31,19 @@ var (
 func wayOut(dir string, err error) error {
 	switch {
 	case errors.Is(err, wal.ErrDamaged), errors.Is(err, ErrQuarantined):
-		return fmt.Errorf("raftnode: %w: %w; remove %s on this node and join the cluster again, the other managers have the data", ErrQuarantined, err, dir)
+		return fmt.Errorf("raftnode: %w; remove %s on this node and start it again: it joins anew, the other managers have the data", quarantine(err), dir)
 	case errors.Is(err, wal.ErrKey):
 		return fmt.Errorf("raftnode: open %s: %w; start the node with the key and the identity that it was made with", dir, err)
 	case errors.Is(err, vfs.ErrNoSpace):
 		return fmt.Errorf("raftnode: %w: %w", ErrDiskFull, err)
 	}
 	return fmt.Errorf("raftnode: %w", err)
+}
+
+// quarantine makes of damage what it means.
+func quarantine(err error) error {
+	if errors.Is(err, ErrQuarantined) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrQuarantined, err)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"maps"
 	"math/rand/v2"
@@ -39,6 +40,14 @@ func (l *list) Apply(entries []Entry) ([]any, error) {
 		out = append(out, l.Seen[id])
 	}
 	return out, nil
+}
+
+func (l *list) Hash() uint64 {
+	h := fnv.New64a()
+	for _, item := range l.Items {
+		fmt.Fprintf(h, "%q", item)
+	}
+	return h.Sum64()
 }
 
 // image is a list as it was.
@@ -86,6 +95,8 @@ type group struct {
 	net   []parcel
 	cut   func(from, to uint64) bool
 	every uint64 // SnapshotEvery
+	audit uint64 // AuditEvery
+	build func(id uint64) string
 }
 
 // member1 is a node of the group; node is nil while it is down.
@@ -144,7 +155,8 @@ func (w wire) SendSnapshot(to Peer, m *pb.Message, open func() (io.ReadCloser, e
 }
 
 func newGroup(t testing.TB) *group {
-	return &group{t: t, nodes: map[uint64]*member1{}, cut: func(_, _ uint64) bool { return false }, every: 1 << 30}
+	return &group{t: t, nodes: map[uint64]*member1{}, cut: func(_, _ uint64) bool { return false }, every: 1 << 30,
+		build: func(uint64) string { return "" }}
 }
 
 var testKey = bytes.Repeat([]byte{7}, 32)
@@ -164,7 +176,7 @@ func (g *group) start(id uint64, bootstrap bool) error {
 	m.node, m.err = Open(Config{
 		ID: id, NodeID: peer(id).NodeID, Addr: peer(id).Addr, ClusterID: "c", FS: m.fs, Dir: "raft", Key: testKey,
 		StateMachine: m.state, Transport: wire{g, id}, Bootstrap: bootstrap, Peers: peers,
-		SegmentSize: 4096, SnapshotEvery: g.every,
+		SegmentSize: 4096, SnapshotEvery: g.every, AuditEvery: g.audit, Build: g.build(id),
 	})
 	if m.err != nil {
 		m.node = nil

@@ -167,7 +167,7 @@ func quarantined(cfg Config) error {
 
 // Quarantine stops the node for good: it writes down why, and neither this run nor a later one takes part again.
 func (n *Node) Quarantine(why string) error {
-	n.stop(fmt.Errorf("raftnode: %w: %s", ErrQuarantined, why))
+	n.stop(n.quarantineError(why))
 	name := path.Join(n.cfg.Dir, quarantineFile)
 	f, err := n.cfg.FS.Create(name)
 	if err != nil {
@@ -181,4 +181,13 @@ func (n *Node) Quarantine(why string) error {
 		return fmt.Errorf("raftnode: quarantine: %w", err)
 	}
 	return nil
+}
+
+// quarantine is Quarantine for the node's own goroutines: its error ends them.
+func (n *Node) quarantine(why string) error {
+	return errors.Join(n.quarantineError(why), n.Quarantine(why))
+}
+
+func (n *Node) quarantineError(why string) error {
+	return wayOut(n.cfg.Dir, fmt.Errorf("%w: %s", ErrQuarantined, why))
 }

@@ -22,7 +22,8 @@ type Entry struct {
 	Data []byte
 }
 
-// StateMachine is what is replicated. Its methods are called by one goroutine at a time.
+// StateMachine is what is replicated. Its methods are called by one goroutine at a time. One that is a Hasher too is
+// compared between the members.
 type StateMachine interface {
 	// Apply applies committed entries in order and returns one result for each. An error stops the node.
 	Apply(entries []Entry) ([]any, error)
@@ -126,6 +127,12 @@ type Config struct {
 	SnapshotBytes    uint64        // bytes of entries after which a snapshot is due, default 64 MiB
 	SegmentSize      int64         // bytes, default 16 MiB
 	MaxInflightBytes int64         // bytes of proposals without an answer, default 64 MiB
+
+	// The members' states are compared after so many entries, or after so many ticks if there were any entries. Build names
+	// the program: hashes of different builds are not compared.
+	AuditEvery uint64 // entries, default 1000
+	AuditTicks uint64 // default 600
+	Build      string
 }
 
 func (c *Config) defaults() {
@@ -134,6 +141,8 @@ func (c *Config) defaults() {
 	def(&c.SnapshotEvery, 10000)
 	def(&c.SnapshotBytes, 64<<20)
 	def(&c.MaxInflightBytes, 64<<20)
+	def(&c.AuditEvery, 1000)
+	def(&c.AuditTicks, 600)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -65,7 +65,7 @@ func TestDamagedSnapshots(t *testing.T) {
 		g.nodes[1].fs.Flip(path.Join("raft/snap", name), 8*100)
 	}
 	err := g.start(1, false)
-	if !errors.Is(err, ErrQuarantined) || !strings.Contains(err.Error(), "remove raft on this node and join") {
+	if !errors.Is(err, ErrQuarantined) || !strings.Contains(err.Error(), "remove raft on this node and start it again") {
 		t.Errorf("with no snapshot: %v", err)
 	}
 }
