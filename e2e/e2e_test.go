@@ -77,6 +77,7 @@ func (c cluster) answers(url string, within time.Duration) time.Duration {
 	c.t.Helper()
 	return labtest.Eventually(c.t, within, url+" to answer", func() error {
 		if r := c.ask(1, url)[0]; r.Err != "" {
+			c.t.Logf("not yet, after %v: %s", r.Took, r.Err)
 			return fmt.Errorf("%s", r.Err)
 		}
 		return nil

@@ -102,6 +102,11 @@ func TestE2ENodeDies(t *testing.T) {
 			}
 		}
 	}
+	for _, r := range replies {
+		if at := r.At.Sub(killed); r.Err != "" && at > 3*time.Second {
+			t.Logf("late failure, %v after the kill, after %v: %s", at, r.Took, r.Err)
+		}
+	}
 	t.Logf("%d of %d requests failed, the last one made %v after the kill; the task runs elsewhere after %v", failed, len(replies), last, elsewhere)
 	if last > 5*time.Second {
 		t.Errorf("a request made %v after the kill failed, want none after 5 s", last)
@@ -175,9 +180,9 @@ func TestE2EManagerKilledAmidWrites(t *testing.T) {
 	if entry == "" {
 		t.Fatalf("no leader in %+v", nodes)
 	}
-	writes := c.start(entry, "probe", "writes", "--count", "1000", "--parallel", "8")
+	writes := c.start(entry, "probe", "writes", "--count", "1000", "--parallel", "4")
 	labtest.Eventually(t, 30*time.Second, "some writes", func() error {
-		if n := strings.Count(writes.text(), "\n"); n < 200 {
+		if n := strings.Count(writes.text(), "\n"); n < 100 {
 			return fmt.Errorf("%d", n)
 		}
 		return nil
@@ -185,8 +190,13 @@ func TestE2EManagerKilledAmidWrites(t *testing.T) {
 	if err := c.Stop(leader, true); err != nil {
 		t.Fatal(err)
 	}
+	if n := strings.Count(writes.text(), "\n"); n >= 1000 {
+		t.Fatalf("all %d writes were done before the leader died: nothing is shown", n)
+	} else {
+		t.Logf("%d writes were acknowledged when the leader died", n)
+	}
 	acknowledged := strings.Fields(writes.finish(t, 2*time.Minute))
-	if len(acknowledged) < 250 || len(acknowledged) > 1000 {
+	if len(acknowledged) < 150 || len(acknowledged) > 1000 {
 		t.Errorf("%d writes were acknowledged: the kill was to come in the middle", len(acknowledged))
 	}
 	if err := c.Start(t.Context(), leader); err != nil {
@@ -197,9 +207,13 @@ func TestE2EManagerKilledAmidWrites(t *testing.T) {
 	}
 	for _, n := range []string{"n1", "n2", "n3"} {
 		there := map[string]bool{}
-		for _, name := range strings.Fields(c.must(n, "network", "ls", "--format", "{{.Name}}")) {
-			there[name] = true
-		}
+		labtest.Eventually(t, 10*time.Second, n+" to answer", func() error {
+			out, err := c.Swarmnet(t.Context(), n, "network", "ls", "--format", "{{.Name}}")
+			for _, name := range strings.Fields(out) {
+				there[name] = true
+			}
+			return err
+		})
 		missing := 0
 		for _, name := range acknowledged {
 			if !there[name] {

@@ -139,6 +139,9 @@ func TestE2ECreateToAnswer(t *testing.T) {
 			c.answers(fmt.Sprintf("http://%s:%d", lab.Addr(n), port), 10*time.Second)
 		}
 		took = append(took, time.Since(returned))
+		if took[i] > time.Second {
+			t.Logf("%s took %v", name, took[i])
+		}
 		c.must("n1", "service", "rm", name)
 	}
 	slices.Sort(took)
