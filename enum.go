@@ -38,6 +38,8 @@ var (
 	taskStateNames     = enum{"new", "pending", "assigned", "preparing", "starting", "running", "complete", "shutdown", "failed", "rejected", "orphaned"}
 	desiredStateNames  = enum{"ready", "running", "draining", "shutdown", "remove"}
 	restartNames       = enum{"any", "on-failure", "none"}
+	networkModeNames   = enum{"networks", "none", "host", "container"}
+	sandboxStateNames  = enum{"created", "running", "restarting", "exited"}
 )
 
 func (v Role) String() string             { return roleNames.name(int(v)) }
@@ -53,6 +55,8 @@ func (v UpdateState) String() string      { return updateStateNames.name(int(v))
 func (v TaskState) String() string        { return taskStateNames.name(int(v)) }
 func (v DesiredState) String() string     { return desiredStateNames.name(int(v)) }
 func (v RestartCondition) String() string { return restartNames.name(int(v)) }
+func (v NetworkMode) String() string      { return networkModeNames.name(int(v)) }
+func (v SandboxState) String() string     { return sandboxStateNames.name(int(v)) }
 
 func ParseRole(s string) (Role, error) { return parseEnum[Role](roleNames, "role", s) }
 

@@ -72,6 +72,8 @@ func (p PortSpec) String() string {
 type NetworkAttachment struct {
 	Network NetworkID
 	Aliases []string
+	// EndpointSettings are for sandboxes that a person runs; tasks of services have none.
+	EndpointSettings
 }
 
 // UpdateOrder says which of the old and the new task goes first.

@@ -724,11 +724,844 @@ func (x *LogChunk) GetStderr() bool {
 	return false
 }
 
+type CreateSandboxRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Networks and shared_with may be named by any reference; networks may be the cluster's, if attachable.
+	Spec          *SandboxSpec `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
+	Start         bool         `protobuf:"varint,2,opt,name=start,proto3" json:"start,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateSandboxRequest) Reset() {
+	*x = CreateSandboxRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateSandboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateSandboxRequest) ProtoMessage() {}
+
+func (x *CreateSandboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateSandboxRequest.ProtoReflect.Descriptor instead.
+func (*CreateSandboxRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CreateSandboxRequest) GetSpec() *SandboxSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *CreateSandboxRequest) GetStart() bool {
+	if x != nil {
+		return x.Start
+	}
+	return false
+}
+
+type ListSandboxesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that do not run, too.
+	All           bool `protobuf:"varint,1,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSandboxesRequest) Reset() {
+	*x = ListSandboxesRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSandboxesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSandboxesRequest) ProtoMessage() {}
+
+func (x *ListSandboxesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSandboxesRequest.ProtoReflect.Descriptor instead.
+func (*ListSandboxesRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListSandboxesRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+type ListSandboxesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sandboxes     []*Sandbox             `protobuf:"bytes,1,rep,name=sandboxes,proto3" json:"sandboxes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSandboxesResponse) Reset() {
+	*x = ListSandboxesResponse{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSandboxesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSandboxesResponse) ProtoMessage() {}
+
+func (x *ListSandboxesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSandboxesResponse.ProtoReflect.Descriptor instead.
+func (*ListSandboxesResponse) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListSandboxesResponse) GetSandboxes() []*Sandbox {
+	if x != nil {
+		return x.Sandboxes
+	}
+	return nil
+}
+
+type StopSandboxRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ref   string                 `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Before the kill; absent: the sandbox's own.
+	Grace *durationpb.Duration `protobuf:"bytes,2,opt,name=grace,proto3" json:"grace,omitempty"`
+	// Instead of the sandbox's own.
+	Signal        string `protobuf:"bytes,3,opt,name=signal,proto3" json:"signal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopSandboxRequest) Reset() {
+	*x = StopSandboxRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopSandboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopSandboxRequest) ProtoMessage() {}
+
+func (x *StopSandboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopSandboxRequest.ProtoReflect.Descriptor instead.
+func (*StopSandboxRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StopSandboxRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *StopSandboxRequest) GetGrace() *durationpb.Duration {
+	if x != nil {
+		return x.Grace
+	}
+	return nil
+}
+
+func (x *StopSandboxRequest) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
+}
+
+type RemoveSandboxRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ref   string                 `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Kill it first, if it runs.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSandboxRequest) Reset() {
+	*x = RemoveSandboxRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSandboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSandboxRequest) ProtoMessage() {}
+
+func (x *RemoveSandboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSandboxRequest.ProtoReflect.Descriptor instead.
+func (*RemoveSandboxRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RemoveSandboxRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *RemoveSandboxRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type RemoveSandboxResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSandboxResponse) Reset() {
+	*x = RemoveSandboxResponse{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSandboxResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSandboxResponse) ProtoMessage() {}
+
+func (x *RemoveSandboxResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSandboxResponse.ProtoReflect.Descriptor instead.
+func (*RemoveSandboxResponse) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{15}
+}
+
+type ConnectNetworkRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Sandbox string                 `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	// Network and settings; the network may be named by any reference.
+	Attachment    *NetworkAttachment `protobuf:"bytes,2,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectNetworkRequest) Reset() {
+	*x = ConnectNetworkRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectNetworkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectNetworkRequest) ProtoMessage() {}
+
+func (x *ConnectNetworkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectNetworkRequest.ProtoReflect.Descriptor instead.
+func (*ConnectNetworkRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ConnectNetworkRequest) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *ConnectNetworkRequest) GetAttachment() *NetworkAttachment {
+	if x != nil {
+		return x.Attachment
+	}
+	return nil
+}
+
+type DisconnectNetworkRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sandbox       string                 `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	Network       string                 `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Force         bool                   `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisconnectNetworkRequest) Reset() {
+	*x = DisconnectNetworkRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisconnectNetworkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisconnectNetworkRequest) ProtoMessage() {}
+
+func (x *DisconnectNetworkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisconnectNetworkRequest.ProtoReflect.Descriptor instead.
+func (*DisconnectNetworkRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DisconnectNetworkRequest) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *DisconnectNetworkRequest) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *DisconnectNetworkRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type ExecRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Message:
+	//
+	//	*ExecRequest_Start
+	//	*ExecRequest_Stdin
+	//	*ExecRequest_CloseStdin
+	//	*ExecRequest_Resize
+	//	*ExecRequest_Signal
+	Message       isExecRequest_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecRequest) Reset() {
+	*x = ExecRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecRequest) ProtoMessage() {}
+
+func (x *ExecRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
+func (*ExecRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ExecRequest) GetMessage() isExecRequest_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *ExecRequest) GetStart() *ExecStart {
+	if x != nil {
+		if x, ok := x.Message.(*ExecRequest_Start); ok {
+			return x.Start
+		}
+	}
+	return nil
+}
+
+func (x *ExecRequest) GetStdin() []byte {
+	if x != nil {
+		if x, ok := x.Message.(*ExecRequest_Stdin); ok {
+			return x.Stdin
+		}
+	}
+	return nil
+}
+
+func (x *ExecRequest) GetCloseStdin() bool {
+	if x != nil {
+		if x, ok := x.Message.(*ExecRequest_CloseStdin); ok {
+			return x.CloseStdin
+		}
+	}
+	return false
+}
+
+func (x *ExecRequest) GetResize() *WindowSize {
+	if x != nil {
+		if x, ok := x.Message.(*ExecRequest_Resize); ok {
+			return x.Resize
+		}
+	}
+	return nil
+}
+
+func (x *ExecRequest) GetSignal() string {
+	if x != nil {
+		if x, ok := x.Message.(*ExecRequest_Signal); ok {
+			return x.Signal
+		}
+	}
+	return ""
+}
+
+type isExecRequest_Message interface {
+	isExecRequest_Message()
+}
+
+type ExecRequest_Start struct {
+	Start *ExecStart `protobuf:"bytes,1,opt,name=start,proto3,oneof"`
+}
+
+type ExecRequest_Stdin struct {
+	Stdin []byte `protobuf:"bytes,2,opt,name=stdin,proto3,oneof"`
+}
+
+type ExecRequest_CloseStdin struct {
+	// End of stdin.
+	CloseStdin bool `protobuf:"varint,3,opt,name=close_stdin,json=closeStdin,proto3,oneof"`
+}
+
+type ExecRequest_Resize struct {
+	Resize *WindowSize `protobuf:"bytes,4,opt,name=resize,proto3,oneof"`
+}
+
+type ExecRequest_Signal struct {
+	// A signal for the command, by name.
+	Signal string `protobuf:"bytes,5,opt,name=signal,proto3,oneof"`
+}
+
+func (*ExecRequest_Start) isExecRequest_Message() {}
+
+func (*ExecRequest_Stdin) isExecRequest_Message() {}
+
+func (*ExecRequest_CloseStdin) isExecRequest_Message() {}
+
+func (*ExecRequest_Resize) isExecRequest_Message() {}
+
+func (*ExecRequest_Signal) isExecRequest_Message() {}
+
+type ExecStart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ref           string                 `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Command       []string               `protobuf:"bytes,2,rep,name=command,proto3" json:"command,omitempty"`
+	Env           []string               `protobuf:"bytes,3,rep,name=env,proto3" json:"env,omitempty"`
+	Dir           string                 `protobuf:"bytes,4,opt,name=dir,proto3" json:"dir,omitempty"`
+	Tty           bool                   `protobuf:"varint,5,opt,name=tty,proto3" json:"tty,omitempty"`
+	Interactive   bool                   `protobuf:"varint,6,opt,name=interactive,proto3" json:"interactive,omitempty"`
+	Size          *WindowSize            `protobuf:"bytes,7,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecStart) Reset() {
+	*x = ExecStart{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecStart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecStart) ProtoMessage() {}
+
+func (x *ExecStart) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
+func (*ExecStart) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ExecStart) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *ExecStart) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *ExecStart) GetEnv() []string {
+	if x != nil {
+		return x.Env
+	}
+	return nil
+}
+
+func (x *ExecStart) GetDir() string {
+	if x != nil {
+		return x.Dir
+	}
+	return ""
+}
+
+func (x *ExecStart) GetTty() bool {
+	if x != nil {
+		return x.Tty
+	}
+	return false
+}
+
+func (x *ExecStart) GetInteractive() bool {
+	if x != nil {
+		return x.Interactive
+	}
+	return false
+}
+
+func (x *ExecStart) GetSize() *WindowSize {
+	if x != nil {
+		return x.Size
+	}
+	return nil
+}
+
+type WindowSize struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          uint32                 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	Columns       uint32                 `protobuf:"varint,2,opt,name=columns,proto3" json:"columns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WindowSize) Reset() {
+	*x = WindowSize{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WindowSize) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WindowSize) ProtoMessage() {}
+
+func (x *WindowSize) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
+func (*WindowSize) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WindowSize) GetRows() uint32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *WindowSize) GetColumns() uint32 {
+	if x != nil {
+		return x.Columns
+	}
+	return 0
+}
+
+type ExecResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Message:
+	//
+	//	*ExecResponse_Stdout
+	//	*ExecResponse_Stderr
+	//	*ExecResponse_Exit
+	Message       isExecResponse_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecResponse) Reset() {
+	*x = ExecResponse{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecResponse) ProtoMessage() {}
+
+func (x *ExecResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
+func (*ExecResponse) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ExecResponse) GetMessage() isExecResponse_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *ExecResponse) GetStdout() []byte {
+	if x != nil {
+		if x, ok := x.Message.(*ExecResponse_Stdout); ok {
+			return x.Stdout
+		}
+	}
+	return nil
+}
+
+func (x *ExecResponse) GetStderr() []byte {
+	if x != nil {
+		if x, ok := x.Message.(*ExecResponse_Stderr); ok {
+			return x.Stderr
+		}
+	}
+	return nil
+}
+
+func (x *ExecResponse) GetExit() *ExecExit {
+	if x != nil {
+		if x, ok := x.Message.(*ExecResponse_Exit); ok {
+			return x.Exit
+		}
+	}
+	return nil
+}
+
+type isExecResponse_Message interface {
+	isExecResponse_Message()
+}
+
+type ExecResponse_Stdout struct {
+	Stdout []byte `protobuf:"bytes,1,opt,name=stdout,proto3,oneof"`
+}
+
+type ExecResponse_Stderr struct {
+	Stderr []byte `protobuf:"bytes,2,opt,name=stderr,proto3,oneof"`
+}
+
+type ExecResponse_Exit struct {
+	Exit *ExecExit `protobuf:"bytes,3,opt,name=exit,proto3,oneof"`
+}
+
+func (*ExecResponse_Stdout) isExecResponse_Message() {}
+
+func (*ExecResponse_Stderr) isExecResponse_Message() {}
+
+func (*ExecResponse_Exit) isExecResponse_Message() {}
+
+type ExecExit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Code  int32                  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	// Why the command could not be started.
+	Err           string `protobuf:"bytes,2,opt,name=err,proto3" json:"err,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecExit) Reset() {
+	*x = ExecExit{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecExit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecExit) ProtoMessage() {}
+
+func (x *ExecExit) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecExit.ProtoReflect.Descriptor instead.
+func (*ExecExit) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ExecExit) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *ExecExit) GetErr() string {
+	if x != nil {
+		return x.Err
+	}
+	return ""
+}
+
 var File_swarmnet_v1_local_proto protoreflect.FileDescriptor
 
 const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x17swarmnet/v1/local.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/objects.proto\"\xc2\x01\n" +
+	"\x17swarmnet/v1/local.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/control.proto\x1a\x19swarmnet/v1/objects.proto\"\xc2\x01\n" +
 	"\vInitRequest\x12,\n" +
 	"\x04spec\x18\x01 \x01(\v2\x18.swarmnet.v1.ClusterSpecR\x04spec\x12\x1f\n" +
 	"\vlisten_addr\x18\x02 \x01(\tR\n" +
@@ -786,12 +1619,80 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\x04tail\x18\x03 \x01(\rR\x04tail\"6\n" +
 	"\bLogChunk\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x16\n" +
-	"\x06stderr\x18\x02 \x01(\bR\x06stderr2\xf1\x02\n" +
+	"\x06stderr\x18\x02 \x01(\bR\x06stderr\"Z\n" +
+	"\x14CreateSandboxRequest\x12,\n" +
+	"\x04spec\x18\x01 \x01(\v2\x18.swarmnet.v1.SandboxSpecR\x04spec\x12\x14\n" +
+	"\x05start\x18\x02 \x01(\bR\x05start\"(\n" +
+	"\x14ListSandboxesRequest\x12\x10\n" +
+	"\x03all\x18\x01 \x01(\bR\x03all\"K\n" +
+	"\x15ListSandboxesResponse\x122\n" +
+	"\tsandboxes\x18\x01 \x03(\v2\x14.swarmnet.v1.SandboxR\tsandboxes\"o\n" +
+	"\x12StopSandboxRequest\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12/\n" +
+	"\x05grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05grace\x12\x16\n" +
+	"\x06signal\x18\x03 \x01(\tR\x06signal\">\n" +
+	"\x14RemoveSandboxRequest\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"\x17\n" +
+	"\x15RemoveSandboxResponse\"q\n" +
+	"\x15ConnectNetworkRequest\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\x12>\n" +
+	"\n" +
+	"attachment\x18\x02 \x01(\v2\x1e.swarmnet.v1.NetworkAttachmentR\n" +
+	"attachment\"d\n" +
+	"\x18DisconnectNetworkRequest\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x18\n" +
+	"\anetwork\x18\x02 \x01(\tR\anetwork\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"\xd0\x01\n" +
+	"\vExecRequest\x12.\n" +
+	"\x05start\x18\x01 \x01(\v2\x16.swarmnet.v1.ExecStartH\x00R\x05start\x12\x16\n" +
+	"\x05stdin\x18\x02 \x01(\fH\x00R\x05stdin\x12!\n" +
+	"\vclose_stdin\x18\x03 \x01(\bH\x00R\n" +
+	"closeStdin\x121\n" +
+	"\x06resize\x18\x04 \x01(\v2\x17.swarmnet.v1.WindowSizeH\x00R\x06resize\x12\x18\n" +
+	"\x06signal\x18\x05 \x01(\tH\x00R\x06signalB\t\n" +
+	"\amessage\"\xbc\x01\n" +
+	"\tExecStart\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x18\n" +
+	"\acommand\x18\x02 \x03(\tR\acommand\x12\x10\n" +
+	"\x03env\x18\x03 \x03(\tR\x03env\x12\x10\n" +
+	"\x03dir\x18\x04 \x01(\tR\x03dir\x12\x10\n" +
+	"\x03tty\x18\x05 \x01(\bR\x03tty\x12 \n" +
+	"\vinteractive\x18\x06 \x01(\bR\vinteractive\x12+\n" +
+	"\x04size\x18\a \x01(\v2\x17.swarmnet.v1.WindowSizeR\x04size\":\n" +
+	"\n" +
+	"WindowSize\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x18\n" +
+	"\acolumns\x18\x02 \x01(\rR\acolumns\"z\n" +
+	"\fExecResponse\x12\x18\n" +
+	"\x06stdout\x18\x01 \x01(\fH\x00R\x06stdout\x12\x18\n" +
+	"\x06stderr\x18\x02 \x01(\fH\x00R\x06stderr\x12+\n" +
+	"\x04exit\x18\x03 \x01(\v2\x15.swarmnet.v1.ExecExitH\x00R\x04exitB\t\n" +
+	"\amessage\"0\n" +
+	"\bExecExit\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x10\n" +
+	"\x03err\x18\x02 \x01(\tR\x03err2\xd1\v\n" +
 	"\x05Local\x12B\n" +
 	"\x04Init\x12\x18.swarmnet.v1.InitRequest\x1a\x19.swarmnet.v1.InitResponse\"\x05\x8a\xb5\x18\x01\x04\x12W\n" +
 	"\vJoinCluster\x12\x1f.swarmnet.v1.JoinClusterRequest\x1a .swarmnet.v1.JoinClusterResponse\"\x05\x8a\xb5\x18\x01\x04\x12E\n" +
 	"\x05Leave\x12\x19.swarmnet.v1.LeaveRequest\x1a\x1a.swarmnet.v1.LeaveResponse\"\x05\x8a\xb5\x18\x01\x04\x12B\n" +
-	"\x04Info\x12\x18.swarmnet.v1.InfoRequest\x1a\x19.swarmnet.v1.InfoResponse\"\x05\x8a\xb5\x18\x01\x04\x12@\n" +
+	"\x04Info\x12\x18.swarmnet.v1.InfoRequest\x1a\x19.swarmnet.v1.InfoResponse\"\x05\x8a\xb5\x18\x01\x04\x12O\n" +
+	"\rCreateNetwork\x12!.swarmnet.v1.CreateNetworkRequest\x1a\x14.swarmnet.v1.Network\"\x05\x8a\xb5\x18\x01\x04\x12Z\n" +
+	"\fListNetworks\x12 .swarmnet.v1.ListNetworksRequest\x1a!.swarmnet.v1.ListNetworksResponse\"\x05\x8a\xb5\x18\x01\x04\x12A\n" +
+	"\n" +
+	"GetNetwork\x12\x16.swarmnet.v1.ObjectRef\x1a\x14.swarmnet.v1.Network\"\x05\x8a\xb5\x18\x01\x04\x12R\n" +
+	"\rRemoveNetwork\x12\x16.swarmnet.v1.ObjectRef\x1a\".swarmnet.v1.RemoveNetworkResponse\"\x05\x8a\xb5\x18\x01\x04\x12O\n" +
+	"\rCreateSandbox\x12!.swarmnet.v1.CreateSandboxRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12]\n" +
+	"\rListSandboxes\x12!.swarmnet.v1.ListSandboxesRequest\x1a\".swarmnet.v1.ListSandboxesResponse\"\x05\x8a\xb5\x18\x01\x04\x12A\n" +
+	"\n" +
+	"GetSandbox\x12\x16.swarmnet.v1.ObjectRef\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12C\n" +
+	"\fStartSandbox\x12\x16.swarmnet.v1.ObjectRef\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12K\n" +
+	"\vStopSandbox\x12\x1f.swarmnet.v1.StopSandboxRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12]\n" +
+	"\rRemoveSandbox\x12!.swarmnet.v1.RemoveSandboxRequest\x1a\".swarmnet.v1.RemoveSandboxResponse\"\x05\x8a\xb5\x18\x01\x04\x12B\n" +
+	"\vWaitSandbox\x12\x16.swarmnet.v1.ObjectRef\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12Q\n" +
+	"\x0eConnectNetwork\x12\".swarmnet.v1.ConnectNetworkRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12W\n" +
+	"\x11DisconnectNetwork\x12%.swarmnet.v1.DisconnectNetworkRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12F\n" +
+	"\x04Exec\x12\x18.swarmnet.v1.ExecRequest\x1a\x19.swarmnet.v1.ExecResponse\"\x05\x8a\xb5\x18\x01\x04(\x010\x01\x12@\n" +
 	"\x04Logs\x12\x18.swarmnet.v1.LogsRequest\x1a\x15.swarmnet.v1.LogChunk\"\x05\x8a\xb5\x18\x01\x040\x01B;Z9github.com/swarmnet/swarmnet/proto/swarmnet/v1;swarmnetv1b\x06proto3"
 
 var (
@@ -806,45 +1707,103 @@ func file_swarmnet_v1_local_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_local_proto_rawDescData
 }
 
-var file_swarmnet_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_swarmnet_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_swarmnet_v1_local_proto_goTypes = []any{
-	(*InitRequest)(nil),         // 0: swarmnet.v1.InitRequest
-	(*InitResponse)(nil),        // 1: swarmnet.v1.InitResponse
-	(*JoinClusterRequest)(nil),  // 2: swarmnet.v1.JoinClusterRequest
-	(*JoinClusterResponse)(nil), // 3: swarmnet.v1.JoinClusterResponse
-	(*LeaveRequest)(nil),        // 4: swarmnet.v1.LeaveRequest
-	(*LeaveResponse)(nil),       // 5: swarmnet.v1.LeaveResponse
-	(*InfoRequest)(nil),         // 6: swarmnet.v1.InfoRequest
-	(*InfoResponse)(nil),        // 7: swarmnet.v1.InfoResponse
-	(*LogsRequest)(nil),         // 8: swarmnet.v1.LogsRequest
-	(*LogChunk)(nil),            // 9: swarmnet.v1.LogChunk
-	(*ClusterSpec)(nil),         // 10: swarmnet.v1.ClusterSpec
-	(Availability)(0),           // 11: swarmnet.v1.Availability
-	(Role)(0),                   // 12: swarmnet.v1.Role
-	(*durationpb.Duration)(nil), // 13: google.protobuf.Duration
+	(*InitRequest)(nil),              // 0: swarmnet.v1.InitRequest
+	(*InitResponse)(nil),             // 1: swarmnet.v1.InitResponse
+	(*JoinClusterRequest)(nil),       // 2: swarmnet.v1.JoinClusterRequest
+	(*JoinClusterResponse)(nil),      // 3: swarmnet.v1.JoinClusterResponse
+	(*LeaveRequest)(nil),             // 4: swarmnet.v1.LeaveRequest
+	(*LeaveResponse)(nil),            // 5: swarmnet.v1.LeaveResponse
+	(*InfoRequest)(nil),              // 6: swarmnet.v1.InfoRequest
+	(*InfoResponse)(nil),             // 7: swarmnet.v1.InfoResponse
+	(*LogsRequest)(nil),              // 8: swarmnet.v1.LogsRequest
+	(*LogChunk)(nil),                 // 9: swarmnet.v1.LogChunk
+	(*CreateSandboxRequest)(nil),     // 10: swarmnet.v1.CreateSandboxRequest
+	(*ListSandboxesRequest)(nil),     // 11: swarmnet.v1.ListSandboxesRequest
+	(*ListSandboxesResponse)(nil),    // 12: swarmnet.v1.ListSandboxesResponse
+	(*StopSandboxRequest)(nil),       // 13: swarmnet.v1.StopSandboxRequest
+	(*RemoveSandboxRequest)(nil),     // 14: swarmnet.v1.RemoveSandboxRequest
+	(*RemoveSandboxResponse)(nil),    // 15: swarmnet.v1.RemoveSandboxResponse
+	(*ConnectNetworkRequest)(nil),    // 16: swarmnet.v1.ConnectNetworkRequest
+	(*DisconnectNetworkRequest)(nil), // 17: swarmnet.v1.DisconnectNetworkRequest
+	(*ExecRequest)(nil),              // 18: swarmnet.v1.ExecRequest
+	(*ExecStart)(nil),                // 19: swarmnet.v1.ExecStart
+	(*WindowSize)(nil),               // 20: swarmnet.v1.WindowSize
+	(*ExecResponse)(nil),             // 21: swarmnet.v1.ExecResponse
+	(*ExecExit)(nil),                 // 22: swarmnet.v1.ExecExit
+	(*ClusterSpec)(nil),              // 23: swarmnet.v1.ClusterSpec
+	(Availability)(0),                // 24: swarmnet.v1.Availability
+	(Role)(0),                        // 25: swarmnet.v1.Role
+	(*durationpb.Duration)(nil),      // 26: google.protobuf.Duration
+	(*SandboxSpec)(nil),              // 27: swarmnet.v1.SandboxSpec
+	(*Sandbox)(nil),                  // 28: swarmnet.v1.Sandbox
+	(*NetworkAttachment)(nil),        // 29: swarmnet.v1.NetworkAttachment
+	(*CreateNetworkRequest)(nil),     // 30: swarmnet.v1.CreateNetworkRequest
+	(*ListNetworksRequest)(nil),      // 31: swarmnet.v1.ListNetworksRequest
+	(*ObjectRef)(nil),                // 32: swarmnet.v1.ObjectRef
+	(*Network)(nil),                  // 33: swarmnet.v1.Network
+	(*ListNetworksResponse)(nil),     // 34: swarmnet.v1.ListNetworksResponse
+	(*RemoveNetworkResponse)(nil),    // 35: swarmnet.v1.RemoveNetworkResponse
 }
 var file_swarmnet_v1_local_proto_depIdxs = []int32{
-	10, // 0: swarmnet.v1.InitRequest.spec:type_name -> swarmnet.v1.ClusterSpec
-	11, // 1: swarmnet.v1.InitRequest.availability:type_name -> swarmnet.v1.Availability
-	11, // 2: swarmnet.v1.JoinClusterRequest.availability:type_name -> swarmnet.v1.Availability
-	12, // 3: swarmnet.v1.JoinClusterResponse.role:type_name -> swarmnet.v1.Role
-	12, // 4: swarmnet.v1.InfoResponse.role:type_name -> swarmnet.v1.Role
-	13, // 5: swarmnet.v1.InfoResponse.uptime:type_name -> google.protobuf.Duration
-	0,  // 6: swarmnet.v1.Local.Init:input_type -> swarmnet.v1.InitRequest
-	2,  // 7: swarmnet.v1.Local.JoinCluster:input_type -> swarmnet.v1.JoinClusterRequest
-	4,  // 8: swarmnet.v1.Local.Leave:input_type -> swarmnet.v1.LeaveRequest
-	6,  // 9: swarmnet.v1.Local.Info:input_type -> swarmnet.v1.InfoRequest
-	8,  // 10: swarmnet.v1.Local.Logs:input_type -> swarmnet.v1.LogsRequest
-	1,  // 11: swarmnet.v1.Local.Init:output_type -> swarmnet.v1.InitResponse
-	3,  // 12: swarmnet.v1.Local.JoinCluster:output_type -> swarmnet.v1.JoinClusterResponse
-	5,  // 13: swarmnet.v1.Local.Leave:output_type -> swarmnet.v1.LeaveResponse
-	7,  // 14: swarmnet.v1.Local.Info:output_type -> swarmnet.v1.InfoResponse
-	9,  // 15: swarmnet.v1.Local.Logs:output_type -> swarmnet.v1.LogChunk
-	11, // [11:16] is the sub-list for method output_type
-	6,  // [6:11] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	23, // 0: swarmnet.v1.InitRequest.spec:type_name -> swarmnet.v1.ClusterSpec
+	24, // 1: swarmnet.v1.InitRequest.availability:type_name -> swarmnet.v1.Availability
+	24, // 2: swarmnet.v1.JoinClusterRequest.availability:type_name -> swarmnet.v1.Availability
+	25, // 3: swarmnet.v1.JoinClusterResponse.role:type_name -> swarmnet.v1.Role
+	25, // 4: swarmnet.v1.InfoResponse.role:type_name -> swarmnet.v1.Role
+	26, // 5: swarmnet.v1.InfoResponse.uptime:type_name -> google.protobuf.Duration
+	27, // 6: swarmnet.v1.CreateSandboxRequest.spec:type_name -> swarmnet.v1.SandboxSpec
+	28, // 7: swarmnet.v1.ListSandboxesResponse.sandboxes:type_name -> swarmnet.v1.Sandbox
+	26, // 8: swarmnet.v1.StopSandboxRequest.grace:type_name -> google.protobuf.Duration
+	29, // 9: swarmnet.v1.ConnectNetworkRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	19, // 10: swarmnet.v1.ExecRequest.start:type_name -> swarmnet.v1.ExecStart
+	20, // 11: swarmnet.v1.ExecRequest.resize:type_name -> swarmnet.v1.WindowSize
+	20, // 12: swarmnet.v1.ExecStart.size:type_name -> swarmnet.v1.WindowSize
+	22, // 13: swarmnet.v1.ExecResponse.exit:type_name -> swarmnet.v1.ExecExit
+	0,  // 14: swarmnet.v1.Local.Init:input_type -> swarmnet.v1.InitRequest
+	2,  // 15: swarmnet.v1.Local.JoinCluster:input_type -> swarmnet.v1.JoinClusterRequest
+	4,  // 16: swarmnet.v1.Local.Leave:input_type -> swarmnet.v1.LeaveRequest
+	6,  // 17: swarmnet.v1.Local.Info:input_type -> swarmnet.v1.InfoRequest
+	30, // 18: swarmnet.v1.Local.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
+	31, // 19: swarmnet.v1.Local.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
+	32, // 20: swarmnet.v1.Local.GetNetwork:input_type -> swarmnet.v1.ObjectRef
+	32, // 21: swarmnet.v1.Local.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
+	10, // 22: swarmnet.v1.Local.CreateSandbox:input_type -> swarmnet.v1.CreateSandboxRequest
+	11, // 23: swarmnet.v1.Local.ListSandboxes:input_type -> swarmnet.v1.ListSandboxesRequest
+	32, // 24: swarmnet.v1.Local.GetSandbox:input_type -> swarmnet.v1.ObjectRef
+	32, // 25: swarmnet.v1.Local.StartSandbox:input_type -> swarmnet.v1.ObjectRef
+	13, // 26: swarmnet.v1.Local.StopSandbox:input_type -> swarmnet.v1.StopSandboxRequest
+	14, // 27: swarmnet.v1.Local.RemoveSandbox:input_type -> swarmnet.v1.RemoveSandboxRequest
+	32, // 28: swarmnet.v1.Local.WaitSandbox:input_type -> swarmnet.v1.ObjectRef
+	16, // 29: swarmnet.v1.Local.ConnectNetwork:input_type -> swarmnet.v1.ConnectNetworkRequest
+	17, // 30: swarmnet.v1.Local.DisconnectNetwork:input_type -> swarmnet.v1.DisconnectNetworkRequest
+	18, // 31: swarmnet.v1.Local.Exec:input_type -> swarmnet.v1.ExecRequest
+	8,  // 32: swarmnet.v1.Local.Logs:input_type -> swarmnet.v1.LogsRequest
+	1,  // 33: swarmnet.v1.Local.Init:output_type -> swarmnet.v1.InitResponse
+	3,  // 34: swarmnet.v1.Local.JoinCluster:output_type -> swarmnet.v1.JoinClusterResponse
+	5,  // 35: swarmnet.v1.Local.Leave:output_type -> swarmnet.v1.LeaveResponse
+	7,  // 36: swarmnet.v1.Local.Info:output_type -> swarmnet.v1.InfoResponse
+	33, // 37: swarmnet.v1.Local.CreateNetwork:output_type -> swarmnet.v1.Network
+	34, // 38: swarmnet.v1.Local.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
+	33, // 39: swarmnet.v1.Local.GetNetwork:output_type -> swarmnet.v1.Network
+	35, // 40: swarmnet.v1.Local.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
+	28, // 41: swarmnet.v1.Local.CreateSandbox:output_type -> swarmnet.v1.Sandbox
+	12, // 42: swarmnet.v1.Local.ListSandboxes:output_type -> swarmnet.v1.ListSandboxesResponse
+	28, // 43: swarmnet.v1.Local.GetSandbox:output_type -> swarmnet.v1.Sandbox
+	28, // 44: swarmnet.v1.Local.StartSandbox:output_type -> swarmnet.v1.Sandbox
+	28, // 45: swarmnet.v1.Local.StopSandbox:output_type -> swarmnet.v1.Sandbox
+	15, // 46: swarmnet.v1.Local.RemoveSandbox:output_type -> swarmnet.v1.RemoveSandboxResponse
+	28, // 47: swarmnet.v1.Local.WaitSandbox:output_type -> swarmnet.v1.Sandbox
+	28, // 48: swarmnet.v1.Local.ConnectNetwork:output_type -> swarmnet.v1.Sandbox
+	28, // 49: swarmnet.v1.Local.DisconnectNetwork:output_type -> swarmnet.v1.Sandbox
+	21, // 50: swarmnet.v1.Local.Exec:output_type -> swarmnet.v1.ExecResponse
+	9,  // 51: swarmnet.v1.Local.Logs:output_type -> swarmnet.v1.LogChunk
+	33, // [33:52] is the sub-list for method output_type
+	14, // [14:33] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_local_proto_init() }
@@ -853,14 +1812,27 @@ func file_swarmnet_v1_local_proto_init() {
 		return
 	}
 	file_swarmnet_v1_auth_proto_init()
+	file_swarmnet_v1_control_proto_init()
 	file_swarmnet_v1_objects_proto_init()
+	file_swarmnet_v1_local_proto_msgTypes[18].OneofWrappers = []any{
+		(*ExecRequest_Start)(nil),
+		(*ExecRequest_Stdin)(nil),
+		(*ExecRequest_CloseStdin)(nil),
+		(*ExecRequest_Resize)(nil),
+		(*ExecRequest_Signal)(nil),
+	}
+	file_swarmnet_v1_local_proto_msgTypes[21].OneofWrappers = []any{
+		(*ExecResponse_Stdout)(nil),
+		(*ExecResponse_Stderr)(nil),
+		(*ExecResponse_Exit)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_local_proto_rawDesc), len(file_swarmnet_v1_local_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -729,6 +729,116 @@ func (RestartCondition) EnumDescriptor() ([]byte, []int) {
 	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{12}
 }
 
+type NetworkMode int32
+
+const (
+	NetworkMode_NETWORK_MODE_UNSPECIFIED NetworkMode = 0
+	NetworkMode_NETWORK_MODE_NETWORKS    NetworkMode = 1
+	NetworkMode_NETWORK_MODE_NONE        NetworkMode = 2
+	NetworkMode_NETWORK_MODE_HOST        NetworkMode = 3
+	NetworkMode_NETWORK_MODE_SHARED      NetworkMode = 4
+)
+
+// Enum value maps for NetworkMode.
+var (
+	NetworkMode_name = map[int32]string{
+		0: "NETWORK_MODE_UNSPECIFIED",
+		1: "NETWORK_MODE_NETWORKS",
+		2: "NETWORK_MODE_NONE",
+		3: "NETWORK_MODE_HOST",
+		4: "NETWORK_MODE_SHARED",
+	}
+	NetworkMode_value = map[string]int32{
+		"NETWORK_MODE_UNSPECIFIED": 0,
+		"NETWORK_MODE_NETWORKS":    1,
+		"NETWORK_MODE_NONE":        2,
+		"NETWORK_MODE_HOST":        3,
+		"NETWORK_MODE_SHARED":      4,
+	}
+)
+
+func (x NetworkMode) Enum() *NetworkMode {
+	p := new(NetworkMode)
+	*p = x
+	return p
+}
+
+func (x NetworkMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NetworkMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_swarmnet_v1_objects_proto_enumTypes[13].Descriptor()
+}
+
+func (NetworkMode) Type() protoreflect.EnumType {
+	return &file_swarmnet_v1_objects_proto_enumTypes[13]
+}
+
+func (x NetworkMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NetworkMode.Descriptor instead.
+func (NetworkMode) EnumDescriptor() ([]byte, []int) {
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{13}
+}
+
+type SandboxState int32
+
+const (
+	SandboxState_SANDBOX_STATE_UNSPECIFIED SandboxState = 0
+	SandboxState_SANDBOX_STATE_CREATED     SandboxState = 1
+	SandboxState_SANDBOX_STATE_RUNNING     SandboxState = 2
+	SandboxState_SANDBOX_STATE_RESTARTING  SandboxState = 3
+	SandboxState_SANDBOX_STATE_EXITED      SandboxState = 4
+)
+
+// Enum value maps for SandboxState.
+var (
+	SandboxState_name = map[int32]string{
+		0: "SANDBOX_STATE_UNSPECIFIED",
+		1: "SANDBOX_STATE_CREATED",
+		2: "SANDBOX_STATE_RUNNING",
+		3: "SANDBOX_STATE_RESTARTING",
+		4: "SANDBOX_STATE_EXITED",
+	}
+	SandboxState_value = map[string]int32{
+		"SANDBOX_STATE_UNSPECIFIED": 0,
+		"SANDBOX_STATE_CREATED":     1,
+		"SANDBOX_STATE_RUNNING":     2,
+		"SANDBOX_STATE_RESTARTING":  3,
+		"SANDBOX_STATE_EXITED":      4,
+	}
+)
+
+func (x SandboxState) Enum() *SandboxState {
+	p := new(SandboxState)
+	*p = x
+	return p
+}
+
+func (x SandboxState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SandboxState) Descriptor() protoreflect.EnumDescriptor {
+	return file_swarmnet_v1_objects_proto_enumTypes[14].Descriptor()
+}
+
+func (SandboxState) Type() protoreflect.EnumType {
+	return &file_swarmnet_v1_objects_proto_enumTypes[14]
+}
+
+func (x SandboxState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SandboxState.Descriptor instead.
+func (SandboxState) EnumDescriptor() ([]byte, []int) {
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{14}
+}
+
 type Prefix struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Addr          []byte                 `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
@@ -1832,11 +1942,15 @@ func (x *PortSpec) GetHostIp() []byte {
 }
 
 type NetworkAttachment struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Network       string                 `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
-	Aliases       []string               `protobuf:"bytes,2,rep,name=aliases,proto3" json:"aliases,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Network string                 `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Aliases []string               `protobuf:"bytes,2,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	// For sandboxes that a person runs.
+	Addrs           [][]byte `protobuf:"bytes,3,rep,name=addrs,proto3" json:"addrs,omitempty"`
+	Mac             []byte   `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
+	GatewayPriority int32    `protobuf:"varint,5,opt,name=gateway_priority,json=gatewayPriority,proto3" json:"gateway_priority,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *NetworkAttachment) Reset() {
@@ -1881,6 +1995,27 @@ func (x *NetworkAttachment) GetAliases() []string {
 		return x.Aliases
 	}
 	return nil
+}
+
+func (x *NetworkAttachment) GetAddrs() [][]byte {
+	if x != nil {
+		return x.Addrs
+	}
+	return nil
+}
+
+func (x *NetworkAttachment) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+func (x *NetworkAttachment) GetGatewayPriority() int32 {
+	if x != nil {
+		return x.GatewayPriority
+	}
+	return 0
 }
 
 type UpdateConfig struct {
@@ -3491,6 +3626,223 @@ func (x *ClusterView) GetManagers() []string {
 	return nil
 }
 
+type SandboxSpec struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Task          *TaskSpec              `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Mode          NetworkMode            `protobuf:"varint,3,opt,name=mode,proto3,enum=swarmnet.v1.NetworkMode" json:"mode,omitempty"`
+	SharedWith    string                 `protobuf:"bytes,4,opt,name=shared_with,json=sharedWith,proto3" json:"shared_with,omitempty"`
+	Networks      []*NetworkAttachment   `protobuf:"bytes,5,rep,name=networks,proto3" json:"networks,omitempty"`
+	Ports         []*PortSpec            `protobuf:"bytes,6,rep,name=ports,proto3" json:"ports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SandboxSpec) Reset() {
+	*x = SandboxSpec{}
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SandboxSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SandboxSpec) ProtoMessage() {}
+
+func (x *SandboxSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SandboxSpec.ProtoReflect.Descriptor instead.
+func (*SandboxSpec) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *SandboxSpec) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SandboxSpec) GetTask() *TaskSpec {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *SandboxSpec) GetMode() NetworkMode {
+	if x != nil {
+		return x.Mode
+	}
+	return NetworkMode_NETWORK_MODE_UNSPECIFIED
+}
+
+func (x *SandboxSpec) GetSharedWith() string {
+	if x != nil {
+		return x.SharedWith
+	}
+	return ""
+}
+
+func (x *SandboxSpec) GetNetworks() []*NetworkAttachment {
+	if x != nil {
+		return x.Networks
+	}
+	return nil
+}
+
+func (x *SandboxSpec) GetPorts() []*PortSpec {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+type Sandbox struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Meta      *Meta                  `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	Spec      *SandboxSpec           `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
+	Wanted    bool                   `protobuf:"varint,4,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Endpoints []*Endpoint            `protobuf:"bytes,5,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	Ports     []*PortSpec            `protobuf:"bytes,6,rep,name=ports,proto3" json:"ports,omitempty"`
+	State     SandboxState           `protobuf:"varint,7,opt,name=state,proto3,enum=swarmnet.v1.SandboxState" json:"state,omitempty"`
+	Restarts  uint32                 `protobuf:"varint,8,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	Status    *TaskStatus            `protobuf:"bytes,9,opt,name=status,proto3" json:"status,omitempty"`
+	Started   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started,proto3" json:"started,omitempty"`
+	Finished  *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=finished,proto3" json:"finished,omitempty"`
+	// Of a service's task: so that ps, exec, logs and port know tasks as well.
+	Service       string `protobuf:"bytes,12,opt,name=service,proto3" json:"service,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sandbox) Reset() {
+	*x = Sandbox{}
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sandbox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sandbox) ProtoMessage() {}
+
+func (x *Sandbox) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sandbox.ProtoReflect.Descriptor instead.
+func (*Sandbox) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Sandbox) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Sandbox) GetMeta() *Meta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
+func (x *Sandbox) GetSpec() *SandboxSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *Sandbox) GetWanted() bool {
+	if x != nil {
+		return x.Wanted
+	}
+	return false
+}
+
+func (x *Sandbox) GetEndpoints() []*Endpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+func (x *Sandbox) GetPorts() []*PortSpec {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *Sandbox) GetState() SandboxState {
+	if x != nil {
+		return x.State
+	}
+	return SandboxState_SANDBOX_STATE_UNSPECIFIED
+}
+
+func (x *Sandbox) GetRestarts() uint32 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
+func (x *Sandbox) GetStatus() *TaskStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *Sandbox) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *Sandbox) GetFinished() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Finished
+	}
+	return nil
+}
+
+func (x *Sandbox) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
 var File_swarmnet_v1_objects_proto protoreflect.FileDescriptor
 
 const file_swarmnet_v1_objects_proto_rawDesc = "" +
@@ -3613,10 +3965,13 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\x06target\x18\x03 \x01(\rR\x06target\x12\x1c\n" +
 	"\tpublished\x18\x04 \x01(\rR\tpublished\x12,\n" +
 	"\x04mode\x18\x05 \x01(\x0e2\x18.swarmnet.v1.PublishModeR\x04mode\x12\x17\n" +
-	"\ahost_ip\x18\x06 \x01(\fR\x06hostIp\"G\n" +
+	"\ahost_ip\x18\x06 \x01(\fR\x06hostIp\"\x9a\x01\n" +
 	"\x11NetworkAttachment\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x18\n" +
-	"\aaliases\x18\x02 \x03(\tR\aaliases\"\xb5\x02\n" +
+	"\aaliases\x18\x02 \x03(\tR\aaliases\x12\x14\n" +
+	"\x05addrs\x18\x03 \x03(\fR\x05addrs\x12\x10\n" +
+	"\x03mac\x18\x04 \x01(\fR\x03mac\x12)\n" +
+	"\x10gateway_priority\x18\x05 \x01(\x05R\x0fgatewayPriority\"\xb5\x02\n" +
 	"\fUpdateConfig\x12 \n" +
 	"\vparallelism\x18\x01 \x01(\rR\vparallelism\x12/\n" +
 	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12.\n" +
@@ -3767,7 +4122,29 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\vgossip_keys\x18\x04 \x03(\v2\x16.swarmnet.v1.GossipKeyR\n" +
 	"gossipKeys\x12\x1b\n" +
 	"\troot_cert\x18\x05 \x01(\fR\brootCert\x12\x1a\n" +
-	"\bmanagers\x18\x06 \x03(\tR\bmanagers*?\n" +
+	"\bmanagers\x18\x06 \x03(\tR\bmanagers\"\x84\x02\n" +
+	"\vSandboxSpec\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
+	"\x04task\x18\x02 \x01(\v2\x15.swarmnet.v1.TaskSpecR\x04task\x12,\n" +
+	"\x04mode\x18\x03 \x01(\x0e2\x18.swarmnet.v1.NetworkModeR\x04mode\x12\x1f\n" +
+	"\vshared_with\x18\x04 \x01(\tR\n" +
+	"sharedWith\x12:\n" +
+	"\bnetworks\x18\x05 \x03(\v2\x1e.swarmnet.v1.NetworkAttachmentR\bnetworks\x12+\n" +
+	"\x05ports\x18\x06 \x03(\v2\x15.swarmnet.v1.PortSpecR\x05ports\"\xee\x03\n" +
+	"\aSandbox\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
+	"\x04meta\x18\x02 \x01(\v2\x11.swarmnet.v1.MetaR\x04meta\x12,\n" +
+	"\x04spec\x18\x03 \x01(\v2\x18.swarmnet.v1.SandboxSpecR\x04spec\x12\x16\n" +
+	"\x06wanted\x18\x04 \x01(\bR\x06wanted\x123\n" +
+	"\tendpoints\x18\x05 \x03(\v2\x15.swarmnet.v1.EndpointR\tendpoints\x12+\n" +
+	"\x05ports\x18\x06 \x03(\v2\x15.swarmnet.v1.PortSpecR\x05ports\x12/\n" +
+	"\x05state\x18\a \x01(\x0e2\x19.swarmnet.v1.SandboxStateR\x05state\x12\x1a\n" +
+	"\brestarts\x18\b \x01(\rR\brestarts\x12/\n" +
+	"\x06status\x18\t \x01(\v2\x17.swarmnet.v1.TaskStatusR\x06status\x124\n" +
+	"\astarted\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
+	"\bfinished\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x18\n" +
+	"\aservice\x18\f \x01(\tR\aservice*?\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_WORKER\x10\x01\x12\x10\n" +
@@ -3843,7 +4220,19 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\x1dRESTART_CONDITION_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15RESTART_CONDITION_ANY\x10\x01\x12 \n" +
 	"\x1cRESTART_CONDITION_ON_FAILURE\x10\x02\x12\x1a\n" +
-	"\x16RESTART_CONDITION_NONE\x10\x03B;Z9github.com/swarmnet/swarmnet/proto/swarmnet/v1;swarmnetv1b\x06proto3"
+	"\x16RESTART_CONDITION_NONE\x10\x03*\x8d\x01\n" +
+	"\vNetworkMode\x12\x1c\n" +
+	"\x18NETWORK_MODE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15NETWORK_MODE_NETWORKS\x10\x01\x12\x15\n" +
+	"\x11NETWORK_MODE_NONE\x10\x02\x12\x15\n" +
+	"\x11NETWORK_MODE_HOST\x10\x03\x12\x17\n" +
+	"\x13NETWORK_MODE_SHARED\x10\x04*\x9b\x01\n" +
+	"\fSandboxState\x12\x1d\n" +
+	"\x19SANDBOX_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15SANDBOX_STATE_CREATED\x10\x01\x12\x19\n" +
+	"\x15SANDBOX_STATE_RUNNING\x10\x02\x12\x1c\n" +
+	"\x18SANDBOX_STATE_RESTARTING\x10\x03\x12\x18\n" +
+	"\x14SANDBOX_STATE_EXITED\x10\x04B;Z9github.com/swarmnet/swarmnet/proto/swarmnet/v1;swarmnetv1b\x06proto3"
 
 var (
 	file_swarmnet_v1_objects_proto_rawDescOnce sync.Once
@@ -3857,8 +4246,8 @@ func file_swarmnet_v1_objects_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_objects_proto_rawDescData
 }
 
-var file_swarmnet_v1_objects_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_swarmnet_v1_objects_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_swarmnet_v1_objects_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
+var file_swarmnet_v1_objects_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_swarmnet_v1_objects_proto_goTypes = []any{
 	(Role)(0),                     // 0: swarmnet.v1.Role
 	(Availability)(0),             // 1: swarmnet.v1.Availability
@@ -3873,144 +4262,160 @@ var file_swarmnet_v1_objects_proto_goTypes = []any{
 	(TaskState)(0),                // 10: swarmnet.v1.TaskState
 	(DesiredState)(0),             // 11: swarmnet.v1.DesiredState
 	(RestartCondition)(0),         // 12: swarmnet.v1.RestartCondition
-	(*Prefix)(nil),                // 13: swarmnet.v1.Prefix
-	(*Meta)(nil),                  // 14: swarmnet.v1.Meta
-	(*NodeSpec)(nil),              // 15: swarmnet.v1.NodeSpec
-	(*NodeDescription)(nil),       // 16: swarmnet.v1.NodeDescription
-	(*NodeStatus)(nil),            // 17: swarmnet.v1.NodeStatus
-	(*Node)(nil),                  // 18: swarmnet.v1.Node
-	(*IPAMConfig)(nil),            // 19: swarmnet.v1.IPAMConfig
-	(*NetworkSpec)(nil),           // 20: swarmnet.v1.NetworkSpec
-	(*Subnet)(nil),                // 21: swarmnet.v1.Subnet
-	(*Network)(nil),               // 22: swarmnet.v1.Network
-	(*Endpoint)(nil),              // 23: swarmnet.v1.Endpoint
-	(*PeerEndpoint)(nil),          // 24: swarmnet.v1.PeerEndpoint
-	(*PortSpec)(nil),              // 25: swarmnet.v1.PortSpec
-	(*NetworkAttachment)(nil),     // 26: swarmnet.v1.NetworkAttachment
-	(*UpdateConfig)(nil),          // 27: swarmnet.v1.UpdateConfig
-	(*ServiceSpec)(nil),           // 28: swarmnet.v1.ServiceSpec
-	(*VIP)(nil),                   // 29: swarmnet.v1.VIP
-	(*UpdateStatus)(nil),          // 30: swarmnet.v1.UpdateStatus
-	(*Service)(nil),               // 31: swarmnet.v1.Service
-	(*RestartPolicy)(nil),         // 32: swarmnet.v1.RestartPolicy
-	(*HealthCheck)(nil),           // 33: swarmnet.v1.HealthCheck
-	(*DNSConfig)(nil),             // 34: swarmnet.v1.DNSConfig
-	(*HostEntry)(nil),             // 35: swarmnet.v1.HostEntry
-	(*Placement)(nil),             // 36: swarmnet.v1.Placement
-	(*TaskSpec)(nil),              // 37: swarmnet.v1.TaskSpec
-	(*TaskStatus)(nil),            // 38: swarmnet.v1.TaskStatus
-	(*Task)(nil),                  // 39: swarmnet.v1.Task
-	(*AddrPool)(nil),              // 40: swarmnet.v1.AddrPool
-	(*ClusterSpec)(nil),           // 41: swarmnet.v1.ClusterSpec
-	(*JoinToken)(nil),             // 42: swarmnet.v1.JoinToken
-	(*GossipKey)(nil),             // 43: swarmnet.v1.GossipKey
-	(*CertificateAuthority)(nil),  // 44: swarmnet.v1.CertificateAuthority
-	(*Cluster)(nil),               // 45: swarmnet.v1.Cluster
-	(*ClusterView)(nil),           // 46: swarmnet.v1.ClusterView
-	nil,                           // 47: swarmnet.v1.NodeSpec.LabelsEntry
-	nil,                           // 48: swarmnet.v1.IPAMConfig.AuxEntry
-	nil,                           // 49: swarmnet.v1.NetworkSpec.LabelsEntry
-	nil,                           // 50: swarmnet.v1.NetworkSpec.OptionsEntry
-	nil,                           // 51: swarmnet.v1.Subnet.AuxEntry
-	nil,                           // 52: swarmnet.v1.ServiceSpec.LabelsEntry
-	nil,                           // 53: swarmnet.v1.TaskSpec.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 54: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 55: google.protobuf.Duration
+	(NetworkMode)(0),              // 13: swarmnet.v1.NetworkMode
+	(SandboxState)(0),             // 14: swarmnet.v1.SandboxState
+	(*Prefix)(nil),                // 15: swarmnet.v1.Prefix
+	(*Meta)(nil),                  // 16: swarmnet.v1.Meta
+	(*NodeSpec)(nil),              // 17: swarmnet.v1.NodeSpec
+	(*NodeDescription)(nil),       // 18: swarmnet.v1.NodeDescription
+	(*NodeStatus)(nil),            // 19: swarmnet.v1.NodeStatus
+	(*Node)(nil),                  // 20: swarmnet.v1.Node
+	(*IPAMConfig)(nil),            // 21: swarmnet.v1.IPAMConfig
+	(*NetworkSpec)(nil),           // 22: swarmnet.v1.NetworkSpec
+	(*Subnet)(nil),                // 23: swarmnet.v1.Subnet
+	(*Network)(nil),               // 24: swarmnet.v1.Network
+	(*Endpoint)(nil),              // 25: swarmnet.v1.Endpoint
+	(*PeerEndpoint)(nil),          // 26: swarmnet.v1.PeerEndpoint
+	(*PortSpec)(nil),              // 27: swarmnet.v1.PortSpec
+	(*NetworkAttachment)(nil),     // 28: swarmnet.v1.NetworkAttachment
+	(*UpdateConfig)(nil),          // 29: swarmnet.v1.UpdateConfig
+	(*ServiceSpec)(nil),           // 30: swarmnet.v1.ServiceSpec
+	(*VIP)(nil),                   // 31: swarmnet.v1.VIP
+	(*UpdateStatus)(nil),          // 32: swarmnet.v1.UpdateStatus
+	(*Service)(nil),               // 33: swarmnet.v1.Service
+	(*RestartPolicy)(nil),         // 34: swarmnet.v1.RestartPolicy
+	(*HealthCheck)(nil),           // 35: swarmnet.v1.HealthCheck
+	(*DNSConfig)(nil),             // 36: swarmnet.v1.DNSConfig
+	(*HostEntry)(nil),             // 37: swarmnet.v1.HostEntry
+	(*Placement)(nil),             // 38: swarmnet.v1.Placement
+	(*TaskSpec)(nil),              // 39: swarmnet.v1.TaskSpec
+	(*TaskStatus)(nil),            // 40: swarmnet.v1.TaskStatus
+	(*Task)(nil),                  // 41: swarmnet.v1.Task
+	(*AddrPool)(nil),              // 42: swarmnet.v1.AddrPool
+	(*ClusterSpec)(nil),           // 43: swarmnet.v1.ClusterSpec
+	(*JoinToken)(nil),             // 44: swarmnet.v1.JoinToken
+	(*GossipKey)(nil),             // 45: swarmnet.v1.GossipKey
+	(*CertificateAuthority)(nil),  // 46: swarmnet.v1.CertificateAuthority
+	(*Cluster)(nil),               // 47: swarmnet.v1.Cluster
+	(*ClusterView)(nil),           // 48: swarmnet.v1.ClusterView
+	(*SandboxSpec)(nil),           // 49: swarmnet.v1.SandboxSpec
+	(*Sandbox)(nil),               // 50: swarmnet.v1.Sandbox
+	nil,                           // 51: swarmnet.v1.NodeSpec.LabelsEntry
+	nil,                           // 52: swarmnet.v1.IPAMConfig.AuxEntry
+	nil,                           // 53: swarmnet.v1.NetworkSpec.LabelsEntry
+	nil,                           // 54: swarmnet.v1.NetworkSpec.OptionsEntry
+	nil,                           // 55: swarmnet.v1.Subnet.AuxEntry
+	nil,                           // 56: swarmnet.v1.ServiceSpec.LabelsEntry
+	nil,                           // 57: swarmnet.v1.TaskSpec.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 58: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 59: google.protobuf.Duration
 }
 var file_swarmnet_v1_objects_proto_depIdxs = []int32{
-	54, // 0: swarmnet.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
-	54, // 1: swarmnet.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
-	47, // 2: swarmnet.v1.NodeSpec.labels:type_name -> swarmnet.v1.NodeSpec.LabelsEntry
-	0,  // 3: swarmnet.v1.NodeSpec.role:type_name -> swarmnet.v1.Role
-	1,  // 4: swarmnet.v1.NodeSpec.availability:type_name -> swarmnet.v1.Availability
-	2,  // 5: swarmnet.v1.NodeStatus.state:type_name -> swarmnet.v1.NodeState
-	54, // 6: swarmnet.v1.NodeStatus.since:type_name -> google.protobuf.Timestamp
-	14, // 7: swarmnet.v1.Node.meta:type_name -> swarmnet.v1.Meta
-	15, // 8: swarmnet.v1.Node.spec:type_name -> swarmnet.v1.NodeSpec
-	16, // 9: swarmnet.v1.Node.description:type_name -> swarmnet.v1.NodeDescription
-	17, // 10: swarmnet.v1.Node.status:type_name -> swarmnet.v1.NodeStatus
-	0,  // 11: swarmnet.v1.Node.role:type_name -> swarmnet.v1.Role
-	13, // 12: swarmnet.v1.Node.ingress:type_name -> swarmnet.v1.Prefix
-	13, // 13: swarmnet.v1.IPAMConfig.subnet:type_name -> swarmnet.v1.Prefix
-	13, // 14: swarmnet.v1.IPAMConfig.range:type_name -> swarmnet.v1.Prefix
-	48, // 15: swarmnet.v1.IPAMConfig.aux:type_name -> swarmnet.v1.IPAMConfig.AuxEntry
-	49, // 16: swarmnet.v1.NetworkSpec.labels:type_name -> swarmnet.v1.NetworkSpec.LabelsEntry
-	50, // 17: swarmnet.v1.NetworkSpec.options:type_name -> swarmnet.v1.NetworkSpec.OptionsEntry
-	19, // 18: swarmnet.v1.NetworkSpec.ipam:type_name -> swarmnet.v1.IPAMConfig
-	13, // 19: swarmnet.v1.Subnet.prefix:type_name -> swarmnet.v1.Prefix
-	13, // 20: swarmnet.v1.Subnet.range:type_name -> swarmnet.v1.Prefix
-	51, // 21: swarmnet.v1.Subnet.aux:type_name -> swarmnet.v1.Subnet.AuxEntry
-	14, // 22: swarmnet.v1.Network.meta:type_name -> swarmnet.v1.Meta
-	20, // 23: swarmnet.v1.Network.spec:type_name -> swarmnet.v1.NetworkSpec
-	21, // 24: swarmnet.v1.Network.subnets:type_name -> swarmnet.v1.Subnet
-	14, // 25: swarmnet.v1.Endpoint.meta:type_name -> swarmnet.v1.Meta
-	13, // 26: swarmnet.v1.Endpoint.addrs:type_name -> swarmnet.v1.Prefix
-	23, // 27: swarmnet.v1.PeerEndpoint.endpoint:type_name -> swarmnet.v1.Endpoint
-	11, // 28: swarmnet.v1.PeerEndpoint.desired:type_name -> swarmnet.v1.DesiredState
-	10, // 29: swarmnet.v1.PeerEndpoint.state:type_name -> swarmnet.v1.TaskState
-	5,  // 30: swarmnet.v1.PortSpec.protocol:type_name -> swarmnet.v1.Protocol
-	6,  // 31: swarmnet.v1.PortSpec.mode:type_name -> swarmnet.v1.PublishMode
-	55, // 32: swarmnet.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
-	7,  // 33: swarmnet.v1.UpdateConfig.order:type_name -> swarmnet.v1.UpdateOrder
-	8,  // 34: swarmnet.v1.UpdateConfig.failure_action:type_name -> swarmnet.v1.FailureAction
-	55, // 35: swarmnet.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
-	52, // 36: swarmnet.v1.ServiceSpec.labels:type_name -> swarmnet.v1.ServiceSpec.LabelsEntry
-	3,  // 37: swarmnet.v1.ServiceSpec.mode:type_name -> swarmnet.v1.ServiceMode
-	37, // 38: swarmnet.v1.ServiceSpec.task:type_name -> swarmnet.v1.TaskSpec
-	26, // 39: swarmnet.v1.ServiceSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
-	4,  // 40: swarmnet.v1.ServiceSpec.endpoint_mode:type_name -> swarmnet.v1.EndpointMode
-	25, // 41: swarmnet.v1.ServiceSpec.ports:type_name -> swarmnet.v1.PortSpec
-	27, // 42: swarmnet.v1.ServiceSpec.update:type_name -> swarmnet.v1.UpdateConfig
-	27, // 43: swarmnet.v1.ServiceSpec.rollback:type_name -> swarmnet.v1.UpdateConfig
-	9,  // 44: swarmnet.v1.UpdateStatus.state:type_name -> swarmnet.v1.UpdateState
-	54, // 45: swarmnet.v1.UpdateStatus.started:type_name -> google.protobuf.Timestamp
-	54, // 46: swarmnet.v1.UpdateStatus.completed:type_name -> google.protobuf.Timestamp
-	14, // 47: swarmnet.v1.Service.meta:type_name -> swarmnet.v1.Meta
-	28, // 48: swarmnet.v1.Service.spec:type_name -> swarmnet.v1.ServiceSpec
-	28, // 49: swarmnet.v1.Service.previous:type_name -> swarmnet.v1.ServiceSpec
-	29, // 50: swarmnet.v1.Service.vips:type_name -> swarmnet.v1.VIP
-	25, // 51: swarmnet.v1.Service.ports:type_name -> swarmnet.v1.PortSpec
-	30, // 52: swarmnet.v1.Service.update:type_name -> swarmnet.v1.UpdateStatus
-	12, // 53: swarmnet.v1.RestartPolicy.condition:type_name -> swarmnet.v1.RestartCondition
-	55, // 54: swarmnet.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
-	55, // 55: swarmnet.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
-	55, // 56: swarmnet.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	55, // 57: swarmnet.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	55, // 58: swarmnet.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
-	53, // 59: swarmnet.v1.TaskSpec.labels:type_name -> swarmnet.v1.TaskSpec.LabelsEntry
-	34, // 60: swarmnet.v1.TaskSpec.dns:type_name -> swarmnet.v1.DNSConfig
-	35, // 61: swarmnet.v1.TaskSpec.hosts:type_name -> swarmnet.v1.HostEntry
-	32, // 62: swarmnet.v1.TaskSpec.restart:type_name -> swarmnet.v1.RestartPolicy
-	36, // 63: swarmnet.v1.TaskSpec.placement:type_name -> swarmnet.v1.Placement
-	33, // 64: swarmnet.v1.TaskSpec.health:type_name -> swarmnet.v1.HealthCheck
-	55, // 65: swarmnet.v1.TaskSpec.stop_grace_period:type_name -> google.protobuf.Duration
-	10, // 66: swarmnet.v1.TaskStatus.state:type_name -> swarmnet.v1.TaskState
-	54, // 67: swarmnet.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
-	14, // 68: swarmnet.v1.Task.meta:type_name -> swarmnet.v1.Meta
-	37, // 69: swarmnet.v1.Task.spec:type_name -> swarmnet.v1.TaskSpec
-	26, // 70: swarmnet.v1.Task.networks:type_name -> swarmnet.v1.NetworkAttachment
-	25, // 71: swarmnet.v1.Task.ports:type_name -> swarmnet.v1.PortSpec
-	11, // 72: swarmnet.v1.Task.desired:type_name -> swarmnet.v1.DesiredState
-	38, // 73: swarmnet.v1.Task.status:type_name -> swarmnet.v1.TaskStatus
-	54, // 74: swarmnet.v1.Task.not_before:type_name -> google.protobuf.Timestamp
-	13, // 75: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
-	40, // 76: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
-	55, // 77: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
-	55, // 78: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
-	55, // 79: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
-	55, // 80: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
-	0,  // 81: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
-	14, // 82: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
-	41, // 83: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
-	42, // 84: swarmnet.v1.Cluster.tokens:type_name -> swarmnet.v1.JoinToken
-	43, // 85: swarmnet.v1.Cluster.gossip_keys:type_name -> swarmnet.v1.GossipKey
-	44, // 86: swarmnet.v1.Cluster.ca:type_name -> swarmnet.v1.CertificateAuthority
-	43, // 87: swarmnet.v1.ClusterView.gossip_keys:type_name -> swarmnet.v1.GossipKey
-	88, // [88:88] is the sub-list for method output_type
-	88, // [88:88] is the sub-list for method input_type
-	88, // [88:88] is the sub-list for extension type_name
-	88, // [88:88] is the sub-list for extension extendee
-	0,  // [0:88] is the sub-list for field type_name
+	58,  // 0: swarmnet.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
+	58,  // 1: swarmnet.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
+	51,  // 2: swarmnet.v1.NodeSpec.labels:type_name -> swarmnet.v1.NodeSpec.LabelsEntry
+	0,   // 3: swarmnet.v1.NodeSpec.role:type_name -> swarmnet.v1.Role
+	1,   // 4: swarmnet.v1.NodeSpec.availability:type_name -> swarmnet.v1.Availability
+	2,   // 5: swarmnet.v1.NodeStatus.state:type_name -> swarmnet.v1.NodeState
+	58,  // 6: swarmnet.v1.NodeStatus.since:type_name -> google.protobuf.Timestamp
+	16,  // 7: swarmnet.v1.Node.meta:type_name -> swarmnet.v1.Meta
+	17,  // 8: swarmnet.v1.Node.spec:type_name -> swarmnet.v1.NodeSpec
+	18,  // 9: swarmnet.v1.Node.description:type_name -> swarmnet.v1.NodeDescription
+	19,  // 10: swarmnet.v1.Node.status:type_name -> swarmnet.v1.NodeStatus
+	0,   // 11: swarmnet.v1.Node.role:type_name -> swarmnet.v1.Role
+	15,  // 12: swarmnet.v1.Node.ingress:type_name -> swarmnet.v1.Prefix
+	15,  // 13: swarmnet.v1.IPAMConfig.subnet:type_name -> swarmnet.v1.Prefix
+	15,  // 14: swarmnet.v1.IPAMConfig.range:type_name -> swarmnet.v1.Prefix
+	52,  // 15: swarmnet.v1.IPAMConfig.aux:type_name -> swarmnet.v1.IPAMConfig.AuxEntry
+	53,  // 16: swarmnet.v1.NetworkSpec.labels:type_name -> swarmnet.v1.NetworkSpec.LabelsEntry
+	54,  // 17: swarmnet.v1.NetworkSpec.options:type_name -> swarmnet.v1.NetworkSpec.OptionsEntry
+	21,  // 18: swarmnet.v1.NetworkSpec.ipam:type_name -> swarmnet.v1.IPAMConfig
+	15,  // 19: swarmnet.v1.Subnet.prefix:type_name -> swarmnet.v1.Prefix
+	15,  // 20: swarmnet.v1.Subnet.range:type_name -> swarmnet.v1.Prefix
+	55,  // 21: swarmnet.v1.Subnet.aux:type_name -> swarmnet.v1.Subnet.AuxEntry
+	16,  // 22: swarmnet.v1.Network.meta:type_name -> swarmnet.v1.Meta
+	22,  // 23: swarmnet.v1.Network.spec:type_name -> swarmnet.v1.NetworkSpec
+	23,  // 24: swarmnet.v1.Network.subnets:type_name -> swarmnet.v1.Subnet
+	16,  // 25: swarmnet.v1.Endpoint.meta:type_name -> swarmnet.v1.Meta
+	15,  // 26: swarmnet.v1.Endpoint.addrs:type_name -> swarmnet.v1.Prefix
+	25,  // 27: swarmnet.v1.PeerEndpoint.endpoint:type_name -> swarmnet.v1.Endpoint
+	11,  // 28: swarmnet.v1.PeerEndpoint.desired:type_name -> swarmnet.v1.DesiredState
+	10,  // 29: swarmnet.v1.PeerEndpoint.state:type_name -> swarmnet.v1.TaskState
+	5,   // 30: swarmnet.v1.PortSpec.protocol:type_name -> swarmnet.v1.Protocol
+	6,   // 31: swarmnet.v1.PortSpec.mode:type_name -> swarmnet.v1.PublishMode
+	59,  // 32: swarmnet.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
+	7,   // 33: swarmnet.v1.UpdateConfig.order:type_name -> swarmnet.v1.UpdateOrder
+	8,   // 34: swarmnet.v1.UpdateConfig.failure_action:type_name -> swarmnet.v1.FailureAction
+	59,  // 35: swarmnet.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
+	56,  // 36: swarmnet.v1.ServiceSpec.labels:type_name -> swarmnet.v1.ServiceSpec.LabelsEntry
+	3,   // 37: swarmnet.v1.ServiceSpec.mode:type_name -> swarmnet.v1.ServiceMode
+	39,  // 38: swarmnet.v1.ServiceSpec.task:type_name -> swarmnet.v1.TaskSpec
+	28,  // 39: swarmnet.v1.ServiceSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
+	4,   // 40: swarmnet.v1.ServiceSpec.endpoint_mode:type_name -> swarmnet.v1.EndpointMode
+	27,  // 41: swarmnet.v1.ServiceSpec.ports:type_name -> swarmnet.v1.PortSpec
+	29,  // 42: swarmnet.v1.ServiceSpec.update:type_name -> swarmnet.v1.UpdateConfig
+	29,  // 43: swarmnet.v1.ServiceSpec.rollback:type_name -> swarmnet.v1.UpdateConfig
+	9,   // 44: swarmnet.v1.UpdateStatus.state:type_name -> swarmnet.v1.UpdateState
+	58,  // 45: swarmnet.v1.UpdateStatus.started:type_name -> google.protobuf.Timestamp
+	58,  // 46: swarmnet.v1.UpdateStatus.completed:type_name -> google.protobuf.Timestamp
+	16,  // 47: swarmnet.v1.Service.meta:type_name -> swarmnet.v1.Meta
+	30,  // 48: swarmnet.v1.Service.spec:type_name -> swarmnet.v1.ServiceSpec
+	30,  // 49: swarmnet.v1.Service.previous:type_name -> swarmnet.v1.ServiceSpec
+	31,  // 50: swarmnet.v1.Service.vips:type_name -> swarmnet.v1.VIP
+	27,  // 51: swarmnet.v1.Service.ports:type_name -> swarmnet.v1.PortSpec
+	32,  // 52: swarmnet.v1.Service.update:type_name -> swarmnet.v1.UpdateStatus
+	12,  // 53: swarmnet.v1.RestartPolicy.condition:type_name -> swarmnet.v1.RestartCondition
+	59,  // 54: swarmnet.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
+	59,  // 55: swarmnet.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
+	59,  // 56: swarmnet.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	59,  // 57: swarmnet.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	59,  // 58: swarmnet.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
+	57,  // 59: swarmnet.v1.TaskSpec.labels:type_name -> swarmnet.v1.TaskSpec.LabelsEntry
+	36,  // 60: swarmnet.v1.TaskSpec.dns:type_name -> swarmnet.v1.DNSConfig
+	37,  // 61: swarmnet.v1.TaskSpec.hosts:type_name -> swarmnet.v1.HostEntry
+	34,  // 62: swarmnet.v1.TaskSpec.restart:type_name -> swarmnet.v1.RestartPolicy
+	38,  // 63: swarmnet.v1.TaskSpec.placement:type_name -> swarmnet.v1.Placement
+	35,  // 64: swarmnet.v1.TaskSpec.health:type_name -> swarmnet.v1.HealthCheck
+	59,  // 65: swarmnet.v1.TaskSpec.stop_grace_period:type_name -> google.protobuf.Duration
+	10,  // 66: swarmnet.v1.TaskStatus.state:type_name -> swarmnet.v1.TaskState
+	58,  // 67: swarmnet.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
+	16,  // 68: swarmnet.v1.Task.meta:type_name -> swarmnet.v1.Meta
+	39,  // 69: swarmnet.v1.Task.spec:type_name -> swarmnet.v1.TaskSpec
+	28,  // 70: swarmnet.v1.Task.networks:type_name -> swarmnet.v1.NetworkAttachment
+	27,  // 71: swarmnet.v1.Task.ports:type_name -> swarmnet.v1.PortSpec
+	11,  // 72: swarmnet.v1.Task.desired:type_name -> swarmnet.v1.DesiredState
+	40,  // 73: swarmnet.v1.Task.status:type_name -> swarmnet.v1.TaskStatus
+	58,  // 74: swarmnet.v1.Task.not_before:type_name -> google.protobuf.Timestamp
+	15,  // 75: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
+	42,  // 76: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
+	59,  // 77: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
+	59,  // 78: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
+	59,  // 79: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
+	59,  // 80: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
+	0,   // 81: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
+	16,  // 82: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
+	43,  // 83: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
+	44,  // 84: swarmnet.v1.Cluster.tokens:type_name -> swarmnet.v1.JoinToken
+	45,  // 85: swarmnet.v1.Cluster.gossip_keys:type_name -> swarmnet.v1.GossipKey
+	46,  // 86: swarmnet.v1.Cluster.ca:type_name -> swarmnet.v1.CertificateAuthority
+	45,  // 87: swarmnet.v1.ClusterView.gossip_keys:type_name -> swarmnet.v1.GossipKey
+	39,  // 88: swarmnet.v1.SandboxSpec.task:type_name -> swarmnet.v1.TaskSpec
+	13,  // 89: swarmnet.v1.SandboxSpec.mode:type_name -> swarmnet.v1.NetworkMode
+	28,  // 90: swarmnet.v1.SandboxSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
+	27,  // 91: swarmnet.v1.SandboxSpec.ports:type_name -> swarmnet.v1.PortSpec
+	16,  // 92: swarmnet.v1.Sandbox.meta:type_name -> swarmnet.v1.Meta
+	49,  // 93: swarmnet.v1.Sandbox.spec:type_name -> swarmnet.v1.SandboxSpec
+	25,  // 94: swarmnet.v1.Sandbox.endpoints:type_name -> swarmnet.v1.Endpoint
+	27,  // 95: swarmnet.v1.Sandbox.ports:type_name -> swarmnet.v1.PortSpec
+	14,  // 96: swarmnet.v1.Sandbox.state:type_name -> swarmnet.v1.SandboxState
+	40,  // 97: swarmnet.v1.Sandbox.status:type_name -> swarmnet.v1.TaskStatus
+	58,  // 98: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
+	58,  // 99: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
+	100, // [100:100] is the sub-list for method output_type
+	100, // [100:100] is the sub-list for method input_type
+	100, // [100:100] is the sub-list for extension type_name
+	100, // [100:100] is the sub-list for extension extendee
+	0,   // [0:100] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_objects_proto_init() }
@@ -4023,8 +4428,8 @@ func file_swarmnet_v1_objects_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_objects_proto_rawDesc), len(file_swarmnet_v1_objects_proto_rawDesc)),
-			NumEnums:      13,
-			NumMessages:   41,
+			NumEnums:      15,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
