@@ -59,14 +59,10 @@ func (d *decoder) network(m *pb.Network) swarmnet.Network {
 }
 
 func EndpointToProto(e swarmnet.Endpoint) *pb.Endpoint {
-	m := &pb.Endpoint{
+	return &pb.Endpoint{
 		Id: string(e.ID), Meta: metaTo(e.Meta), Network: string(e.Network), Task: string(e.Task), Service: string(e.Service),
-		Node: string(e.Node), Addrs: each(e.Addrs, prefixTo), Aliases: words(e.Aliases), DefaultRoute: e.DefaultRoute,
+		Node: string(e.Node), Mac: macTo(e.MAC), Addrs: each(e.Addrs, prefixTo), Aliases: words(e.Aliases), DefaultRoute: e.DefaultRoute,
 	}
-	if !e.MAC.IsZero() {
-		m.Mac = e.MAC[:]
-	}
-	return m
 }
 
 func EndpointFromProto(m *pb.Endpoint) (swarmnet.Endpoint, error) {
@@ -74,20 +70,13 @@ func EndpointFromProto(m *pb.Endpoint) (swarmnet.Endpoint, error) {
 }
 
 func (d *decoder) endpoint(m *pb.Endpoint) swarmnet.Endpoint {
-	e := swarmnet.Endpoint{
+	return swarmnet.Endpoint{
 		ID: swarmnet.EndpointID(m.GetId()), Meta: d.meta(m.GetMeta()), Network: swarmnet.NetworkID(m.GetNetwork()),
 		Task: swarmnet.TaskID(m.GetTask()), Service: swarmnet.ServiceID(m.GetService()), Node: swarmnet.NodeID(m.GetNode()),
+		MAC:     d.mac("endpoint.mac", m.GetMac()),
 		Addrs:   each(m.GetAddrs(), func(p *pb.Prefix) netip.Prefix { return d.prefix("endpoint.addrs", p) }),
 		Aliases: words(m.GetAliases()), DefaultRoute: m.GetDefaultRoute(),
 	}
-	switch b := m.GetMac(); len(b) {
-	case 0:
-	case len(e.MAC):
-		e.MAC = swarmnet.MAC(b)
-	default:
-		d.fail("endpoint.mac has %d octets", len(b))
-	}
-	return e
 }
 
 func PeerEndpointToProto(e swarmnet.PeerEndpoint) *pb.PeerEndpoint {

@@ -86,6 +86,24 @@ func (d *decoder) addr(what string, b []byte) netip.Addr {
 	return a
 }
 
+func macTo(m swarmnet.MAC) []byte {
+	if m.IsZero() {
+		return nil
+	}
+	return m[:]
+}
+
+func (d *decoder) mac(what string, b []byte) (m swarmnet.MAC) {
+	switch len(b) {
+	case 0:
+	case len(m):
+		m = swarmnet.MAC(b)
+	default:
+		d.fail("%s has %d octets", what, len(b))
+	}
+	return m
+}
+
 func prefixTo(p netip.Prefix) *pb.Prefix {
 	if !p.IsValid() {
 		return nil

@@ -20,14 +20,6 @@ func (d *decoder) portSpec(m *pb.PortSpec) swarmnet.PortSpec {
 	}
 }
 
-func attachmentTo(a swarmnet.NetworkAttachment) *pb.NetworkAttachment {
-	return &pb.NetworkAttachment{Network: string(a.Network), Aliases: words(a.Aliases)}
-}
-
-func (d *decoder) attachment(m *pb.NetworkAttachment) swarmnet.NetworkAttachment {
-	return swarmnet.NetworkAttachment{Network: swarmnet.NetworkID(m.GetNetwork()), Aliases: words(m.GetAliases())}
-}
-
 func updateConfigTo(c swarmnet.UpdateConfig) *pb.UpdateConfig {
 	return &pb.UpdateConfig{
 		Parallelism: c.Parallelism, Delay: durationTo(c.Delay), Order: enumTo[pb.UpdateOrder](c.Order),

@@ -30,6 +30,8 @@ var highest = map[reflect.Type]uint8{
 	reflect.TypeFor[swarmnet.TaskState]():        uint8(swarmnet.TaskOrphaned),
 	reflect.TypeFor[swarmnet.DesiredState]():     uint8(swarmnet.DesireRemove),
 	reflect.TypeFor[swarmnet.RestartCondition](): uint8(swarmnet.RestartNone),
+	reflect.TypeFor[swarmnet.NetworkMode]():      uint8(swarmnet.ModeShared),
+	reflect.TypeFor[swarmnet.SandboxState]():     uint8(swarmnet.SandboxExited),
 }
 
 // fill draws a value for v and everything in it, so that a field that a converter forgets is seen.
@@ -206,6 +208,9 @@ func TestRoundTrip(t *testing.T) {
 	roundTrip(t, TaskToProto, TaskFromProto)
 	roundTrip(t, TaskSpecToProto, TaskSpecFromProto)
 	roundTrip(t, TaskStatusToProto, TaskStatusFromProto)
+	roundTrip(t, SandboxToProto, SandboxFromProto)
+	roundTrip(t, SandboxSpecToProto, SandboxSpecFromProto)
+	roundTrip(t, NetworkAttachmentToProto, NetworkAttachmentFromProto)
 	roundTrip(t, ClusterToProto, ClusterFromProto)
 	roundTrip(t, ClusterSpecToProto, ClusterSpecFromProto)
 	roundTrip(t, ClusterViewToProto, ClusterViewFromProto)
