@@ -121,6 +121,8 @@ type Command struct {
 	//	*Command_UpdateTaskStatus
 	//	*Command_SetTaskMessage
 	//	*Command_RemoveTask
+	//	*Command_CreateAttachment
+	//	*Command_RemoveAttachment
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -460,6 +462,24 @@ func (x *Command) GetRemoveTask() string {
 	return ""
 }
 
+func (x *Command) GetCreateAttachment() *CreateAttachment {
+	if x != nil {
+		if x, ok := x.Command.(*Command_CreateAttachment); ok {
+			return x.CreateAttachment
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveAttachment() *RemoveAttachment {
+	if x != nil {
+		if x, ok := x.Command.(*Command_RemoveAttachment); ok {
+			return x.RemoveAttachment
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -597,6 +617,14 @@ type Command_RemoveTask struct {
 	RemoveTask string `protobuf:"bytes,56,opt,name=remove_task,json=removeTask,proto3,oneof"`
 }
 
+type Command_CreateAttachment struct {
+	CreateAttachment *CreateAttachment `protobuf:"bytes,60,opt,name=create_attachment,json=createAttachment,proto3,oneof"`
+}
+
+type Command_RemoveAttachment struct {
+	RemoveAttachment *RemoveAttachment `protobuf:"bytes,61,opt,name=remove_attachment,json=removeAttachment,proto3,oneof"`
+}
+
 func (*Command_CreateCluster) isCommand_Command() {}
 
 func (*Command_UpdateCluster) isCommand_Command() {}
@@ -662,6 +690,10 @@ func (*Command_UpdateTaskStatus) isCommand_Command() {}
 func (*Command_SetTaskMessage) isCommand_Command() {}
 
 func (*Command_RemoveTask) isCommand_Command() {}
+
+func (*Command_CreateAttachment) isCommand_Command() {}
+
+func (*Command_RemoveAttachment) isCommand_Command() {}
 
 type SetTokens struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1836,6 +1868,136 @@ func (x *SetTaskMessage) GetMessage() string {
 	return ""
 }
 
+type CreateAttachment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the sandbox, which is the task's.
+	Sandbox       string             `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	Name          string             `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Node          string             `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	Attachment    *NetworkAttachment `protobuf:"bytes,4,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAttachment) Reset() {
+	*x = CreateAttachment{}
+	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAttachment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAttachment) ProtoMessage() {}
+
+func (x *CreateAttachment) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAttachment.ProtoReflect.Descriptor instead.
+func (*CreateAttachment) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CreateAttachment) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *CreateAttachment) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateAttachment) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *CreateAttachment) GetAttachment() *NetworkAttachment {
+	if x != nil {
+		return x.Attachment
+	}
+	return nil
+}
+
+type RemoveAttachment struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Sandbox string                 `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	Node    string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// Empty: all of the sandbox's networks; without a sandbox, all of the node's.
+	Network       string `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveAttachment) Reset() {
+	*x = RemoveAttachment{}
+	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveAttachment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveAttachment) ProtoMessage() {}
+
+func (x *RemoveAttachment) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveAttachment.ProtoReflect.Descriptor instead.
+func (*RemoveAttachment) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RemoveAttachment) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *RemoveAttachment) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *RemoveAttachment) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
 // CommandResults are what came of a batch, kept so that an entry that is proposed twice is answered alike.
 type CommandResults struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1851,7 +2013,7 @@ type CommandResults struct {
 
 func (x *CommandResults) Reset() {
 	*x = CommandResults{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +2025,7 @@ func (x *CommandResults) String() string {
 func (*CommandResults) ProtoMessage() {}
 
 func (x *CommandResults) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +2038,7 @@ func (x *CommandResults) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResults.ProtoReflect.Descriptor instead.
 func (*CommandResults) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{23}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CommandResults) GetBase() uint64 {
@@ -1915,7 +2077,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +2089,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2102,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{24}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CommandResult) GetIndex() uint32 {
@@ -2007,7 +2169,7 @@ type SnapshotItem struct {
 
 func (x *SnapshotItem) Reset() {
 	*x = SnapshotItem{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2181,7 @@ func (x *SnapshotItem) String() string {
 func (*SnapshotItem) ProtoMessage() {}
 
 func (x *SnapshotItem) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2194,7 @@ func (x *SnapshotItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotItem.ProtoReflect.Descriptor instead.
 func (*SnapshotItem) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{25}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SnapshotItem) GetItem() isSnapshotItem_Item {
@@ -2208,7 +2370,7 @@ type SnapshotHeader struct {
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2382,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2395,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{26}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SnapshotHeader) GetVersion() uint32 {
@@ -2278,7 +2440,7 @@ type FreedAddress struct {
 
 func (x *FreedAddress) Reset() {
 	*x = FreedAddress{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2290,7 +2452,7 @@ func (x *FreedAddress) String() string {
 func (*FreedAddress) ProtoMessage() {}
 
 func (x *FreedAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2303,7 +2465,7 @@ func (x *FreedAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreedAddress.ProtoReflect.Descriptor instead.
 func (*FreedAddress) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{27}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FreedAddress) GetNetwork() string {
@@ -2346,7 +2508,7 @@ type AppliedEntry struct {
 
 func (x *AppliedEntry) Reset() {
 	*x = AppliedEntry{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2520,7 @@ func (x *AppliedEntry) String() string {
 func (*AppliedEntry) ProtoMessage() {}
 
 func (x *AppliedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2533,7 @@ func (x *AppliedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedEntry.ProtoReflect.Descriptor instead.
 func (*AppliedEntry) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{28}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AppliedEntry) GetId() []byte {
@@ -2405,7 +2567,7 @@ type SnapshotFooter struct {
 
 func (x *SnapshotFooter) Reset() {
 	*x = SnapshotFooter{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2579,7 @@ func (x *SnapshotFooter) String() string {
 func (*SnapshotFooter) ProtoMessage() {}
 
 func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2592,7 @@ func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotFooter.ProtoReflect.Descriptor instead.
 func (*SnapshotFooter) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{29}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SnapshotFooter) GetItems() uint64 {
@@ -2455,7 +2617,7 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\x05Batch\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x120\n" +
-	"\bcommands\x18\x03 \x03(\v2\x14.swarmnet.v1.CommandR\bcommands\"\xfd\x0f\n" +
+	"\bcommands\x18\x03 \x03(\v2\x14.swarmnet.v1.CommandR\bcommands\"\x99\x11\n" +
 	"\aCommand\x12=\n" +
 	"\x0ecreate_cluster\x18\x01 \x01(\v2\x14.swarmnet.v1.ClusterH\x00R\rcreateCluster\x12A\n" +
 	"\x0eupdate_cluster\x18\x02 \x01(\v2\x18.swarmnet.v1.ClusterSpecH\x00R\rupdateCluster\x127\n" +
@@ -2498,7 +2660,9 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\x12update_task_status\x186 \x01(\v2\x1d.swarmnet.v1.UpdateTaskStatusH\x00R\x10updateTaskStatus\x12G\n" +
 	"\x10set_task_message\x187 \x01(\v2\x1b.swarmnet.v1.SetTaskMessageH\x00R\x0esetTaskMessage\x12!\n" +
 	"\vremove_task\x188 \x01(\tH\x00R\n" +
-	"removeTaskB\t\n" +
+	"removeTask\x12L\n" +
+	"\x11create_attachment\x18< \x01(\v2\x1d.swarmnet.v1.CreateAttachmentH\x00R\x10createAttachment\x12L\n" +
+	"\x11remove_attachment\x18= \x01(\v2\x1d.swarmnet.v1.RemoveAttachmentH\x00R\x10removeAttachmentB\t\n" +
 	"\acommand\";\n" +
 	"\tSetTokens\x12.\n" +
 	"\x06tokens\x18\x01 \x03(\v2\x16.swarmnet.v1.JoinTokenR\x06tokens\";\n" +
@@ -2576,7 +2740,18 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\">\n" +
 	"\x0eSetTaskMessage\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"x\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x94\x01\n" +
+	"\x10CreateAttachment\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12>\n" +
+	"\n" +
+	"attachment\x18\x04 \x01(\v2\x1e.swarmnet.v1.NetworkAttachmentR\n" +
+	"attachment\"Z\n" +
+	"\x10RemoveAttachment\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
+	"\anetwork\x18\x03 \x01(\tR\anetwork\"x\n" +
 	"\x0eCommandResults\x12\x12\n" +
 	"\x04base\x18\x01 \x01(\x04R\x04base\x12\x16\n" +
 	"\x06raised\x18\x02 \x01(\fR\x06raised\x12:\n" +
@@ -2634,7 +2809,7 @@ func file_swarmnet_v1_command_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_command_proto_rawDescData
 }
 
-var file_swarmnet_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_swarmnet_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_swarmnet_v1_command_proto_goTypes = []any{
 	(*Batch)(nil),                 // 0: swarmnet.v1.Batch
 	(*Command)(nil),               // 1: swarmnet.v1.Command
@@ -2659,43 +2834,46 @@ var file_swarmnet_v1_command_proto_goTypes = []any{
 	(*SetDesired)(nil),            // 20: swarmnet.v1.SetDesired
 	(*UpdateTaskStatus)(nil),      // 21: swarmnet.v1.UpdateTaskStatus
 	(*SetTaskMessage)(nil),        // 22: swarmnet.v1.SetTaskMessage
-	(*CommandResults)(nil),        // 23: swarmnet.v1.CommandResults
-	(*CommandResult)(nil),         // 24: swarmnet.v1.CommandResult
-	(*SnapshotItem)(nil),          // 25: swarmnet.v1.SnapshotItem
-	(*SnapshotHeader)(nil),        // 26: swarmnet.v1.SnapshotHeader
-	(*FreedAddress)(nil),          // 27: swarmnet.v1.FreedAddress
-	(*AppliedEntry)(nil),          // 28: swarmnet.v1.AppliedEntry
-	(*SnapshotFooter)(nil),        // 29: swarmnet.v1.SnapshotFooter
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
-	(*Cluster)(nil),               // 31: swarmnet.v1.Cluster
-	(*ClusterSpec)(nil),           // 32: swarmnet.v1.ClusterSpec
-	(*Node)(nil),                  // 33: swarmnet.v1.Node
-	(*Network)(nil),               // 34: swarmnet.v1.Network
-	(*Service)(nil),               // 35: swarmnet.v1.Service
-	(*Task)(nil),                  // 36: swarmnet.v1.Task
-	(*JoinToken)(nil),             // 37: swarmnet.v1.JoinToken
-	(*GossipKey)(nil),             // 38: swarmnet.v1.GossipKey
-	(*NodeSpec)(nil),              // 39: swarmnet.v1.NodeSpec
-	(Role)(0),                     // 40: swarmnet.v1.Role
-	(*NodeDescription)(nil),       // 41: swarmnet.v1.NodeDescription
-	(*Prefix)(nil),                // 42: swarmnet.v1.Prefix
-	(*Subnet)(nil),                // 43: swarmnet.v1.Subnet
-	(*ServiceSpec)(nil),           // 44: swarmnet.v1.ServiceSpec
-	(*VIP)(nil),                   // 45: swarmnet.v1.VIP
-	(*PortSpec)(nil),              // 46: swarmnet.v1.PortSpec
-	(*UpdateStatus)(nil),          // 47: swarmnet.v1.UpdateStatus
-	(*Endpoint)(nil),              // 48: swarmnet.v1.Endpoint
-	(DesiredState)(0),             // 49: swarmnet.v1.DesiredState
-	(*TaskStatus)(nil),            // 50: swarmnet.v1.TaskStatus
+	(*CreateAttachment)(nil),      // 23: swarmnet.v1.CreateAttachment
+	(*RemoveAttachment)(nil),      // 24: swarmnet.v1.RemoveAttachment
+	(*CommandResults)(nil),        // 25: swarmnet.v1.CommandResults
+	(*CommandResult)(nil),         // 26: swarmnet.v1.CommandResult
+	(*SnapshotItem)(nil),          // 27: swarmnet.v1.SnapshotItem
+	(*SnapshotHeader)(nil),        // 28: swarmnet.v1.SnapshotHeader
+	(*FreedAddress)(nil),          // 29: swarmnet.v1.FreedAddress
+	(*AppliedEntry)(nil),          // 30: swarmnet.v1.AppliedEntry
+	(*SnapshotFooter)(nil),        // 31: swarmnet.v1.SnapshotFooter
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*Cluster)(nil),               // 33: swarmnet.v1.Cluster
+	(*ClusterSpec)(nil),           // 34: swarmnet.v1.ClusterSpec
+	(*Node)(nil),                  // 35: swarmnet.v1.Node
+	(*Network)(nil),               // 36: swarmnet.v1.Network
+	(*Service)(nil),               // 37: swarmnet.v1.Service
+	(*Task)(nil),                  // 38: swarmnet.v1.Task
+	(*JoinToken)(nil),             // 39: swarmnet.v1.JoinToken
+	(*GossipKey)(nil),             // 40: swarmnet.v1.GossipKey
+	(*NodeSpec)(nil),              // 41: swarmnet.v1.NodeSpec
+	(Role)(0),                     // 42: swarmnet.v1.Role
+	(*NodeDescription)(nil),       // 43: swarmnet.v1.NodeDescription
+	(*Prefix)(nil),                // 44: swarmnet.v1.Prefix
+	(*Subnet)(nil),                // 45: swarmnet.v1.Subnet
+	(*ServiceSpec)(nil),           // 46: swarmnet.v1.ServiceSpec
+	(*VIP)(nil),                   // 47: swarmnet.v1.VIP
+	(*PortSpec)(nil),              // 48: swarmnet.v1.PortSpec
+	(*UpdateStatus)(nil),          // 49: swarmnet.v1.UpdateStatus
+	(*Endpoint)(nil),              // 50: swarmnet.v1.Endpoint
+	(DesiredState)(0),             // 51: swarmnet.v1.DesiredState
+	(*TaskStatus)(nil),            // 52: swarmnet.v1.TaskStatus
+	(*NetworkAttachment)(nil),     // 53: swarmnet.v1.NetworkAttachment
 }
 var file_swarmnet_v1_command_proto_depIdxs = []int32{
-	30, // 0: swarmnet.v1.Batch.at:type_name -> google.protobuf.Timestamp
+	32, // 0: swarmnet.v1.Batch.at:type_name -> google.protobuf.Timestamp
 	1,  // 1: swarmnet.v1.Batch.commands:type_name -> swarmnet.v1.Command
-	31, // 2: swarmnet.v1.Command.create_cluster:type_name -> swarmnet.v1.Cluster
-	32, // 3: swarmnet.v1.Command.update_cluster:type_name -> swarmnet.v1.ClusterSpec
+	33, // 2: swarmnet.v1.Command.create_cluster:type_name -> swarmnet.v1.Cluster
+	34, // 3: swarmnet.v1.Command.update_cluster:type_name -> swarmnet.v1.ClusterSpec
 	2,  // 4: swarmnet.v1.Command.set_tokens:type_name -> swarmnet.v1.SetTokens
 	3,  // 5: swarmnet.v1.Command.set_gossip_keys:type_name -> swarmnet.v1.SetGossipKeys
-	33, // 6: swarmnet.v1.Command.create_node:type_name -> swarmnet.v1.Node
+	35, // 6: swarmnet.v1.Command.create_node:type_name -> swarmnet.v1.Node
 	4,  // 7: swarmnet.v1.Command.update_node:type_name -> swarmnet.v1.UpdateNode
 	5,  // 8: swarmnet.v1.Command.set_node_role:type_name -> swarmnet.v1.SetNodeRole
 	6,  // 9: swarmnet.v1.Command.set_node_cert:type_name -> swarmnet.v1.SetNodeCert
@@ -2705,52 +2883,55 @@ var file_swarmnet_v1_command_proto_depIdxs = []int32{
 	10, // 13: swarmnet.v1.Command.close_session:type_name -> swarmnet.v1.CloseSession
 	11, // 14: swarmnet.v1.Command.mark_node_down:type_name -> swarmnet.v1.MarkNodeDown
 	12, // 15: swarmnet.v1.Command.allocate_node_ingress:type_name -> swarmnet.v1.AllocateNodeIngress
-	34, // 16: swarmnet.v1.Command.create_network:type_name -> swarmnet.v1.Network
+	36, // 16: swarmnet.v1.Command.create_network:type_name -> swarmnet.v1.Network
 	13, // 17: swarmnet.v1.Command.allocate_network:type_name -> swarmnet.v1.AllocateNetwork
-	35, // 18: swarmnet.v1.Command.create_service:type_name -> swarmnet.v1.Service
+	37, // 18: swarmnet.v1.Command.create_service:type_name -> swarmnet.v1.Service
 	14, // 19: swarmnet.v1.Command.update_service:type_name -> swarmnet.v1.UpdateService
 	15, // 20: swarmnet.v1.Command.rollback_service:type_name -> swarmnet.v1.RollbackService
 	16, // 21: swarmnet.v1.Command.allocate_service:type_name -> swarmnet.v1.AllocateService
 	17, // 22: swarmnet.v1.Command.set_update_status:type_name -> swarmnet.v1.SetUpdateStatus
-	36, // 23: swarmnet.v1.Command.create_task:type_name -> swarmnet.v1.Task
+	38, // 23: swarmnet.v1.Command.create_task:type_name -> swarmnet.v1.Task
 	18, // 24: swarmnet.v1.Command.allocate_task:type_name -> swarmnet.v1.AllocateTask
 	19, // 25: swarmnet.v1.Command.assign_task:type_name -> swarmnet.v1.AssignTask
 	20, // 26: swarmnet.v1.Command.set_desired:type_name -> swarmnet.v1.SetDesired
 	21, // 27: swarmnet.v1.Command.update_task_status:type_name -> swarmnet.v1.UpdateTaskStatus
 	22, // 28: swarmnet.v1.Command.set_task_message:type_name -> swarmnet.v1.SetTaskMessage
-	37, // 29: swarmnet.v1.SetTokens.tokens:type_name -> swarmnet.v1.JoinToken
-	38, // 30: swarmnet.v1.SetGossipKeys.keys:type_name -> swarmnet.v1.GossipKey
-	39, // 31: swarmnet.v1.UpdateNode.spec:type_name -> swarmnet.v1.NodeSpec
-	40, // 32: swarmnet.v1.SetNodeRole.role:type_name -> swarmnet.v1.Role
-	40, // 33: swarmnet.v1.SetNodeCert.role:type_name -> swarmnet.v1.Role
-	41, // 34: swarmnet.v1.OpenSession.description:type_name -> swarmnet.v1.NodeDescription
-	30, // 35: swarmnet.v1.MarkNodeDown.since:type_name -> google.protobuf.Timestamp
-	42, // 36: swarmnet.v1.AllocateNodeIngress.addrs:type_name -> swarmnet.v1.Prefix
-	43, // 37: swarmnet.v1.AllocateNetwork.subnets:type_name -> swarmnet.v1.Subnet
-	44, // 38: swarmnet.v1.UpdateService.spec:type_name -> swarmnet.v1.ServiceSpec
-	45, // 39: swarmnet.v1.AllocateService.vips:type_name -> swarmnet.v1.VIP
-	46, // 40: swarmnet.v1.AllocateService.ports:type_name -> swarmnet.v1.PortSpec
-	47, // 41: swarmnet.v1.SetUpdateStatus.status:type_name -> swarmnet.v1.UpdateStatus
-	48, // 42: swarmnet.v1.AllocateTask.endpoints:type_name -> swarmnet.v1.Endpoint
-	49, // 43: swarmnet.v1.SetDesired.desired:type_name -> swarmnet.v1.DesiredState
-	50, // 44: swarmnet.v1.UpdateTaskStatus.status:type_name -> swarmnet.v1.TaskStatus
-	24, // 45: swarmnet.v1.CommandResults.exceptions:type_name -> swarmnet.v1.CommandResult
-	26, // 46: swarmnet.v1.SnapshotItem.header:type_name -> swarmnet.v1.SnapshotHeader
-	31, // 47: swarmnet.v1.SnapshotItem.cluster:type_name -> swarmnet.v1.Cluster
-	33, // 48: swarmnet.v1.SnapshotItem.node:type_name -> swarmnet.v1.Node
-	34, // 49: swarmnet.v1.SnapshotItem.network:type_name -> swarmnet.v1.Network
-	35, // 50: swarmnet.v1.SnapshotItem.service:type_name -> swarmnet.v1.Service
-	36, // 51: swarmnet.v1.SnapshotItem.task:type_name -> swarmnet.v1.Task
-	48, // 52: swarmnet.v1.SnapshotItem.endpoint:type_name -> swarmnet.v1.Endpoint
-	27, // 53: swarmnet.v1.SnapshotItem.freed:type_name -> swarmnet.v1.FreedAddress
-	28, // 54: swarmnet.v1.SnapshotItem.entry:type_name -> swarmnet.v1.AppliedEntry
-	29, // 55: swarmnet.v1.SnapshotItem.footer:type_name -> swarmnet.v1.SnapshotFooter
-	23, // 56: swarmnet.v1.AppliedEntry.results:type_name -> swarmnet.v1.CommandResults
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	23, // 29: swarmnet.v1.Command.create_attachment:type_name -> swarmnet.v1.CreateAttachment
+	24, // 30: swarmnet.v1.Command.remove_attachment:type_name -> swarmnet.v1.RemoveAttachment
+	39, // 31: swarmnet.v1.SetTokens.tokens:type_name -> swarmnet.v1.JoinToken
+	40, // 32: swarmnet.v1.SetGossipKeys.keys:type_name -> swarmnet.v1.GossipKey
+	41, // 33: swarmnet.v1.UpdateNode.spec:type_name -> swarmnet.v1.NodeSpec
+	42, // 34: swarmnet.v1.SetNodeRole.role:type_name -> swarmnet.v1.Role
+	42, // 35: swarmnet.v1.SetNodeCert.role:type_name -> swarmnet.v1.Role
+	43, // 36: swarmnet.v1.OpenSession.description:type_name -> swarmnet.v1.NodeDescription
+	32, // 37: swarmnet.v1.MarkNodeDown.since:type_name -> google.protobuf.Timestamp
+	44, // 38: swarmnet.v1.AllocateNodeIngress.addrs:type_name -> swarmnet.v1.Prefix
+	45, // 39: swarmnet.v1.AllocateNetwork.subnets:type_name -> swarmnet.v1.Subnet
+	46, // 40: swarmnet.v1.UpdateService.spec:type_name -> swarmnet.v1.ServiceSpec
+	47, // 41: swarmnet.v1.AllocateService.vips:type_name -> swarmnet.v1.VIP
+	48, // 42: swarmnet.v1.AllocateService.ports:type_name -> swarmnet.v1.PortSpec
+	49, // 43: swarmnet.v1.SetUpdateStatus.status:type_name -> swarmnet.v1.UpdateStatus
+	50, // 44: swarmnet.v1.AllocateTask.endpoints:type_name -> swarmnet.v1.Endpoint
+	51, // 45: swarmnet.v1.SetDesired.desired:type_name -> swarmnet.v1.DesiredState
+	52, // 46: swarmnet.v1.UpdateTaskStatus.status:type_name -> swarmnet.v1.TaskStatus
+	53, // 47: swarmnet.v1.CreateAttachment.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	26, // 48: swarmnet.v1.CommandResults.exceptions:type_name -> swarmnet.v1.CommandResult
+	28, // 49: swarmnet.v1.SnapshotItem.header:type_name -> swarmnet.v1.SnapshotHeader
+	33, // 50: swarmnet.v1.SnapshotItem.cluster:type_name -> swarmnet.v1.Cluster
+	35, // 51: swarmnet.v1.SnapshotItem.node:type_name -> swarmnet.v1.Node
+	36, // 52: swarmnet.v1.SnapshotItem.network:type_name -> swarmnet.v1.Network
+	37, // 53: swarmnet.v1.SnapshotItem.service:type_name -> swarmnet.v1.Service
+	38, // 54: swarmnet.v1.SnapshotItem.task:type_name -> swarmnet.v1.Task
+	50, // 55: swarmnet.v1.SnapshotItem.endpoint:type_name -> swarmnet.v1.Endpoint
+	29, // 56: swarmnet.v1.SnapshotItem.freed:type_name -> swarmnet.v1.FreedAddress
+	30, // 57: swarmnet.v1.SnapshotItem.entry:type_name -> swarmnet.v1.AppliedEntry
+	31, // 58: swarmnet.v1.SnapshotItem.footer:type_name -> swarmnet.v1.SnapshotFooter
+	25, // 59: swarmnet.v1.AppliedEntry.results:type_name -> swarmnet.v1.CommandResults
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_command_proto_init() }
@@ -2793,8 +2974,10 @@ func file_swarmnet_v1_command_proto_init() {
 		(*Command_UpdateTaskStatus)(nil),
 		(*Command_SetTaskMessage)(nil),
 		(*Command_RemoveTask)(nil),
+		(*Command_CreateAttachment)(nil),
+		(*Command_RemoveAttachment)(nil),
 	}
-	file_swarmnet_v1_command_proto_msgTypes[25].OneofWrappers = []any{
+	file_swarmnet_v1_command_proto_msgTypes[27].OneofWrappers = []any{
 		(*SnapshotItem_Header)(nil),
 		(*SnapshotItem_Cluster)(nil),
 		(*SnapshotItem_Node)(nil),
@@ -2812,7 +2995,7 @@ func file_swarmnet_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_command_proto_rawDesc), len(file_swarmnet_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -22,6 +22,227 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type AttachRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the sandbox, in the form of a task's, and its name.
+	Sandbox string `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	Name    string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The network may be named by any reference. Addresses and MAC that are not given are chosen.
+	Attachment    *NetworkAttachment `protobuf:"bytes,3,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttachRequest) Reset() {
+	*x = AttachRequest{}
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttachRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttachRequest) ProtoMessage() {}
+
+func (x *AttachRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
+func (*AttachRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *AttachRequest) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *AttachRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AttachRequest) GetAttachment() *NetworkAttachment {
+	if x != nil {
+		return x.Attachment
+	}
+	return nil
+}
+
+type AttachResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Network  *Network               `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Endpoint *Endpoint              `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The revision from which on the node's assignments hold the endpoint.
+	Revision      uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttachResponse) Reset() {
+	*x = AttachResponse{}
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttachResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttachResponse) ProtoMessage() {}
+
+func (x *AttachResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
+func (*AttachResponse) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *AttachResponse) GetNetwork() *Network {
+	if x != nil {
+		return x.Network
+	}
+	return nil
+}
+
+func (x *AttachResponse) GetEndpoint() *Endpoint {
+	if x != nil {
+		return x.Endpoint
+	}
+	return nil
+}
+
+func (x *AttachResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type DetachRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: every sandbox of the node.
+	Sandbox string `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	// Id of the network; empty: every network of the sandbox.
+	Network       string `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DetachRequest) Reset() {
+	*x = DetachRequest{}
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DetachRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DetachRequest) ProtoMessage() {}
+
+func (x *DetachRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DetachRequest.ProtoReflect.Descriptor instead.
+func (*DetachRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DetachRequest) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *DetachRequest) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+type DetachResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DetachResponse) Reset() {
+	*x = DetachResponse{}
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DetachResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DetachResponse) ProtoMessage() {}
+
+func (x *DetachResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DetachResponse.ProtoReflect.Descriptor instead.
+func (*DetachResponse) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *DetachResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type AgentMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -38,7 +259,7 @@ type AgentMessage struct {
 
 func (x *AgentMessage) Reset() {
 	*x = AgentMessage{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[0]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -50,7 +271,7 @@ func (x *AgentMessage) String() string {
 func (*AgentMessage) ProtoMessage() {}
 
 func (x *AgentMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[0]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -63,7 +284,7 @@ func (x *AgentMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentMessage.ProtoReflect.Descriptor instead.
 func (*AgentMessage) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{0}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AgentMessage) GetMessage() isAgentMessage_Message {
@@ -165,7 +386,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[1]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -177,7 +398,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[1]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -190,7 +411,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{1}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Hello) GetDescription() *NodeDescription {
@@ -215,7 +436,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[2]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -227,7 +448,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[2]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -240,7 +461,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{2}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{6}
 }
 
 type TaskStatuses struct {
@@ -252,7 +473,7 @@ type TaskStatuses struct {
 
 func (x *TaskStatuses) Reset() {
 	*x = TaskStatuses{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[3]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +485,7 @@ func (x *TaskStatuses) String() string {
 func (*TaskStatuses) ProtoMessage() {}
 
 func (x *TaskStatuses) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[3]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +498,7 @@ func (x *TaskStatuses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStatuses.ProtoReflect.Descriptor instead.
 func (*TaskStatuses) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{3}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TaskStatuses) GetUpdates() []*TaskStatusUpdate {
@@ -297,7 +518,7 @@ type TaskStatusUpdate struct {
 
 func (x *TaskStatusUpdate) Reset() {
 	*x = TaskStatusUpdate{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[4]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +530,7 @@ func (x *TaskStatusUpdate) String() string {
 func (*TaskStatusUpdate) ProtoMessage() {}
 
 func (x *TaskStatusUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[4]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +543,7 @@ func (x *TaskStatusUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStatusUpdate.ProtoReflect.Descriptor instead.
 func (*TaskStatusUpdate) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{4}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TaskStatusUpdate) GetTask() string {
@@ -347,7 +568,7 @@ type Resync struct {
 
 func (x *Resync) Reset() {
 	*x = Resync{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[5]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +580,7 @@ func (x *Resync) String() string {
 func (*Resync) ProtoMessage() {}
 
 func (x *Resync) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[5]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +593,7 @@ func (x *Resync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resync.ProtoReflect.Descriptor instead.
 func (*Resync) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{5}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{9}
 }
 
 type Applied struct {
@@ -384,7 +605,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[6]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -396,7 +617,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[6]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -409,7 +630,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{6}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Applied) GetRevision() uint64 {
@@ -434,7 +655,7 @@ type ManagerMessage struct {
 
 func (x *ManagerMessage) Reset() {
 	*x = ManagerMessage{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[7]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +667,7 @@ func (x *ManagerMessage) String() string {
 func (*ManagerMessage) ProtoMessage() {}
 
 func (x *ManagerMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[7]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +680,7 @@ func (x *ManagerMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManagerMessage.ProtoReflect.Descriptor instead.
 func (*ManagerMessage) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{7}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ManagerMessage) GetMessage() isManagerMessage_Message {
@@ -545,7 +766,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[8]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +778,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[8]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +791,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{8}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Welcome) GetEpoch() uint64 {
@@ -597,7 +818,7 @@ type StatusesCommitted struct {
 
 func (x *StatusesCommitted) Reset() {
 	*x = StatusesCommitted{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[9]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +830,7 @@ func (x *StatusesCommitted) String() string {
 func (*StatusesCommitted) ProtoMessage() {}
 
 func (x *StatusesCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[9]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +843,7 @@ func (x *StatusesCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusesCommitted.ProtoReflect.Descriptor instead.
 func (*StatusesCommitted) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{9}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StatusesCommitted) GetCount() uint64 {
@@ -648,7 +869,7 @@ type Assignments struct {
 
 func (x *Assignments) Reset() {
 	*x = Assignments{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -660,7 +881,7 @@ func (x *Assignments) String() string {
 func (*Assignments) ProtoMessage() {}
 
 func (x *Assignments) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -673,7 +894,7 @@ func (x *Assignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignments.ProtoReflect.Descriptor instead.
 func (*Assignments) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{10}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Assignments) GetRevision() uint64 {
@@ -749,7 +970,7 @@ type AssignmentDelta struct {
 
 func (x *AssignmentDelta) Reset() {
 	*x = AssignmentDelta{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +982,7 @@ func (x *AssignmentDelta) String() string {
 func (*AssignmentDelta) ProtoMessage() {}
 
 func (x *AssignmentDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +995,7 @@ func (x *AssignmentDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentDelta.ProtoReflect.Descriptor instead.
 func (*AssignmentDelta) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{11}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AssignmentDelta) GetFrom() uint64 {
@@ -830,7 +1051,22 @@ var File_swarmnet_v1_dispatcher_proto protoreflect.FileDescriptor
 
 const file_swarmnet_v1_dispatcher_proto_rawDesc = "" +
 	"\n" +
-	"\x1cswarmnet/v1/dispatcher.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/objects.proto\"\xa0\x02\n" +
+	"\x1cswarmnet/v1/dispatcher.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/objects.proto\"}\n" +
+	"\rAttachRequest\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12>\n" +
+	"\n" +
+	"attachment\x18\x03 \x01(\v2\x1e.swarmnet.v1.NetworkAttachmentR\n" +
+	"attachment\"\x8f\x01\n" +
+	"\x0eAttachResponse\x12.\n" +
+	"\anetwork\x18\x01 \x01(\v2\x14.swarmnet.v1.NetworkR\anetwork\x121\n" +
+	"\bendpoint\x18\x02 \x01(\v2\x15.swarmnet.v1.EndpointR\bendpoint\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"C\n" +
+	"\rDetachRequest\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x18\n" +
+	"\anetwork\x18\x02 \x01(\tR\anetwork\",\n" +
+	"\x0eDetachResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xa0\x02\n" +
 	"\fAgentMessage\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.swarmnet.v1.HelloH\x00R\x05hello\x126\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x16.swarmnet.v1.HeartbeatH\x00R\theartbeat\x12@\n" +
@@ -877,10 +1113,12 @@ const file_swarmnet_v1_dispatcher_proto_rawDesc = "" +
 	"\x10removed_networks\x18\x04 \x03(\tR\x0fremovedNetworks\x12)\n" +
 	"\x10removed_services\x18\x05 \x03(\tR\x0fremovedServices\x12+\n" +
 	"\x11removed_endpoints\x18\x06 \x03(\tR\x10removedEndpoints\x12#\n" +
-	"\rremoved_tasks\x18\a \x03(\tR\fremovedTasks2[\n" +
+	"\rremoved_tasks\x18\a \x03(\tR\fremovedTasks2\xf1\x01\n" +
 	"\n" +
 	"Dispatcher\x12M\n" +
-	"\aSession\x12\x19.swarmnet.v1.AgentMessage\x1a\x1b.swarmnet.v1.ManagerMessage\"\x06\x8a\xb5\x18\x02\x02\x03(\x010\x01B;Z9github.com/swarmnet/swarmnet/proto/swarmnet/v1;swarmnetv1b\x06proto3"
+	"\aSession\x12\x19.swarmnet.v1.AgentMessage\x1a\x1b.swarmnet.v1.ManagerMessage\"\x06\x8a\xb5\x18\x02\x02\x03(\x010\x01\x12I\n" +
+	"\x06Attach\x12\x1a.swarmnet.v1.AttachRequest\x1a\x1b.swarmnet.v1.AttachResponse\"\x06\x8a\xb5\x18\x02\x02\x03\x12I\n" +
+	"\x06Detach\x12\x1a.swarmnet.v1.DetachRequest\x1a\x1b.swarmnet.v1.DetachResponse\"\x06\x8a\xb5\x18\x02\x02\x03B;Z9github.com/swarmnet/swarmnet/proto/swarmnet/v1;swarmnetv1b\x06proto3"
 
 var (
 	file_swarmnet_v1_dispatcher_proto_rawDescOnce sync.Once
@@ -894,58 +1132,71 @@ func file_swarmnet_v1_dispatcher_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_dispatcher_proto_rawDescData
 }
 
-var file_swarmnet_v1_dispatcher_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_swarmnet_v1_dispatcher_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_swarmnet_v1_dispatcher_proto_goTypes = []any{
-	(*AgentMessage)(nil),        // 0: swarmnet.v1.AgentMessage
-	(*Hello)(nil),               // 1: swarmnet.v1.Hello
-	(*Heartbeat)(nil),           // 2: swarmnet.v1.Heartbeat
-	(*TaskStatuses)(nil),        // 3: swarmnet.v1.TaskStatuses
-	(*TaskStatusUpdate)(nil),    // 4: swarmnet.v1.TaskStatusUpdate
-	(*Resync)(nil),              // 5: swarmnet.v1.Resync
-	(*Applied)(nil),             // 6: swarmnet.v1.Applied
-	(*ManagerMessage)(nil),      // 7: swarmnet.v1.ManagerMessage
-	(*Welcome)(nil),             // 8: swarmnet.v1.Welcome
-	(*StatusesCommitted)(nil),   // 9: swarmnet.v1.StatusesCommitted
-	(*Assignments)(nil),         // 10: swarmnet.v1.Assignments
-	(*AssignmentDelta)(nil),     // 11: swarmnet.v1.AssignmentDelta
-	(*NodeDescription)(nil),     // 12: swarmnet.v1.NodeDescription
-	(*TaskStatus)(nil),          // 13: swarmnet.v1.TaskStatus
-	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
-	(*ClusterView)(nil),         // 15: swarmnet.v1.ClusterView
-	(*Node)(nil),                // 16: swarmnet.v1.Node
+	(*AttachRequest)(nil),       // 0: swarmnet.v1.AttachRequest
+	(*AttachResponse)(nil),      // 1: swarmnet.v1.AttachResponse
+	(*DetachRequest)(nil),       // 2: swarmnet.v1.DetachRequest
+	(*DetachResponse)(nil),      // 3: swarmnet.v1.DetachResponse
+	(*AgentMessage)(nil),        // 4: swarmnet.v1.AgentMessage
+	(*Hello)(nil),               // 5: swarmnet.v1.Hello
+	(*Heartbeat)(nil),           // 6: swarmnet.v1.Heartbeat
+	(*TaskStatuses)(nil),        // 7: swarmnet.v1.TaskStatuses
+	(*TaskStatusUpdate)(nil),    // 8: swarmnet.v1.TaskStatusUpdate
+	(*Resync)(nil),              // 9: swarmnet.v1.Resync
+	(*Applied)(nil),             // 10: swarmnet.v1.Applied
+	(*ManagerMessage)(nil),      // 11: swarmnet.v1.ManagerMessage
+	(*Welcome)(nil),             // 12: swarmnet.v1.Welcome
+	(*StatusesCommitted)(nil),   // 13: swarmnet.v1.StatusesCommitted
+	(*Assignments)(nil),         // 14: swarmnet.v1.Assignments
+	(*AssignmentDelta)(nil),     // 15: swarmnet.v1.AssignmentDelta
+	(*NetworkAttachment)(nil),   // 16: swarmnet.v1.NetworkAttachment
 	(*Network)(nil),             // 17: swarmnet.v1.Network
-	(*Service)(nil),             // 18: swarmnet.v1.Service
-	(*PeerEndpoint)(nil),        // 19: swarmnet.v1.PeerEndpoint
-	(*Task)(nil),                // 20: swarmnet.v1.Task
+	(*Endpoint)(nil),            // 18: swarmnet.v1.Endpoint
+	(*NodeDescription)(nil),     // 19: swarmnet.v1.NodeDescription
+	(*TaskStatus)(nil),          // 20: swarmnet.v1.TaskStatus
+	(*durationpb.Duration)(nil), // 21: google.protobuf.Duration
+	(*ClusterView)(nil),         // 22: swarmnet.v1.ClusterView
+	(*Node)(nil),                // 23: swarmnet.v1.Node
+	(*Service)(nil),             // 24: swarmnet.v1.Service
+	(*PeerEndpoint)(nil),        // 25: swarmnet.v1.PeerEndpoint
+	(*Task)(nil),                // 26: swarmnet.v1.Task
 }
 var file_swarmnet_v1_dispatcher_proto_depIdxs = []int32{
-	1,  // 0: swarmnet.v1.AgentMessage.hello:type_name -> swarmnet.v1.Hello
-	2,  // 1: swarmnet.v1.AgentMessage.heartbeat:type_name -> swarmnet.v1.Heartbeat
-	3,  // 2: swarmnet.v1.AgentMessage.task_statuses:type_name -> swarmnet.v1.TaskStatuses
-	5,  // 3: swarmnet.v1.AgentMessage.resync:type_name -> swarmnet.v1.Resync
-	6,  // 4: swarmnet.v1.AgentMessage.applied:type_name -> swarmnet.v1.Applied
-	12, // 5: swarmnet.v1.Hello.description:type_name -> swarmnet.v1.NodeDescription
-	4,  // 6: swarmnet.v1.TaskStatuses.updates:type_name -> swarmnet.v1.TaskStatusUpdate
-	13, // 7: swarmnet.v1.TaskStatusUpdate.status:type_name -> swarmnet.v1.TaskStatus
-	8,  // 8: swarmnet.v1.ManagerMessage.welcome:type_name -> swarmnet.v1.Welcome
-	10, // 9: swarmnet.v1.ManagerMessage.complete:type_name -> swarmnet.v1.Assignments
-	11, // 10: swarmnet.v1.ManagerMessage.delta:type_name -> swarmnet.v1.AssignmentDelta
-	9,  // 11: swarmnet.v1.ManagerMessage.statuses_committed:type_name -> swarmnet.v1.StatusesCommitted
-	14, // 12: swarmnet.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
-	15, // 13: swarmnet.v1.Assignments.cluster:type_name -> swarmnet.v1.ClusterView
-	16, // 14: swarmnet.v1.Assignments.nodes:type_name -> swarmnet.v1.Node
-	17, // 15: swarmnet.v1.Assignments.networks:type_name -> swarmnet.v1.Network
-	18, // 16: swarmnet.v1.Assignments.services:type_name -> swarmnet.v1.Service
-	19, // 17: swarmnet.v1.Assignments.endpoints:type_name -> swarmnet.v1.PeerEndpoint
-	20, // 18: swarmnet.v1.Assignments.tasks:type_name -> swarmnet.v1.Task
-	10, // 19: swarmnet.v1.AssignmentDelta.set:type_name -> swarmnet.v1.Assignments
-	0,  // 20: swarmnet.v1.Dispatcher.Session:input_type -> swarmnet.v1.AgentMessage
-	7,  // 21: swarmnet.v1.Dispatcher.Session:output_type -> swarmnet.v1.ManagerMessage
-	21, // [21:22] is the sub-list for method output_type
-	20, // [20:21] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	16, // 0: swarmnet.v1.AttachRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	17, // 1: swarmnet.v1.AttachResponse.network:type_name -> swarmnet.v1.Network
+	18, // 2: swarmnet.v1.AttachResponse.endpoint:type_name -> swarmnet.v1.Endpoint
+	5,  // 3: swarmnet.v1.AgentMessage.hello:type_name -> swarmnet.v1.Hello
+	6,  // 4: swarmnet.v1.AgentMessage.heartbeat:type_name -> swarmnet.v1.Heartbeat
+	7,  // 5: swarmnet.v1.AgentMessage.task_statuses:type_name -> swarmnet.v1.TaskStatuses
+	9,  // 6: swarmnet.v1.AgentMessage.resync:type_name -> swarmnet.v1.Resync
+	10, // 7: swarmnet.v1.AgentMessage.applied:type_name -> swarmnet.v1.Applied
+	19, // 8: swarmnet.v1.Hello.description:type_name -> swarmnet.v1.NodeDescription
+	8,  // 9: swarmnet.v1.TaskStatuses.updates:type_name -> swarmnet.v1.TaskStatusUpdate
+	20, // 10: swarmnet.v1.TaskStatusUpdate.status:type_name -> swarmnet.v1.TaskStatus
+	12, // 11: swarmnet.v1.ManagerMessage.welcome:type_name -> swarmnet.v1.Welcome
+	14, // 12: swarmnet.v1.ManagerMessage.complete:type_name -> swarmnet.v1.Assignments
+	15, // 13: swarmnet.v1.ManagerMessage.delta:type_name -> swarmnet.v1.AssignmentDelta
+	13, // 14: swarmnet.v1.ManagerMessage.statuses_committed:type_name -> swarmnet.v1.StatusesCommitted
+	21, // 15: swarmnet.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
+	22, // 16: swarmnet.v1.Assignments.cluster:type_name -> swarmnet.v1.ClusterView
+	23, // 17: swarmnet.v1.Assignments.nodes:type_name -> swarmnet.v1.Node
+	17, // 18: swarmnet.v1.Assignments.networks:type_name -> swarmnet.v1.Network
+	24, // 19: swarmnet.v1.Assignments.services:type_name -> swarmnet.v1.Service
+	25, // 20: swarmnet.v1.Assignments.endpoints:type_name -> swarmnet.v1.PeerEndpoint
+	26, // 21: swarmnet.v1.Assignments.tasks:type_name -> swarmnet.v1.Task
+	14, // 22: swarmnet.v1.AssignmentDelta.set:type_name -> swarmnet.v1.Assignments
+	4,  // 23: swarmnet.v1.Dispatcher.Session:input_type -> swarmnet.v1.AgentMessage
+	0,  // 24: swarmnet.v1.Dispatcher.Attach:input_type -> swarmnet.v1.AttachRequest
+	2,  // 25: swarmnet.v1.Dispatcher.Detach:input_type -> swarmnet.v1.DetachRequest
+	11, // 26: swarmnet.v1.Dispatcher.Session:output_type -> swarmnet.v1.ManagerMessage
+	1,  // 27: swarmnet.v1.Dispatcher.Attach:output_type -> swarmnet.v1.AttachResponse
+	3,  // 28: swarmnet.v1.Dispatcher.Detach:output_type -> swarmnet.v1.DetachResponse
+	26, // [26:29] is the sub-list for method output_type
+	23, // [23:26] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_dispatcher_proto_init() }
@@ -955,14 +1206,14 @@ func file_swarmnet_v1_dispatcher_proto_init() {
 	}
 	file_swarmnet_v1_auth_proto_init()
 	file_swarmnet_v1_objects_proto_init()
-	file_swarmnet_v1_dispatcher_proto_msgTypes[0].OneofWrappers = []any{
+	file_swarmnet_v1_dispatcher_proto_msgTypes[4].OneofWrappers = []any{
 		(*AgentMessage_Hello)(nil),
 		(*AgentMessage_Heartbeat)(nil),
 		(*AgentMessage_TaskStatuses)(nil),
 		(*AgentMessage_Resync)(nil),
 		(*AgentMessage_Applied)(nil),
 	}
-	file_swarmnet_v1_dispatcher_proto_msgTypes[7].OneofWrappers = []any{
+	file_swarmnet_v1_dispatcher_proto_msgTypes[11].OneofWrappers = []any{
 		(*ManagerMessage_Welcome)(nil),
 		(*ManagerMessage_Complete)(nil),
 		(*ManagerMessage_Delta)(nil),
@@ -974,7 +1225,7 @@ func file_swarmnet_v1_dispatcher_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_dispatcher_proto_rawDesc), len(file_swarmnet_v1_dispatcher_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,8 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	Dispatcher_Session_FullMethodName = "/swarmnet.v1.Dispatcher/Session"
+	Dispatcher_Attach_FullMethodName  = "/swarmnet.v1.Dispatcher/Attach"
+	Dispatcher_Detach_FullMethodName  = "/swarmnet.v1.Dispatcher/Detach"
 )
 
 // DispatcherClient is the client API for Dispatcher service.
@@ -31,6 +33,12 @@ type DispatcherClient interface {
 	// Session is one agent's stream. The agent speaks first, with Hello; the manager answers with Welcome and a complete
 	// assignment set, then sends deltas. The caller's identity is its certificate's.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AgentMessage, ManagerMessage], error)
+	// Attach gives a sandbox that a person runs on the calling node an endpoint on an attachable network of the cluster. The
+	// node's assignments then hold a task without a service, with the sandbox's id, and its endpoint. The same call again
+	// answers the same.
+	Attach(ctx context.Context, in *AttachRequest, opts ...grpc.CallOption) (*AttachResponse, error)
+	// Detach takes endpoints of the calling node's sandboxes away. What is not there is detached.
+	Detach(ctx context.Context, in *DetachRequest, opts ...grpc.CallOption) (*DetachResponse, error)
 }
 
 type dispatcherClient struct {
@@ -54,6 +62,26 @@ func (c *dispatcherClient) Session(ctx context.Context, opts ...grpc.CallOption)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Dispatcher_SessionClient = grpc.BidiStreamingClient[AgentMessage, ManagerMessage]
 
+func (c *dispatcherClient) Attach(ctx context.Context, in *AttachRequest, opts ...grpc.CallOption) (*AttachResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AttachResponse)
+	err := c.cc.Invoke(ctx, Dispatcher_Attach_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *dispatcherClient) Detach(ctx context.Context, in *DetachRequest, opts ...grpc.CallOption) (*DetachResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DetachResponse)
+	err := c.cc.Invoke(ctx, Dispatcher_Detach_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DispatcherServer is the server API for Dispatcher service.
 // All implementations must embed UnimplementedDispatcherServer
 // for forward compatibility.
@@ -63,6 +91,12 @@ type DispatcherServer interface {
 	// Session is one agent's stream. The agent speaks first, with Hello; the manager answers with Welcome and a complete
 	// assignment set, then sends deltas. The caller's identity is its certificate's.
 	Session(grpc.BidiStreamingServer[AgentMessage, ManagerMessage]) error
+	// Attach gives a sandbox that a person runs on the calling node an endpoint on an attachable network of the cluster. The
+	// node's assignments then hold a task without a service, with the sandbox's id, and its endpoint. The same call again
+	// answers the same.
+	Attach(context.Context, *AttachRequest) (*AttachResponse, error)
+	// Detach takes endpoints of the calling node's sandboxes away. What is not there is detached.
+	Detach(context.Context, *DetachRequest) (*DetachResponse, error)
 	mustEmbedUnimplementedDispatcherServer()
 }
 
@@ -75,6 +109,12 @@ type UnimplementedDispatcherServer struct{}
 
 func (UnimplementedDispatcherServer) Session(grpc.BidiStreamingServer[AgentMessage, ManagerMessage]) error {
 	return status.Error(codes.Unimplemented, "method Session not implemented")
+}
+func (UnimplementedDispatcherServer) Attach(context.Context, *AttachRequest) (*AttachResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Attach not implemented")
+}
+func (UnimplementedDispatcherServer) Detach(context.Context, *DetachRequest) (*DetachResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Detach not implemented")
 }
 func (UnimplementedDispatcherServer) mustEmbedUnimplementedDispatcherServer() {}
 func (UnimplementedDispatcherServer) testEmbeddedByValue()                    {}
@@ -104,13 +144,58 @@ func _Dispatcher_Session_Handler(srv interface{}, stream grpc.ServerStream) erro
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Dispatcher_SessionServer = grpc.BidiStreamingServer[AgentMessage, ManagerMessage]
 
+func _Dispatcher_Attach_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AttachRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DispatcherServer).Attach(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Dispatcher_Attach_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DispatcherServer).Attach(ctx, req.(*AttachRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Dispatcher_Detach_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DetachRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DispatcherServer).Detach(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Dispatcher_Detach_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DispatcherServer).Detach(ctx, req.(*DetachRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Dispatcher_ServiceDesc is the grpc.ServiceDesc for Dispatcher service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Dispatcher_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "swarmnet.v1.Dispatcher",
 	HandlerType: (*DispatcherServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Attach",
+			Handler:    _Dispatcher_Attach_Handler,
+		},
+		{
+			MethodName: "Detach",
+			Handler:    _Dispatcher_Detach_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Session",

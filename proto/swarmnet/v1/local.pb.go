@@ -22,6 +22,278 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type DoctorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorRequest) Reset() {
+	*x = DoctorRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorRequest) ProtoMessage() {}
+
+func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
+func (*DoctorRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{0}
+}
+
+type DoctorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Findings      []*Finding             `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorResponse) Reset() {
+	*x = DoctorResponse{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorResponse) ProtoMessage() {}
+
+func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
+func (*DoctorResponse) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DoctorResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Check string                 `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	// "ok", "note", "wrong".
+	Verdict       string `protobuf:"bytes,2,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Found         string `protobuf:"bytes,3,opt,name=found,proto3" json:"found,omitempty"`
+	Cure          string `protobuf:"bytes,4,opt,name=cure,proto3" json:"cure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Finding) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *Finding) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *Finding) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *Finding) GetCure() string {
+	if x != nil {
+		return x.Cure
+	}
+	return ""
+}
+
+type TraceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A task or sandbox of this node: name, id, or the beginning of an id.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// NAME, ADDRESS or :PUBLISHED, with a port or without.
+	To            string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceRequest) Reset() {
+	*x = TraceRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceRequest) ProtoMessage() {}
+
+func (x *TraceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
+func (*TraceRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *TraceRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *TraceRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type TraceStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Step  string                 `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
+	// "ok", "note", "failed".
+	Verdict       string `protobuf:"bytes,2,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Found         string `protobuf:"bytes,3,opt,name=found,proto3" json:"found,omitempty"`
+	Why           string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceStep) Reset() {
+	*x = TraceStep{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceStep) ProtoMessage() {}
+
+func (x *TraceStep) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceStep.ProtoReflect.Descriptor instead.
+func (*TraceStep) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TraceStep) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *TraceStep) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *TraceStep) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *TraceStep) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type InitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Spec  *ClusterSpec           `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
@@ -35,7 +307,7 @@ type InitRequest struct {
 
 func (x *InitRequest) Reset() {
 	*x = InitRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[0]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -47,7 +319,7 @@ func (x *InitRequest) String() string {
 func (*InitRequest) ProtoMessage() {}
 
 func (x *InitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[0]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -60,7 +332,7 @@ func (x *InitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitRequest.ProtoReflect.Descriptor instead.
 func (*InitRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{0}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *InitRequest) GetSpec() *ClusterSpec {
@@ -103,7 +375,7 @@ type InitResponse struct {
 
 func (x *InitResponse) Reset() {
 	*x = InitResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[1]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -115,7 +387,7 @@ func (x *InitResponse) String() string {
 func (*InitResponse) ProtoMessage() {}
 
 func (x *InitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[1]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -128,7 +400,7 @@ func (x *InitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitResponse.ProtoReflect.Descriptor instead.
 func (*InitResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{1}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InitResponse) GetNodeId() string {
@@ -173,7 +445,7 @@ type JoinClusterRequest struct {
 
 func (x *JoinClusterRequest) Reset() {
 	*x = JoinClusterRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[2]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -185,7 +457,7 @@ func (x *JoinClusterRequest) String() string {
 func (*JoinClusterRequest) ProtoMessage() {}
 
 func (x *JoinClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[2]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -198,7 +470,7 @@ func (x *JoinClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinClusterRequest.ProtoReflect.Descriptor instead.
 func (*JoinClusterRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{2}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *JoinClusterRequest) GetToken() string {
@@ -246,7 +518,7 @@ type JoinClusterResponse struct {
 
 func (x *JoinClusterResponse) Reset() {
 	*x = JoinClusterResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[3]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -258,7 +530,7 @@ func (x *JoinClusterResponse) String() string {
 func (*JoinClusterResponse) ProtoMessage() {}
 
 func (x *JoinClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[3]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -271,7 +543,7 @@ func (x *JoinClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinClusterResponse.ProtoReflect.Descriptor instead.
 func (*JoinClusterResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{3}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *JoinClusterResponse) GetNodeId() string {
@@ -297,7 +569,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[4]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +581,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[4]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +594,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{4}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LeaveRequest) GetForce() bool {
@@ -340,7 +612,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[5]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +624,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[5]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +637,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{5}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{10}
 }
 
 type InfoRequest struct {
@@ -376,7 +648,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[6]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +660,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[6]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +673,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{6}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{11}
 }
 
 type InfoResponse struct {
@@ -435,7 +707,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[7]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +719,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[7]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +732,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{7}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InfoResponse) GetVersion() string {
@@ -623,7 +895,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[8]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +907,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[8]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +920,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{8}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LogsRequest) GetTask() string {
@@ -682,7 +954,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[9]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -694,7 +966,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[9]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,7 +979,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{9}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LogChunk) GetData() []byte {
@@ -735,7 +1007,7 @@ type CreateSandboxRequest struct {
 
 func (x *CreateSandboxRequest) Reset() {
 	*x = CreateSandboxRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +1019,7 @@ func (x *CreateSandboxRequest) String() string {
 func (*CreateSandboxRequest) ProtoMessage() {}
 
 func (x *CreateSandboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +1032,7 @@ func (x *CreateSandboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSandboxRequest.ProtoReflect.Descriptor instead.
 func (*CreateSandboxRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{10}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateSandboxRequest) GetSpec() *SandboxSpec {
@@ -787,7 +1059,7 @@ type ListSandboxesRequest struct {
 
 func (x *ListSandboxesRequest) Reset() {
 	*x = ListSandboxesRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1071,7 @@ func (x *ListSandboxesRequest) String() string {
 func (*ListSandboxesRequest) ProtoMessage() {}
 
 func (x *ListSandboxesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1084,7 @@ func (x *ListSandboxesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSandboxesRequest.ProtoReflect.Descriptor instead.
 func (*ListSandboxesRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{11}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListSandboxesRequest) GetAll() bool {
@@ -831,7 +1103,7 @@ type ListSandboxesResponse struct {
 
 func (x *ListSandboxesResponse) Reset() {
 	*x = ListSandboxesResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +1115,7 @@ func (x *ListSandboxesResponse) String() string {
 func (*ListSandboxesResponse) ProtoMessage() {}
 
 func (x *ListSandboxesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +1128,7 @@ func (x *ListSandboxesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSandboxesResponse.ProtoReflect.Descriptor instead.
 func (*ListSandboxesResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{12}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListSandboxesResponse) GetSandboxes() []*Sandbox {
@@ -879,7 +1151,7 @@ type StopSandboxRequest struct {
 
 func (x *StopSandboxRequest) Reset() {
 	*x = StopSandboxRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1163,7 @@ func (x *StopSandboxRequest) String() string {
 func (*StopSandboxRequest) ProtoMessage() {}
 
 func (x *StopSandboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1176,7 @@ func (x *StopSandboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopSandboxRequest.ProtoReflect.Descriptor instead.
 func (*StopSandboxRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{13}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StopSandboxRequest) GetRef() string {
@@ -939,7 +1211,7 @@ type RemoveSandboxRequest struct {
 
 func (x *RemoveSandboxRequest) Reset() {
 	*x = RemoveSandboxRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1223,7 @@ func (x *RemoveSandboxRequest) String() string {
 func (*RemoveSandboxRequest) ProtoMessage() {}
 
 func (x *RemoveSandboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1236,7 @@ func (x *RemoveSandboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSandboxRequest.ProtoReflect.Descriptor instead.
 func (*RemoveSandboxRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{14}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RemoveSandboxRequest) GetRef() string {
@@ -989,7 +1261,7 @@ type RemoveSandboxResponse struct {
 
 func (x *RemoveSandboxResponse) Reset() {
 	*x = RemoveSandboxResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1273,7 @@ func (x *RemoveSandboxResponse) String() string {
 func (*RemoveSandboxResponse) ProtoMessage() {}
 
 func (x *RemoveSandboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1286,7 @@ func (x *RemoveSandboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSandboxResponse.ProtoReflect.Descriptor instead.
 func (*RemoveSandboxResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{15}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{20}
 }
 
 type ConnectNetworkRequest struct {
@@ -1028,7 +1300,7 @@ type ConnectNetworkRequest struct {
 
 func (x *ConnectNetworkRequest) Reset() {
 	*x = ConnectNetworkRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1312,7 @@ func (x *ConnectNetworkRequest) String() string {
 func (*ConnectNetworkRequest) ProtoMessage() {}
 
 func (x *ConnectNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1325,7 @@ func (x *ConnectNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectNetworkRequest.ProtoReflect.Descriptor instead.
 func (*ConnectNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{16}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConnectNetworkRequest) GetSandbox() string {
@@ -1081,7 +1353,7 @@ type DisconnectNetworkRequest struct {
 
 func (x *DisconnectNetworkRequest) Reset() {
 	*x = DisconnectNetworkRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1365,7 @@ func (x *DisconnectNetworkRequest) String() string {
 func (*DisconnectNetworkRequest) ProtoMessage() {}
 
 func (x *DisconnectNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1378,7 @@ func (x *DisconnectNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectNetworkRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{17}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DisconnectNetworkRequest) GetSandbox() string {
@@ -1146,7 +1418,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1430,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1443,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{18}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExecRequest) GetMessage() isExecRequest_Message {
@@ -1277,7 +1549,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +1561,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +1574,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{19}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExecStart) GetRef() string {
@@ -1364,7 +1636,7 @@ type WindowSize struct {
 
 func (x *WindowSize) Reset() {
 	*x = WindowSize{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1648,7 @@ func (x *WindowSize) String() string {
 func (*WindowSize) ProtoMessage() {}
 
 func (x *WindowSize) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1661,7 @@ func (x *WindowSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
 func (*WindowSize) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{20}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WindowSize) GetRows() uint32 {
@@ -1420,7 +1692,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1704,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1717,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{21}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExecResponse) GetMessage() isExecResponse_Message {
@@ -1515,7 +1787,7 @@ type ExecExit struct {
 
 func (x *ExecExit) Reset() {
 	*x = ExecExit{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1799,7 @@ func (x *ExecExit) String() string {
 func (*ExecExit) ProtoMessage() {}
 
 func (x *ExecExit) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1812,7 @@ func (x *ExecExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExit.ProtoReflect.Descriptor instead.
 func (*ExecExit) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{22}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExecExit) GetCode() int32 {
@@ -1561,7 +1833,23 @@ var File_swarmnet_v1_local_proto protoreflect.FileDescriptor
 
 const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x17swarmnet/v1/local.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/control.proto\x1a\x19swarmnet/v1/objects.proto\"\xc2\x01\n" +
+	"\x17swarmnet/v1/local.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/control.proto\x1a\x19swarmnet/v1/objects.proto\"\x0f\n" +
+	"\rDoctorRequest\"B\n" +
+	"\x0eDoctorResponse\x120\n" +
+	"\bfindings\x18\x01 \x03(\v2\x14.swarmnet.v1.FindingR\bfindings\"c\n" +
+	"\aFinding\x12\x14\n" +
+	"\x05check\x18\x01 \x01(\tR\x05check\x12\x18\n" +
+	"\averdict\x18\x02 \x01(\tR\averdict\x12\x14\n" +
+	"\x05found\x18\x03 \x01(\tR\x05found\x12\x12\n" +
+	"\x04cure\x18\x04 \x01(\tR\x04cure\"2\n" +
+	"\fTraceRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"a\n" +
+	"\tTraceStep\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\tR\x04step\x12\x18\n" +
+	"\averdict\x18\x02 \x01(\tR\averdict\x12\x14\n" +
+	"\x05found\x18\x03 \x01(\tR\x05found\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"\xc2\x01\n" +
 	"\vInitRequest\x12,\n" +
 	"\x04spec\x18\x01 \x01(\v2\x18.swarmnet.v1.ClusterSpecR\x04spec\x12\x1f\n" +
 	"\vlisten_addr\x18\x02 \x01(\tR\n" +
@@ -1671,7 +1959,7 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\amessage\"0\n" +
 	"\bExecExit\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x10\n" +
-	"\x03err\x18\x02 \x01(\tR\x03err2\xd1\v\n" +
+	"\x03err\x18\x02 \x01(\tR\x03err2\xe0\f\n" +
 	"\x05Local\x12B\n" +
 	"\x04Init\x12\x18.swarmnet.v1.InitRequest\x1a\x19.swarmnet.v1.InitResponse\"\x05\x8a\xb5\x18\x01\x04\x12W\n" +
 	"\vJoinCluster\x12\x1f.swarmnet.v1.JoinClusterRequest\x1a .swarmnet.v1.JoinClusterResponse\"\x05\x8a\xb5\x18\x01\x04\x12E\n" +
@@ -1693,7 +1981,9 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\x0eConnectNetwork\x12\".swarmnet.v1.ConnectNetworkRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12W\n" +
 	"\x11DisconnectNetwork\x12%.swarmnet.v1.DisconnectNetworkRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12F\n" +
 	"\x04Exec\x12\x18.swarmnet.v1.ExecRequest\x1a\x19.swarmnet.v1.ExecResponse\"\x05\x8a\xb5\x18\x01\x04(\x010\x01\x12@\n" +
-	"\x04Logs\x12\x18.swarmnet.v1.LogsRequest\x1a\x15.swarmnet.v1.LogChunk\"\x05\x8a\xb5\x18\x01\x040\x01B;Z9github.com/swarmnet/swarmnet/proto/swarmnet/v1;swarmnetv1b\x06proto3"
+	"\x04Logs\x12\x18.swarmnet.v1.LogsRequest\x1a\x15.swarmnet.v1.LogChunk\"\x05\x8a\xb5\x18\x01\x040\x01\x12H\n" +
+	"\x06Doctor\x12\x1a.swarmnet.v1.DoctorRequest\x1a\x1b.swarmnet.v1.DoctorResponse\"\x05\x8a\xb5\x18\x01\x04\x12C\n" +
+	"\x05Trace\x12\x19.swarmnet.v1.TraceRequest\x1a\x16.swarmnet.v1.TraceStep\"\x05\x8a\xb5\x18\x01\x040\x01B;Z9github.com/swarmnet/swarmnet/proto/swarmnet/v1;swarmnetv1b\x06proto3"
 
 var (
 	file_swarmnet_v1_local_proto_rawDescOnce sync.Once
@@ -1707,103 +1997,113 @@ func file_swarmnet_v1_local_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_local_proto_rawDescData
 }
 
-var file_swarmnet_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_swarmnet_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_swarmnet_v1_local_proto_goTypes = []any{
-	(*InitRequest)(nil),              // 0: swarmnet.v1.InitRequest
-	(*InitResponse)(nil),             // 1: swarmnet.v1.InitResponse
-	(*JoinClusterRequest)(nil),       // 2: swarmnet.v1.JoinClusterRequest
-	(*JoinClusterResponse)(nil),      // 3: swarmnet.v1.JoinClusterResponse
-	(*LeaveRequest)(nil),             // 4: swarmnet.v1.LeaveRequest
-	(*LeaveResponse)(nil),            // 5: swarmnet.v1.LeaveResponse
-	(*InfoRequest)(nil),              // 6: swarmnet.v1.InfoRequest
-	(*InfoResponse)(nil),             // 7: swarmnet.v1.InfoResponse
-	(*LogsRequest)(nil),              // 8: swarmnet.v1.LogsRequest
-	(*LogChunk)(nil),                 // 9: swarmnet.v1.LogChunk
-	(*CreateSandboxRequest)(nil),     // 10: swarmnet.v1.CreateSandboxRequest
-	(*ListSandboxesRequest)(nil),     // 11: swarmnet.v1.ListSandboxesRequest
-	(*ListSandboxesResponse)(nil),    // 12: swarmnet.v1.ListSandboxesResponse
-	(*StopSandboxRequest)(nil),       // 13: swarmnet.v1.StopSandboxRequest
-	(*RemoveSandboxRequest)(nil),     // 14: swarmnet.v1.RemoveSandboxRequest
-	(*RemoveSandboxResponse)(nil),    // 15: swarmnet.v1.RemoveSandboxResponse
-	(*ConnectNetworkRequest)(nil),    // 16: swarmnet.v1.ConnectNetworkRequest
-	(*DisconnectNetworkRequest)(nil), // 17: swarmnet.v1.DisconnectNetworkRequest
-	(*ExecRequest)(nil),              // 18: swarmnet.v1.ExecRequest
-	(*ExecStart)(nil),                // 19: swarmnet.v1.ExecStart
-	(*WindowSize)(nil),               // 20: swarmnet.v1.WindowSize
-	(*ExecResponse)(nil),             // 21: swarmnet.v1.ExecResponse
-	(*ExecExit)(nil),                 // 22: swarmnet.v1.ExecExit
-	(*ClusterSpec)(nil),              // 23: swarmnet.v1.ClusterSpec
-	(Availability)(0),                // 24: swarmnet.v1.Availability
-	(Role)(0),                        // 25: swarmnet.v1.Role
-	(*durationpb.Duration)(nil),      // 26: google.protobuf.Duration
-	(*SandboxSpec)(nil),              // 27: swarmnet.v1.SandboxSpec
-	(*Sandbox)(nil),                  // 28: swarmnet.v1.Sandbox
-	(*NetworkAttachment)(nil),        // 29: swarmnet.v1.NetworkAttachment
-	(*CreateNetworkRequest)(nil),     // 30: swarmnet.v1.CreateNetworkRequest
-	(*ListNetworksRequest)(nil),      // 31: swarmnet.v1.ListNetworksRequest
-	(*ObjectRef)(nil),                // 32: swarmnet.v1.ObjectRef
-	(*Network)(nil),                  // 33: swarmnet.v1.Network
-	(*ListNetworksResponse)(nil),     // 34: swarmnet.v1.ListNetworksResponse
-	(*RemoveNetworkResponse)(nil),    // 35: swarmnet.v1.RemoveNetworkResponse
+	(*DoctorRequest)(nil),            // 0: swarmnet.v1.DoctorRequest
+	(*DoctorResponse)(nil),           // 1: swarmnet.v1.DoctorResponse
+	(*Finding)(nil),                  // 2: swarmnet.v1.Finding
+	(*TraceRequest)(nil),             // 3: swarmnet.v1.TraceRequest
+	(*TraceStep)(nil),                // 4: swarmnet.v1.TraceStep
+	(*InitRequest)(nil),              // 5: swarmnet.v1.InitRequest
+	(*InitResponse)(nil),             // 6: swarmnet.v1.InitResponse
+	(*JoinClusterRequest)(nil),       // 7: swarmnet.v1.JoinClusterRequest
+	(*JoinClusterResponse)(nil),      // 8: swarmnet.v1.JoinClusterResponse
+	(*LeaveRequest)(nil),             // 9: swarmnet.v1.LeaveRequest
+	(*LeaveResponse)(nil),            // 10: swarmnet.v1.LeaveResponse
+	(*InfoRequest)(nil),              // 11: swarmnet.v1.InfoRequest
+	(*InfoResponse)(nil),             // 12: swarmnet.v1.InfoResponse
+	(*LogsRequest)(nil),              // 13: swarmnet.v1.LogsRequest
+	(*LogChunk)(nil),                 // 14: swarmnet.v1.LogChunk
+	(*CreateSandboxRequest)(nil),     // 15: swarmnet.v1.CreateSandboxRequest
+	(*ListSandboxesRequest)(nil),     // 16: swarmnet.v1.ListSandboxesRequest
+	(*ListSandboxesResponse)(nil),    // 17: swarmnet.v1.ListSandboxesResponse
+	(*StopSandboxRequest)(nil),       // 18: swarmnet.v1.StopSandboxRequest
+	(*RemoveSandboxRequest)(nil),     // 19: swarmnet.v1.RemoveSandboxRequest
+	(*RemoveSandboxResponse)(nil),    // 20: swarmnet.v1.RemoveSandboxResponse
+	(*ConnectNetworkRequest)(nil),    // 21: swarmnet.v1.ConnectNetworkRequest
+	(*DisconnectNetworkRequest)(nil), // 22: swarmnet.v1.DisconnectNetworkRequest
+	(*ExecRequest)(nil),              // 23: swarmnet.v1.ExecRequest
+	(*ExecStart)(nil),                // 24: swarmnet.v1.ExecStart
+	(*WindowSize)(nil),               // 25: swarmnet.v1.WindowSize
+	(*ExecResponse)(nil),             // 26: swarmnet.v1.ExecResponse
+	(*ExecExit)(nil),                 // 27: swarmnet.v1.ExecExit
+	(*ClusterSpec)(nil),              // 28: swarmnet.v1.ClusterSpec
+	(Availability)(0),                // 29: swarmnet.v1.Availability
+	(Role)(0),                        // 30: swarmnet.v1.Role
+	(*durationpb.Duration)(nil),      // 31: google.protobuf.Duration
+	(*SandboxSpec)(nil),              // 32: swarmnet.v1.SandboxSpec
+	(*Sandbox)(nil),                  // 33: swarmnet.v1.Sandbox
+	(*NetworkAttachment)(nil),        // 34: swarmnet.v1.NetworkAttachment
+	(*CreateNetworkRequest)(nil),     // 35: swarmnet.v1.CreateNetworkRequest
+	(*ListNetworksRequest)(nil),      // 36: swarmnet.v1.ListNetworksRequest
+	(*ObjectRef)(nil),                // 37: swarmnet.v1.ObjectRef
+	(*Network)(nil),                  // 38: swarmnet.v1.Network
+	(*ListNetworksResponse)(nil),     // 39: swarmnet.v1.ListNetworksResponse
+	(*RemoveNetworkResponse)(nil),    // 40: swarmnet.v1.RemoveNetworkResponse
 }
 var file_swarmnet_v1_local_proto_depIdxs = []int32{
-	23, // 0: swarmnet.v1.InitRequest.spec:type_name -> swarmnet.v1.ClusterSpec
-	24, // 1: swarmnet.v1.InitRequest.availability:type_name -> swarmnet.v1.Availability
-	24, // 2: swarmnet.v1.JoinClusterRequest.availability:type_name -> swarmnet.v1.Availability
-	25, // 3: swarmnet.v1.JoinClusterResponse.role:type_name -> swarmnet.v1.Role
-	25, // 4: swarmnet.v1.InfoResponse.role:type_name -> swarmnet.v1.Role
-	26, // 5: swarmnet.v1.InfoResponse.uptime:type_name -> google.protobuf.Duration
-	27, // 6: swarmnet.v1.CreateSandboxRequest.spec:type_name -> swarmnet.v1.SandboxSpec
-	28, // 7: swarmnet.v1.ListSandboxesResponse.sandboxes:type_name -> swarmnet.v1.Sandbox
-	26, // 8: swarmnet.v1.StopSandboxRequest.grace:type_name -> google.protobuf.Duration
-	29, // 9: swarmnet.v1.ConnectNetworkRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
-	19, // 10: swarmnet.v1.ExecRequest.start:type_name -> swarmnet.v1.ExecStart
-	20, // 11: swarmnet.v1.ExecRequest.resize:type_name -> swarmnet.v1.WindowSize
-	20, // 12: swarmnet.v1.ExecStart.size:type_name -> swarmnet.v1.WindowSize
-	22, // 13: swarmnet.v1.ExecResponse.exit:type_name -> swarmnet.v1.ExecExit
-	0,  // 14: swarmnet.v1.Local.Init:input_type -> swarmnet.v1.InitRequest
-	2,  // 15: swarmnet.v1.Local.JoinCluster:input_type -> swarmnet.v1.JoinClusterRequest
-	4,  // 16: swarmnet.v1.Local.Leave:input_type -> swarmnet.v1.LeaveRequest
-	6,  // 17: swarmnet.v1.Local.Info:input_type -> swarmnet.v1.InfoRequest
-	30, // 18: swarmnet.v1.Local.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
-	31, // 19: swarmnet.v1.Local.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
-	32, // 20: swarmnet.v1.Local.GetNetwork:input_type -> swarmnet.v1.ObjectRef
-	32, // 21: swarmnet.v1.Local.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
-	10, // 22: swarmnet.v1.Local.CreateSandbox:input_type -> swarmnet.v1.CreateSandboxRequest
-	11, // 23: swarmnet.v1.Local.ListSandboxes:input_type -> swarmnet.v1.ListSandboxesRequest
-	32, // 24: swarmnet.v1.Local.GetSandbox:input_type -> swarmnet.v1.ObjectRef
-	32, // 25: swarmnet.v1.Local.StartSandbox:input_type -> swarmnet.v1.ObjectRef
-	13, // 26: swarmnet.v1.Local.StopSandbox:input_type -> swarmnet.v1.StopSandboxRequest
-	14, // 27: swarmnet.v1.Local.RemoveSandbox:input_type -> swarmnet.v1.RemoveSandboxRequest
-	32, // 28: swarmnet.v1.Local.WaitSandbox:input_type -> swarmnet.v1.ObjectRef
-	16, // 29: swarmnet.v1.Local.ConnectNetwork:input_type -> swarmnet.v1.ConnectNetworkRequest
-	17, // 30: swarmnet.v1.Local.DisconnectNetwork:input_type -> swarmnet.v1.DisconnectNetworkRequest
-	18, // 31: swarmnet.v1.Local.Exec:input_type -> swarmnet.v1.ExecRequest
-	8,  // 32: swarmnet.v1.Local.Logs:input_type -> swarmnet.v1.LogsRequest
-	1,  // 33: swarmnet.v1.Local.Init:output_type -> swarmnet.v1.InitResponse
-	3,  // 34: swarmnet.v1.Local.JoinCluster:output_type -> swarmnet.v1.JoinClusterResponse
-	5,  // 35: swarmnet.v1.Local.Leave:output_type -> swarmnet.v1.LeaveResponse
-	7,  // 36: swarmnet.v1.Local.Info:output_type -> swarmnet.v1.InfoResponse
-	33, // 37: swarmnet.v1.Local.CreateNetwork:output_type -> swarmnet.v1.Network
-	34, // 38: swarmnet.v1.Local.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
-	33, // 39: swarmnet.v1.Local.GetNetwork:output_type -> swarmnet.v1.Network
-	35, // 40: swarmnet.v1.Local.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
-	28, // 41: swarmnet.v1.Local.CreateSandbox:output_type -> swarmnet.v1.Sandbox
-	12, // 42: swarmnet.v1.Local.ListSandboxes:output_type -> swarmnet.v1.ListSandboxesResponse
-	28, // 43: swarmnet.v1.Local.GetSandbox:output_type -> swarmnet.v1.Sandbox
-	28, // 44: swarmnet.v1.Local.StartSandbox:output_type -> swarmnet.v1.Sandbox
-	28, // 45: swarmnet.v1.Local.StopSandbox:output_type -> swarmnet.v1.Sandbox
-	15, // 46: swarmnet.v1.Local.RemoveSandbox:output_type -> swarmnet.v1.RemoveSandboxResponse
-	28, // 47: swarmnet.v1.Local.WaitSandbox:output_type -> swarmnet.v1.Sandbox
-	28, // 48: swarmnet.v1.Local.ConnectNetwork:output_type -> swarmnet.v1.Sandbox
-	28, // 49: swarmnet.v1.Local.DisconnectNetwork:output_type -> swarmnet.v1.Sandbox
-	21, // 50: swarmnet.v1.Local.Exec:output_type -> swarmnet.v1.ExecResponse
-	9,  // 51: swarmnet.v1.Local.Logs:output_type -> swarmnet.v1.LogChunk
-	33, // [33:52] is the sub-list for method output_type
-	14, // [14:33] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	2,  // 0: swarmnet.v1.DoctorResponse.findings:type_name -> swarmnet.v1.Finding
+	28, // 1: swarmnet.v1.InitRequest.spec:type_name -> swarmnet.v1.ClusterSpec
+	29, // 2: swarmnet.v1.InitRequest.availability:type_name -> swarmnet.v1.Availability
+	29, // 3: swarmnet.v1.JoinClusterRequest.availability:type_name -> swarmnet.v1.Availability
+	30, // 4: swarmnet.v1.JoinClusterResponse.role:type_name -> swarmnet.v1.Role
+	30, // 5: swarmnet.v1.InfoResponse.role:type_name -> swarmnet.v1.Role
+	31, // 6: swarmnet.v1.InfoResponse.uptime:type_name -> google.protobuf.Duration
+	32, // 7: swarmnet.v1.CreateSandboxRequest.spec:type_name -> swarmnet.v1.SandboxSpec
+	33, // 8: swarmnet.v1.ListSandboxesResponse.sandboxes:type_name -> swarmnet.v1.Sandbox
+	31, // 9: swarmnet.v1.StopSandboxRequest.grace:type_name -> google.protobuf.Duration
+	34, // 10: swarmnet.v1.ConnectNetworkRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	24, // 11: swarmnet.v1.ExecRequest.start:type_name -> swarmnet.v1.ExecStart
+	25, // 12: swarmnet.v1.ExecRequest.resize:type_name -> swarmnet.v1.WindowSize
+	25, // 13: swarmnet.v1.ExecStart.size:type_name -> swarmnet.v1.WindowSize
+	27, // 14: swarmnet.v1.ExecResponse.exit:type_name -> swarmnet.v1.ExecExit
+	5,  // 15: swarmnet.v1.Local.Init:input_type -> swarmnet.v1.InitRequest
+	7,  // 16: swarmnet.v1.Local.JoinCluster:input_type -> swarmnet.v1.JoinClusterRequest
+	9,  // 17: swarmnet.v1.Local.Leave:input_type -> swarmnet.v1.LeaveRequest
+	11, // 18: swarmnet.v1.Local.Info:input_type -> swarmnet.v1.InfoRequest
+	35, // 19: swarmnet.v1.Local.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
+	36, // 20: swarmnet.v1.Local.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
+	37, // 21: swarmnet.v1.Local.GetNetwork:input_type -> swarmnet.v1.ObjectRef
+	37, // 22: swarmnet.v1.Local.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
+	15, // 23: swarmnet.v1.Local.CreateSandbox:input_type -> swarmnet.v1.CreateSandboxRequest
+	16, // 24: swarmnet.v1.Local.ListSandboxes:input_type -> swarmnet.v1.ListSandboxesRequest
+	37, // 25: swarmnet.v1.Local.GetSandbox:input_type -> swarmnet.v1.ObjectRef
+	37, // 26: swarmnet.v1.Local.StartSandbox:input_type -> swarmnet.v1.ObjectRef
+	18, // 27: swarmnet.v1.Local.StopSandbox:input_type -> swarmnet.v1.StopSandboxRequest
+	19, // 28: swarmnet.v1.Local.RemoveSandbox:input_type -> swarmnet.v1.RemoveSandboxRequest
+	37, // 29: swarmnet.v1.Local.WaitSandbox:input_type -> swarmnet.v1.ObjectRef
+	21, // 30: swarmnet.v1.Local.ConnectNetwork:input_type -> swarmnet.v1.ConnectNetworkRequest
+	22, // 31: swarmnet.v1.Local.DisconnectNetwork:input_type -> swarmnet.v1.DisconnectNetworkRequest
+	23, // 32: swarmnet.v1.Local.Exec:input_type -> swarmnet.v1.ExecRequest
+	13, // 33: swarmnet.v1.Local.Logs:input_type -> swarmnet.v1.LogsRequest
+	0,  // 34: swarmnet.v1.Local.Doctor:input_type -> swarmnet.v1.DoctorRequest
+	3,  // 35: swarmnet.v1.Local.Trace:input_type -> swarmnet.v1.TraceRequest
+	6,  // 36: swarmnet.v1.Local.Init:output_type -> swarmnet.v1.InitResponse
+	8,  // 37: swarmnet.v1.Local.JoinCluster:output_type -> swarmnet.v1.JoinClusterResponse
+	10, // 38: swarmnet.v1.Local.Leave:output_type -> swarmnet.v1.LeaveResponse
+	12, // 39: swarmnet.v1.Local.Info:output_type -> swarmnet.v1.InfoResponse
+	38, // 40: swarmnet.v1.Local.CreateNetwork:output_type -> swarmnet.v1.Network
+	39, // 41: swarmnet.v1.Local.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
+	38, // 42: swarmnet.v1.Local.GetNetwork:output_type -> swarmnet.v1.Network
+	40, // 43: swarmnet.v1.Local.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
+	33, // 44: swarmnet.v1.Local.CreateSandbox:output_type -> swarmnet.v1.Sandbox
+	17, // 45: swarmnet.v1.Local.ListSandboxes:output_type -> swarmnet.v1.ListSandboxesResponse
+	33, // 46: swarmnet.v1.Local.GetSandbox:output_type -> swarmnet.v1.Sandbox
+	33, // 47: swarmnet.v1.Local.StartSandbox:output_type -> swarmnet.v1.Sandbox
+	33, // 48: swarmnet.v1.Local.StopSandbox:output_type -> swarmnet.v1.Sandbox
+	20, // 49: swarmnet.v1.Local.RemoveSandbox:output_type -> swarmnet.v1.RemoveSandboxResponse
+	33, // 50: swarmnet.v1.Local.WaitSandbox:output_type -> swarmnet.v1.Sandbox
+	33, // 51: swarmnet.v1.Local.ConnectNetwork:output_type -> swarmnet.v1.Sandbox
+	33, // 52: swarmnet.v1.Local.DisconnectNetwork:output_type -> swarmnet.v1.Sandbox
+	26, // 53: swarmnet.v1.Local.Exec:output_type -> swarmnet.v1.ExecResponse
+	14, // 54: swarmnet.v1.Local.Logs:output_type -> swarmnet.v1.LogChunk
+	1,  // 55: swarmnet.v1.Local.Doctor:output_type -> swarmnet.v1.DoctorResponse
+	4,  // 56: swarmnet.v1.Local.Trace:output_type -> swarmnet.v1.TraceStep
+	36, // [36:57] is the sub-list for method output_type
+	15, // [15:36] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_local_proto_init() }
@@ -1814,14 +2114,14 @@ func file_swarmnet_v1_local_proto_init() {
 	file_swarmnet_v1_auth_proto_init()
 	file_swarmnet_v1_control_proto_init()
 	file_swarmnet_v1_objects_proto_init()
-	file_swarmnet_v1_local_proto_msgTypes[18].OneofWrappers = []any{
+	file_swarmnet_v1_local_proto_msgTypes[23].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Stdin)(nil),
 		(*ExecRequest_CloseStdin)(nil),
 		(*ExecRequest_Resize)(nil),
 		(*ExecRequest_Signal)(nil),
 	}
-	file_swarmnet_v1_local_proto_msgTypes[21].OneofWrappers = []any{
+	file_swarmnet_v1_local_proto_msgTypes[26].OneofWrappers = []any{
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exit)(nil),
@@ -1832,7 +2132,7 @@ func file_swarmnet_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_local_proto_rawDesc), len(file_swarmnet_v1_local_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,6 +38,8 @@ const (
 	Local_DisconnectNetwork_FullMethodName = "/swarmnet.v1.Local/DisconnectNetwork"
 	Local_Exec_FullMethodName              = "/swarmnet.v1.Local/Exec"
 	Local_Logs_FullMethodName              = "/swarmnet.v1.Local/Logs"
+	Local_Doctor_FullMethodName            = "/swarmnet.v1.Local/Doctor"
+	Local_Trace_FullMethodName             = "/swarmnet.v1.Local/Trace"
 )
 
 // LocalClient is the client API for Local service.
@@ -74,6 +76,10 @@ type LocalClient interface {
 	Exec(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ExecRequest, ExecResponse], error)
 	// Logs streams the output of a task of this node.
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error)
+	// Doctor looks for what would keep this host's networks from working.
+	Doctor(ctx context.Context, in *DoctorRequest, opts ...grpc.CallOption) (*DoctorResponse, error)
+	// Trace follows a packet's way from a sandbox of this node, a step a message; the last one that is not ok says why.
+	Trace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TraceStep], error)
 }
 
 type localClient struct {
@@ -286,6 +292,35 @@ func (c *localClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.Ca
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Local_LogsClient = grpc.ServerStreamingClient[LogChunk]
 
+func (c *localClient) Doctor(ctx context.Context, in *DoctorRequest, opts ...grpc.CallOption) (*DoctorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DoctorResponse)
+	err := c.cc.Invoke(ctx, Local_Doctor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *localClient) Trace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TraceStep], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[2], Local_Trace_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TraceRequest, TraceStep]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Local_TraceClient = grpc.ServerStreamingClient[TraceStep]
+
 // LocalServer is the server API for Local service.
 // All implementations must embed UnimplementedLocalServer
 // for forward compatibility.
@@ -320,6 +355,10 @@ type LocalServer interface {
 	Exec(grpc.BidiStreamingServer[ExecRequest, ExecResponse]) error
 	// Logs streams the output of a task of this node.
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error
+	// Doctor looks for what would keep this host's networks from working.
+	Doctor(context.Context, *DoctorRequest) (*DoctorResponse, error)
+	// Trace follows a packet's way from a sandbox of this node, a step a message; the last one that is not ok says why.
+	Trace(*TraceRequest, grpc.ServerStreamingServer[TraceStep]) error
 	mustEmbedUnimplementedLocalServer()
 }
 
@@ -386,6 +425,12 @@ func (UnimplementedLocalServer) Exec(grpc.BidiStreamingServer[ExecRequest, ExecR
 }
 func (UnimplementedLocalServer) Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error {
 	return status.Error(codes.Unimplemented, "method Logs not implemented")
+}
+func (UnimplementedLocalServer) Doctor(context.Context, *DoctorRequest) (*DoctorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Doctor not implemented")
+}
+func (UnimplementedLocalServer) Trace(*TraceRequest, grpc.ServerStreamingServer[TraceStep]) error {
+	return status.Error(codes.Unimplemented, "method Trace not implemented")
 }
 func (UnimplementedLocalServer) mustEmbedUnimplementedLocalServer() {}
 func (UnimplementedLocalServer) testEmbeddedByValue()               {}
@@ -732,6 +777,35 @@ func _Local_Logs_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Local_LogsServer = grpc.ServerStreamingServer[LogChunk]
 
+func _Local_Doctor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DoctorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocalServer).Doctor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Local_Doctor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocalServer).Doctor(ctx, req.(*DoctorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Local_Trace_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TraceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LocalServer).Trace(m, &grpc.GenericServerStream[TraceRequest, TraceStep]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Local_TraceServer = grpc.ServerStreamingServer[TraceStep]
+
 // Local_ServiceDesc is the grpc.ServiceDesc for Local service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -807,6 +881,10 @@ var Local_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "DisconnectNetwork",
 			Handler:    _Local_DisconnectNetwork_Handler,
 		},
+		{
+			MethodName: "Doctor",
+			Handler:    _Local_Doctor_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -818,6 +896,11 @@ var Local_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Logs",
 			Handler:       _Local_Logs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Trace",
+			Handler:       _Local_Trace_Handler,
 			ServerStreams: true,
 		},
 	},
