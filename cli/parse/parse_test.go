@@ -101,7 +101,7 @@ func TestAttachment(t *testing.T) {
 		"app,driver-opt=x":         `"driver-opt=x" is not understood`,
 	} {
 		a, err := Attachment(in)
-		if got := show(a, err); !strings.Contains(got, want) {
+		if got := show(fmt.Sprintf("{%s %v}", a.Network, a.Aliases), err); !strings.Contains(got, want) {
 			t.Errorf("%q: got %s, want %s", in, got, want)
 		}
 	}

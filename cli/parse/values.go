@@ -95,14 +95,16 @@ func Env(args []string, lookup func(string) (string, bool)) ([]string, error) {
 }
 
 // Host reads --host: NAME:ADDRESS, docker's form, or NAME=ADDRESS.
-func Host(s string) (swarmnet.HostEntry, error) {
+func Host(s string) (swarmnet.HostEntry, error) { return host("host", s) }
+
+func host(flag, s string) (swarmnet.HostEntry, error) {
 	i := strings.IndexAny(s, ":=")
 	if i <= 0 {
-		return swarmnet.HostEntry{}, fmt.Errorf("--host %q: NAME:ADDRESS is wanted", s)
+		return swarmnet.HostEntry{}, fmt.Errorf("--%s %q: NAME:ADDRESS is wanted", flag, s)
 	}
 	a, err := netip.ParseAddr(strings.Trim(s[i+1:], "[]"))
 	if err != nil {
-		return swarmnet.HostEntry{}, fmt.Errorf("--host %q: %q is not an IP address", s, s[i+1:])
+		return swarmnet.HostEntry{}, fmt.Errorf("--%s %q: %q is not an IP address", flag, s, s[i+1:])
 	}
 	return swarmnet.HostEntry{Name: s[:i], Addr: a}, nil
 }
