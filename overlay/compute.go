@@ -31,13 +31,11 @@ const (
 )
 
 // Compute returns what the fabric of set.Self must be: every network with an endpoint of a task that is here and not yet over, and the ingress
-// network as soon as the node has its address there. underlayMTU is in octets, of the device that carries VXLAN.
+// network as soon as the node has its address there. Overlay networks need a VTEP, node-local ones do not. underlayMTU is in octets, of the
+// device that carries VXLAN, or of the host's way out where there is none.
 func Compute(set swarmnet.AssignmentSet, underlayMTU int) Desired {
 	self := set.Nodes[set.Self]
 	d := Desired{VTEP: self.Description.VTEP, Port: set.Cluster.DataPathPort}
-	if !d.VTEP.IsValid() {
-		return d
-	}
 	mtu := pathMTU(set, underlayMTU) - Overhead(d.VTEP)
 	byNetwork := map[swarmnet.NetworkID][]swarmnet.PeerEndpoint{}
 	here := map[swarmnet.NetworkID]bool{}
@@ -49,10 +47,13 @@ func Compute(set swarmnet.AssignmentSet, underlayMTU int) Desired {
 	}
 	for _, n := range set.Networks {
 		onIngress := n.Spec.Ingress && len(self.Ingress) > 0
-		if !n.Allocated() || n.Spec.Driver != swarmnet.DriverOverlay || !here[n.ID] && !onIngress {
-			continue
+		switch {
+		case !n.Allocated() || !here[n.ID] && !onIngress:
+		case n.Spec.Driver == swarmnet.DriverBridge && n.VNI.Local():
+			d.Networks = append(d.Networks, computeLocal(set, n, byNetwork[n.ID], underlayMTU))
+		case n.Spec.Driver == swarmnet.DriverOverlay && !n.VNI.Local() && d.VTEP.IsValid():
+			d.Networks = append(d.Networks, computeNetwork(set, n, byNetwork[n.ID], mtu))
 		}
-		d.Networks = append(d.Networks, computeNetwork(set, n, byNetwork[n.ID], mtu))
 	}
 	slices.SortFunc(d.Networks, func(a, b Network) int { return cmp.Compare(a.VNI, b.VNI) })
 	return d
@@ -74,10 +75,7 @@ func pathMTU(set swarmnet.AssignmentSet, own int) int {
 }
 
 func computeNetwork(set swarmnet.AssignmentSet, n swarmnet.Network, eps []swarmnet.PeerEndpoint, mtu int) Network {
-	out := Network{ID: n.ID, VNI: n.VNI, MTU: mtu, Ingress: n.Spec.Ingress, MAC: swarmnet.GatewayMAC(n.VNI)}
-	if wish, err := strconv.Atoi(n.Spec.Options["mtu"]); err == nil && wish >= minMTU && wish < mtu {
-		out.MTU = wish
-	}
+	out := Network{ID: n.ID, VNI: n.VNI, MTU: lowered(n, mtu), Ingress: n.Spec.Ingress, MAC: swarmnet.GatewayMAC(n.VNI)}
 	self := set.Nodes[set.Self]
 	if n.Spec.Ingress {
 		out.MAC, out.Addrs = self.IngressMAC(), self.Ingress
@@ -86,12 +84,8 @@ func computeNetwork(set swarmnet.AssignmentSet, n swarmnet.Network, eps []swarmn
 				out.Remotes = append(out.Remotes, Remote{MAC: peer.IngressMAC(), Addrs: hosts(peer.Ingress), VTEP: peer.Description.VTEP})
 			}
 		}
-	} else if n.HasGateway() {
-		for _, sub := range n.Subnets {
-			if sub.Gateway.IsValid() {
-				out.Addrs = append(out.Addrs, netip.PrefixFrom(sub.Gateway, sub.Prefix.Bits()))
-			}
-		}
+	} else {
+		out.Addrs = gateways(n)
 	}
 	for _, ep := range eps {
 		if ep.Node == "" || len(ep.Addrs) == 0 {
@@ -107,6 +101,27 @@ func computeNetwork(set swarmnet.AssignmentSet, n swarmnet.Network, eps []swarmn
 	slices.SortFunc(out.Remotes, func(a, b Remote) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
 	slices.SortFunc(out.Locals, func(a, b Neighbour) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
 	return out
+}
+
+// gateways are the addresses of a network's bridge: none for an internal network.
+func gateways(n swarmnet.Network) []netip.Prefix {
+	var out []netip.Prefix
+	for _, sub := range n.Subnets {
+		if n.HasGateway() && sub.Gateway.IsValid() {
+			out = append(out, netip.PrefixFrom(sub.Gateway, sub.Prefix.Bits()))
+		}
+	}
+	return out
+}
+
+// lowered is the MTU of a network on a path that takes mtu octets.
+func lowered(n swarmnet.Network, mtu int) int {
+	for _, name := range []string{"mtu", OptionMTU} {
+		if wish, err := strconv.Atoi(n.Spec.Options[name]); err == nil && wish >= minMTU && wish < mtu {
+			return wish
+		}
+	}
+	return mtu
 }
 
 // reachable reports whether VXLAN can lead from one node to the other: a device speaks one family.

@@ -6,10 +6,10 @@ import (
 	"github.com/swarmnet/swarmnet"
 )
 
-// Desired is the whole overlay state of one node's fabric, as it should be: networks with their VXLAN devices, and who is
-// behind which of them. It knows nothing of the host it will be applied on.
+// Desired is the whole state of one node's fabric, as it should be: networks with their bridges, overlay networks with their VXLAN
+// devices, and who is behind which of them. It knows nothing of the host it will be applied on.
 type Desired struct {
-	// VTEP is this node's underlay address, the source of its VXLAN packets.
+	// VTEP is this node's underlay address, the source of its VXLAN packets; zero on a node in no cluster.
 	VTEP netip.Addr
 	// Port is the UDP port of VXLAN, the same on every node.
 	Port uint16
@@ -17,12 +17,17 @@ type Desired struct {
 	Networks []Network
 }
 
-// Network is one overlay network with an endpoint on this node, or the ingress network.
+// Network is one network with an endpoint on this node, or the ingress network. When VNI.Local() it is the node's own: a bridge without a
+// VXLAN device, which the host has a route to.
 type Network struct {
 	ID  swarmnet.NetworkID
 	VNI swarmnet.VNI
 	// MTU in octets of the bridge, the VXLAN device and the sandboxes' interfaces.
 	MTU int
+	// Isolated says that the members do not reach each other; published ports and the way out they have.
+	Isolated bool
+	// Routed says that members leave the node under their own addresses: nothing is masqueraded.
+	Routed bool
 	// Ingress marks the transit network of the routing mesh.
 	Ingress bool
 	// MAC of the bridge: the network's gateway MAC, or on the ingress network this node's own.

@@ -14,13 +14,14 @@ import (
 type Kind uint8
 
 const (
-	KindDevices   Kind = iota // the bridge and the VXLAN device of a network
+	KindDevices   Kind = iota // the bridge of a network, and unless it is node-local its VXLAN device
 	KindAddr                  // an address of the bridge
 	KindRoute                 // the way to a subnet of the bridge
 	KindFDB                   // the VTEP that a MAC is behind
 	KindPort                  // a MAC that is behind the VXLAN device: the bridge floods nothing for it to the sandboxes
 	KindProxy                 // what the VXLAN device answers to ARP and neighbour solicitations
 	KindNeighbour             // what the fabric itself knows of its neighbours on the bridge
+	KindHostRoute             // the host's way to a node-local subnet, through the fabric
 )
 
 // Object is one kernel object of ours, comparable. Which fields count depends on Kind.
@@ -28,7 +29,7 @@ type Object struct {
 	Kind Kind
 	VNI  swarmnet.VNI
 	// Key part.
-	Prefix netip.Prefix // KindAddr; KindRoute: the subnet
+	Prefix netip.Prefix // KindAddr; KindRoute, KindHostRoute: the subnet
 	Addr   netip.Addr   // KindProxy, KindNeighbour
 	// Both: key of KindFDB and KindPort, value of the others.
 	MAC swarmnet.MAC
@@ -51,6 +52,9 @@ func (o Object) key() Object {
 func (o Object) String() string {
 	switch o.Kind {
 	case KindDevices:
+		if o.VNI.Local() {
+			return fmt.Sprintf("link %s address %s mtu %d", BridgeName(o.VNI), o.MAC, o.MTU)
+		}
 		return fmt.Sprintf("link %s address %s mtu %d; link %s vxlan id %s local %s dstport %d nolearning proxy master %s",
 			BridgeName(o.VNI), o.MAC, o.MTU, VXLANName(o.VNI), o.VNI, o.VTEP, o.Port, BridgeName(o.VNI))
 	case KindAddr:
@@ -63,6 +67,8 @@ func (o Object) String() string {
 		return fmt.Sprintf("fdb %s dev %s master", o.MAC, VXLANName(o.VNI))
 	case KindProxy:
 		return fmt.Sprintf("neigh %s dev %s lladdr %s", o.Addr, VXLANName(o.VNI), o.MAC)
+	case KindHostRoute:
+		return fmt.Sprintf("host route %s via the fabric", o.Prefix)
 	}
 	return fmt.Sprintf("neigh %s dev %s lladdr %s", o.Addr, BridgeName(o.VNI), o.MAC)
 }
@@ -71,12 +77,19 @@ func (o Object) String() string {
 func (d Desired) Objects() []Object {
 	var out []Object
 	for _, n := range d.Networks {
-		out = append(out, Object{Kind: KindDevices, VNI: n.VNI, MAC: n.MAC, VTEP: d.VTEP, MTU: n.MTU, Port: d.Port})
+		devices := Object{Kind: KindDevices, VNI: n.VNI, MAC: n.MAC, MTU: n.MTU}
+		if !n.VNI.Local() {
+			devices.VTEP, devices.Port = d.VTEP, d.Port
+		}
+		out = append(out, devices)
 		for _, p := range n.Addrs {
 			out = append(out, Object{Kind: KindAddr, VNI: n.VNI, Prefix: p})
 			route := Object{Kind: KindRoute, VNI: n.VNI, Prefix: p.Masked()}
 			if !p.IsSingleIP() && !slices.Contains(out, route) {
 				out = append(out, route)
+			}
+			if n.VNI.Local() {
+				out = append(out, Object{Kind: KindHostRoute, Prefix: p.Masked()})
 			}
 		}
 		for _, r := range n.Remotes {
@@ -154,7 +167,7 @@ func Diff(have, want []Object) []Op {
 	return append(add, remove...)
 }
 
-// goesWith reports whether an object goes by itself, with the devices that it is on.
+// goesWith reports whether an object goes by itself, with the devices that it is on. A route of the host is on none: its VNI is zero.
 func goesWith(o Object, removed map[Object]Object) bool {
 	_, gone := removed[Object{Kind: KindDevices, VNI: o.VNI}]
 	return gone && o.Kind != KindDevices

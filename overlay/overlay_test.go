@@ -131,14 +131,18 @@ func TestComputeWithoutVTEP(t *testing.T) {
 
 func genDesired(t *rapid.T) Desired {
 	d := Desired{VTEP: netip.MustParseAddr("192.0.2.1"), Port: uint16(rapid.IntRange(4789, 4790).Draw(t, "port"))}
-	for vni := swarmnet.VNI(1); vni <= 3; vni++ {
+	for _, vni := range []swarmnet.VNI{1, 2, 3, swarmnet.FirstLocalSwitch, swarmnet.FirstLocalSwitch + 1} {
 		if !rapid.Bool().Draw(t, "network") {
 			continue
 		}
 		n := Network{VNI: vni, MTU: rapid.IntRange(1400, 1401).Draw(t, "mtu"), Ingress: vni == 1}
 		for i := byte(1); i < 5; i++ {
 			addr := netip.AddrFrom4([4]byte{10, 0, byte(vni), i})
-			switch rapid.IntRange(0, 3).Draw(t, "where") {
+			where := rapid.IntRange(0, 3).Draw(t, "where")
+			if where == 2 && vni.Local() {
+				continue // nobody is elsewhere
+			}
+			switch where {
 			case 0:
 				if len(n.Addrs) > 0 {
 					continue // one of each family
@@ -165,7 +169,7 @@ func apply(t *rapid.T, have []Object, ops []Op) map[Object]Object {
 	removing := false
 	for _, op := range ops {
 		dev := Object{Kind: KindDevices, VNI: op.VNI}
-		if _, ok := m[dev]; !ok && op.Kind != KindDevices {
+		if _, ok := m[dev]; !ok && op.Kind != KindDevices && op.Kind != KindHostRoute {
 			t.Fatalf("%s: the device is not there", op)
 		}
 		if !op.Remove {
@@ -180,7 +184,7 @@ func apply(t *rapid.T, have []Object, ops []Op) map[Object]Object {
 		if op.Kind == KindDevices {
 			for k := range m {
 				if k.VNI == op.VNI {
-					delete(m, k)
+					delete(m, k) // routes of the host have no VNI: they stay
 				}
 			}
 		}
