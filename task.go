@@ -111,12 +111,12 @@ type TaskStatus struct {
 	PID      int
 }
 
-// Task is one replica of a service.
+// Task is one replica of a service, or stands for a sandbox that a person runs: see Standalone.
 type Task struct {
 	ID          TaskID
 	Meta        Meta
-	Service     ServiceID
-	ServiceName string // as it was when the task was made
+	Service     ServiceID // empty for a sandbox outside services
+	ServiceName string    // as it was when the task was made; the name of a sandbox outside services
 	Slot        uint32 // from 1; 0 for a global service
 	Node        NodeID // empty until placed
 	Spec        TaskSpec
@@ -129,8 +129,15 @@ type Task struct {
 	NotBefore time.Time
 }
 
-// Name is the task's name: SERVICE.SLOT.ID, or SERVICE.NODE.ID for a global service.
+// Standalone reports whether the task is no replica of anything: it stands for a sandbox that a person runs on its node, with its
+// endpoints on the cluster's networks. It has the sandbox's id, no slot, and never moves.
+func (t Task) Standalone() bool { return t.Service == "" && t.Slot == 0 }
+
+// Name is the task's name: SERVICE.SLOT.ID, or SERVICE.NODE.ID for a global service; a sandbox outside services has its own.
 func (t Task) Name() string {
+	if t.Standalone() {
+		return t.ServiceName
+	}
 	if t.Slot == 0 {
 		return t.ServiceName + "." + string(t.Node) + "." + string(t.ID)
 	}
@@ -141,5 +148,8 @@ func (t Task) Name() string {
 func (t Task) Wanted() bool { return t.Desired <= DesireRunning && !t.Status.State.Terminal() }
 
 func (t Task) String() string {
+	if t.Standalone() {
+		return fmt.Sprintf("sandbox %s state=%s", t.ServiceName, t.Status.State)
+	}
 	return fmt.Sprintf("task %s.%d desired=%s state=%s", t.ServiceName, t.Slot, t.Desired, t.Status.State)
 }

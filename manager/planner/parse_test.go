@@ -215,11 +215,13 @@ func (c *cluster) show(verb, name string) []string {
 			}
 			out = append(out, lines...)
 		}
+	case "sandboxes":
+		out = c.sandboxes()
 	case "addresses":
 		n, _ := c.s.NetworkByName(name)
 		for a, h := range c.s.Addresses(n.ID) {
 			line := fmt.Sprintf("%s %s %s", a, h.Why, h.Name)
-			if t, ok := c.s.Task(swarmnet.TaskID(h.ID)); ok {
+			if t, ok := c.s.Task(swarmnet.TaskID(h.ID)); ok && !t.Standalone() {
 				line = fmt.Sprintf("%s %s %s.%d", a, h.Why, t.ServiceName, t.Slot)
 			}
 			out = append(out, line)

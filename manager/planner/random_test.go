@@ -43,7 +43,7 @@ func must[T any](v T, err error) T {
 
 // step does one random thing. What is refused must leave the state as it is.
 func (c *cluster) step(t *rapid.T) {
-	switch kind := rapid.IntRange(0, 12).Draw(t, "step"); kind {
+	switch kind := rapid.IntRange(0, 14).Draw(t, "step"); kind {
 	case 0:
 		c.now = c.now.Add(time.Duration(rapid.IntRange(0, 40_000).Draw(t, "ms")) * time.Millisecond)
 	case 1, 2:
@@ -153,7 +153,7 @@ func (c *cluster) randomCommand(t *rapid.T, kind int) state.Command {
 		if n, ok := c.s.NetworkByName(name); ok && rapid.Bool().Draw(t, "remove") {
 			return state.RemoveNetwork{ID: n.ID}
 		}
-		spec := swarmnet.NetworkSpec{Name: name, Driver: swarmnet.DriverOverlay, Ingress: name == "ingress", Internal: name == "back" && rapid.Bool().Draw(t, "internal")}
+		spec := swarmnet.NetworkSpec{Name: name, Driver: swarmnet.DriverOverlay, Ingress: name == "ingress", Attachable: name == "app", Internal: name == "back" && rapid.Bool().Draw(t, "internal")}
 		if rapid.Bool().Draw(t, "subnet") {
 			spec.IPAM = []swarmnet.IPAMConfig{{Subnet: netip.MustParsePrefix(pick("subnet", "10.5.0.0/29", "10.5.0.8/28", "10.0.1.0/24"))}}
 		}
@@ -171,6 +171,9 @@ func (c *cluster) randomCommand(t *rapid.T, kind int) state.Command {
 		v := rapid.SampledFrom(tasks).Draw(t, "task")
 		return state.UpdateTaskStatus{Task: v.ID, Node: v.Node, Status: swarmnet.TaskStatus{
 			State: swarmnet.TaskState(rapid.IntRange(int(swarmnet.TaskPreparing), int(swarmnet.TaskRejected)).Draw(t, "state")), At: c.now}}
+	}
+	if kind > 12 {
+		return c.randomAttachment(t)
 	}
 	return state.UpdateCluster{Spec: swarmnet.DefaultClusterSpec()}
 }

@@ -31,7 +31,7 @@ func Run(d *state.Draft) {
 		p.nodes = append(p.nodes, n)
 	}
 	for t := range d.View().Tasks() {
-		if t.Wanted() && t.Node != "" {
+		if t.Wanted() && t.Node != "" && !t.Standalone() {
 			p.total[t.Node]++
 		}
 	}

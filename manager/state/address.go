@@ -198,6 +198,17 @@ func (s *State) FreeAddr(network swarmnet.NetworkID, is6 bool, now time.Time) (a
 
 // checkAddr says why an address of a network cannot be given to holder.
 func (x *tx) checkAddr(n swarmnet.Network, a netip.Addr, holder string) *Rejection {
+	if r := x.checkUnheld(n, a, holder); r != nil {
+		return r
+	}
+	if f, ok := x.s.freed.get(join(n.ID, addrKey(a))); ok && f.due > unixNano(x.m.At) {
+		return reject(FailedPrecondition, "address %s of network %s rests until %s", a, n.Spec.Name, time.Unix(0, f.due).UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// checkUnheld says why an address of a network is not holder's to have, whether it rests or not.
+func (x *tx) checkUnheld(n swarmnet.Network, a netip.Addr, holder string) *Rejection {
 	sub, ok := x.s.subnet(string(n.ID), a)
 	if !ok {
 		return reject(InvalidArgument, "address %s is outside the subnets of network %s", a, n.Spec.Name)
@@ -211,9 +222,6 @@ func (x *tx) checkAddr(n swarmnet.Network, a netip.Addr, holder string) *Rejecti
 			return nil
 		}
 		return reject(FailedPrecondition, "address %s of network %s is held by %s", a, n.Spec.Name, x.s.holding(h))
-	}
-	if f, ok := x.s.freed.get(key); ok && f.due > unixNano(x.m.At) {
-		return reject(FailedPrecondition, "address %s of network %s rests until %s", a, n.Spec.Name, time.Unix(0, f.due).UTC().Format(time.RFC3339))
 	}
 	return nil
 }

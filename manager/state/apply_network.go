@@ -195,6 +195,8 @@ func (s *State) networkUsers(n swarmnet.Network) []string {
 		switch {
 		case !ok:
 			users = append(users, fmt.Sprintf("endpoint %s", swarmnet.ShortID(e.ID)))
+		case t.Standalone():
+			users = append(users, s.owner(t))
 		case !named[t.Service]:
 			users = append(users, "task "+t.Name())
 		}

@@ -199,6 +199,9 @@ func (c RemoveNode) apply(x *tx) *Rejection {
 		return reject(FailedPrecondition, "node %s is up: let it leave first, or remove it with --force", n.Name())
 	}
 	x.orphan(n, "its node was removed")
+	for _, t := range x.standalone(n.ID) {
+		x.detach(t, "")
+	}
 	x.deleteNode(n.ID)
 	return nil
 }

@@ -48,11 +48,12 @@ func (c MarkNodeDown) apply(x *tx) *Rejection {
 	return nil
 }
 
-// orphan ends the tasks of a node that nothing is known of any more.
+// orphan ends the tasks of a node that nothing is known of any more. Its sandboxes outside services have no place to go to: they keep
+// what they have, for they may run on, until the node is removed.
 func (x *tx) orphan(n swarmnet.Node, why string) {
 	var tasks []swarmnet.Task
 	for t := range x.s.TasksByNode(n.ID) {
-		if !t.Status.State.Terminal() {
+		if !t.Status.State.Terminal() && !t.Standalone() {
 			tasks = append(tasks, t)
 		}
 	}

@@ -186,6 +186,8 @@ func (c SetDesired) apply(x *tx) *Rejection {
 	switch {
 	case r != nil:
 		return r
+	case t.Standalone():
+		return reject(FailedPrecondition, "%s is stopped and removed there", x.s.owner(t))
 	case c.Desired > swarmnet.DesireRemove:
 		return reject(InvalidArgument, "desired state %s does not exist", c.Desired)
 	case c.Desired < t.Desired:
@@ -213,6 +215,10 @@ func (c UpdateTaskStatus) apply(x *tx) *Rejection {
 		return nil
 	}
 	if n, ok := x.s.Node(t.Node); !ok || c.Epoch != 0 && c.Epoch != n.Epoch {
+		return nil
+	}
+	if t.Standalone() {
+		x.report(t, c.Status)
 		return nil
 	}
 	old := t.Status.State
@@ -256,6 +262,8 @@ func (c RemoveTask) apply(x *tx) *Rejection {
 	switch {
 	case r != nil:
 		return r
+	case t.Standalone():
+		return reject(FailedPrecondition, "%s is stopped and removed there", x.s.owner(t))
 	case !t.Status.State.Terminal() && t.Status.State >= swarmnet.TaskAssigned:
 		return reject(FailedPrecondition, "task %s is %s: stop it first", t.Name(), t.Status.State)
 	}

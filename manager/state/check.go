@@ -112,7 +112,7 @@ func (s *State) checkObjects() error {
 		switch {
 		case !ok:
 			return fmt.Errorf("%s is of no task", e)
-		case t.Status.State.Terminal():
+		case t.Status.State.Terminal() && !t.Standalone():
 			return fmt.Errorf("%s is of %s, which has ended", e, t)
 		case t.Status.State >= swarmnet.TaskAssigned && e.Node != t.Node:
 			return fmt.Errorf("%s is on node %s, its task on %s", e, e.Node, t.Node)

@@ -61,6 +61,9 @@ func everyCommand() []Command {
 		UpdateTaskStatus{task, swarmnet.TaskStatus{State: swarmnet.TaskFailed, At: epoch, ExitCode: 1, PID: 5}, node, 2},
 		SetTaskMessage{task, "why"},
 		RemoveTask{task},
+		CreateAttachment{task, "box", node, swarmnet.NetworkAttachment{Network: network, Aliases: []string{"db"}, EndpointSettings: swarmnet.EndpointSettings{
+			Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("fd00::9")}, MAC: swarmnet.MAC{2, 0, 0, 0, 0, 9}, GatewayPriority: -1}}},
+		RemoveAttachment{task, node, network},
 	}
 }
 
@@ -70,7 +73,7 @@ func TestBatchRoundTrip(t *testing.T) {
 	for _, c := range in.Commands {
 		seen[reflect.TypeOf(c)] = true
 	}
-	if len(seen) != len(in.Commands) || len(seen) != 33 {
+	if len(seen) != len(in.Commands) || len(seen) != 35 {
 		t.Fatalf("%d kinds of commands in %d commands: list every kind once", len(seen), len(in.Commands))
 	}
 	data, err := EncodeBatch(in)

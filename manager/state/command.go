@@ -159,3 +159,21 @@ type (
 	// RemoveTask forgets a task that has ended or was never placed.
 	RemoveTask struct{ ID swarmnet.TaskID }
 )
+
+// Attachments: endpoints of sandboxes that a person runs on a node. They stand in the state as tasks without a service.
+type (
+	// CreateAttachment gives a sandbox an endpoint on an attachable network, with its addresses at once. The result carries the
+	// endpoint's id. What is there already is left as it is.
+	CreateAttachment struct {
+		Sandbox    swarmnet.TaskID
+		Name       string
+		Node       swarmnet.NodeID
+		Attachment swarmnet.NetworkAttachment
+	}
+	// RemoveAttachment takes a sandbox off a network. No Network: off all of them. No Sandbox: all of the node's.
+	RemoveAttachment struct {
+		Sandbox swarmnet.TaskID
+		Node    swarmnet.NodeID
+		Network swarmnet.NetworkID
+	}
+)

@@ -163,6 +163,13 @@ func (d *decoding) serviceCommand(m *pb.Command) Command {
 		return SetTaskMessage{swarmnet.TaskID(c.SetTaskMessage.GetTask()), c.SetTaskMessage.GetMessage()}
 	case *pb.Command_RemoveTask:
 		return RemoveTask{swarmnet.TaskID(c.RemoveTask)}
+	case *pb.Command_CreateAttachment:
+		u := c.CreateAttachment
+		return CreateAttachment{swarmnet.TaskID(u.GetSandbox()), u.GetName(), swarmnet.NodeID(u.GetNode()),
+			got[swarmnet.NetworkAttachment](d)(wire.NetworkAttachmentFromProto(u.GetAttachment()))}
+	case *pb.Command_RemoveAttachment:
+		u := c.RemoveAttachment
+		return RemoveAttachment{swarmnet.TaskID(u.GetSandbox()), swarmnet.NodeID(u.GetNode()), swarmnet.NetworkID(u.GetNetwork())}
 	}
 	if d.err == nil {
 		d.err = errors.New("an unknown command: it takes a newer version to read it")

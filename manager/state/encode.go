@@ -132,6 +132,12 @@ func encodeServiceCommand(c Command) (*pb.Command, error) {
 		m.Command = &pb.Command_SetTaskMessage{SetTaskMessage: &pb.SetTaskMessage{Task: string(c.Task), Message: c.Message}}
 	case RemoveTask:
 		m.Command = &pb.Command_RemoveTask{RemoveTask: string(c.ID)}
+	case CreateAttachment:
+		m.Command = &pb.Command_CreateAttachment{CreateAttachment: &pb.CreateAttachment{
+			Sandbox: string(c.Sandbox), Name: c.Name, Node: string(c.Node), Attachment: wire.NetworkAttachmentToProto(c.Attachment)}}
+	case RemoveAttachment:
+		m.Command = &pb.Command_RemoveAttachment{RemoveAttachment: &pb.RemoveAttachment{
+			Sandbox: string(c.Sandbox), Node: string(c.Node), Network: string(c.Network)}}
 	default:
 		return nil, fmt.Errorf("%T is not a command that can be encoded", c)
 	}

@@ -26,9 +26,15 @@ func (s *State) FindService(ref string) (swarmnet.Service, *Rejection) {
 }
 
 // FindTask returns the task that ref means; tasks are named SERVICE.SLOT.ID, and SERVICE.SLOT means the newest of a slot.
+// Sandboxes outside services have a name of their own.
 func (s *State) FindTask(ref string) (swarmnet.Task, *Rejection) {
 	byName := func(yield func(swarmnet.Task) bool) {
 		name, _, _ := strings.Cut(ref, ".")
+		for t := range s.TasksBySlot("", 0) {
+			if t.Name() == ref && !yield(t) {
+				return
+			}
+		}
 		v, ok := s.ServiceByName(name)
 		if !ok {
 			return

@@ -11,10 +11,12 @@ import (
 
 // Holding is who has an address of a network, and why.
 type Holding struct {
-	// Why is "endpoint", "vip", "node", "rest", or what a subnet keeps for itself: "gateway", "subnet", "broadcast", "aux NAME".
+	// Why is "endpoint", "sandbox" (an endpoint outside services), "vip", "node", "rest", or what a subnet keeps for itself: "gateway", "subnet", "broadcast", "aux NAME".
 	Why string
-	// ID and Name of the task (endpoint), service (vip) or node.
+	// ID and Name of the task (endpoint, sandbox), service (vip) or node.
 	ID, Name string
+	// Node is the name of a sandbox's node.
+	Node string
 	// Until is when a rest ends.
 	Until time.Time
 }
@@ -23,6 +25,8 @@ func (h Holding) String() string {
 	switch h.Why {
 	case "endpoint":
 		return "task " + h.Name
+	case "sandbox":
+		return "sandbox " + h.Name + " on node " + h.Node
 	case "vip":
 		return "service " + h.Name + " (vip)"
 	case "node":
@@ -43,6 +47,10 @@ func (s *State) holding(holder string) Holding {
 			h.ID = string(e.v.Task)
 			if t, ok := s.tasks.get(h.ID); ok {
 				h.Name = t.v.Name()
+				if t.v.Standalone() {
+					n, _ := s.Node(t.v.Node)
+					h.Why, h.Node = "sandbox", n.Name()
+				}
 			}
 		}
 		return h

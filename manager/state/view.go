@@ -161,13 +161,19 @@ func (s *State) TasksByNode(id swarmnet.NodeID) iter.Seq[swarmnet.Task] {
 	return named(s, byTaskNode, string(id)+sep, &s.tasks)
 }
 
+// StandaloneTasks are the sandboxes outside services of a node that are on networks of the cluster.
+func (s *State) StandaloneTasks(id swarmnet.NodeID) iter.Seq[swarmnet.Task] {
+	return named(s, byTaskNode, join(id, swarmnet.ServiceID(""))+sep, &s.tasks)
+}
+
 // AssignedTasks are the tasks that a node must know of: those placed on it that have not ended as far as it has said. A
-// task that was given up while the node was away is among them until the node reports its end.
+// task that was given up while the node was away is among them until the node reports its end. Sandboxes outside services are
+// always among them.
 func (s *State) AssignedTasks(id swarmnet.NodeID) iter.Seq[swarmnet.Task] {
 	return func(yield func(swarmnet.Task) bool) {
 		for t := range s.TasksByNode(id) {
 			st := t.Status.State
-			live := st >= swarmnet.TaskAssigned && !st.Terminal() || st == swarmnet.TaskOrphaned
+			live := st >= swarmnet.TaskAssigned && !st.Terminal() || st == swarmnet.TaskOrphaned || t.Standalone()
 			if live && !yield(t) {
 				return
 			}
