@@ -10,6 +10,12 @@ import (
 
 // ensureInterface makes or repairs one interface, have being what carries its name now, and returns its index.
 func (w *wiring) ensureInterface(sandbox string, i Interface, have nl.Link) (int, error) {
+	if i.Macvlan.Parent != "" {
+		return w.ensureMacvlan(i, have)
+	}
+	if w.fabric == nil {
+		return 0, fmt.Errorf("the fabric is not there yet")
+	}
 	bridge, err := w.bridge(i.VNI)
 	if err != nil {
 		return 0, err
@@ -70,7 +76,7 @@ func must(c *nl.Conn, name string) (nl.Link, error) {
 }
 
 // ensurePort joins the fabric's end to the bridge. The bridge is told where the MAC is: it neither learns from the sandbox, which could
-// lie, nor floods to it what is for others.
+// lie, nor takes frames from it under another's address, nor floods to it what is for others.
 func (w *wiring) ensurePort(i Interface, port, bridge nl.Link) error {
 	if port.MTU != i.MTU {
 		if err := w.fabric.SetMTU(port.Index, i.MTU); err != nil {
@@ -82,28 +88,26 @@ func (w *wiring) ensurePort(i Interface, port, bridge nl.Link) error {
 			return err
 		}
 	}
-	if err := w.fabric.SetPortLearning(port.Index, false); err != nil {
+	if err := w.fabric.SetNeighs([]nl.Neigh{{Index: port.Index, MAC: i.MAC}}); err != nil {
 		return err
 	}
-	if err := w.fabric.SetPortFlood(port.Index, false); err != nil {
+	if err := w.fabric.SetPort(port.Index, nl.Port{Isolated: i.Isolated, Locked: true}); err != nil {
 		return err
 	}
-	if !port.Up {
-		if err := w.fabric.SetUp(port.Index); err != nil {
-			return err
-		}
+	if port.Up {
+		return nil
 	}
-	return w.fabric.SetNeighs([]nl.Neigh{{Index: port.Index, MAC: i.MAC}})
+	return w.fabric.SetUp(port.Index)
 }
 
 // ensureInside sets up the sandbox's end.
 func (w *wiring) ensureInside(i Interface, l nl.Link) error {
-	if l.MAC != i.MAC {
+	if l.MAC != i.MAC && !i.MAC.IsZero() {
 		if err := w.in.SetMAC(l.Index, i.MAC); err != nil {
 			return err
 		}
 	}
-	if l.MTU != i.MTU {
+	if l.MTU != i.MTU && i.MTU != 0 {
 		if err := w.in.SetMTU(l.Index, i.MTU); err != nil {
 			return err
 		}

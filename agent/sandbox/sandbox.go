@@ -27,15 +27,28 @@ type Interface struct {
 	Name  string // inside: eth0, eth1, …
 	MAC   swarmnet.MAC
 	Addrs []netip.Prefix
-	MTU   int // octets
+	MTU   int // octets; 0, with Macvlan only: the parent's
 	// VNI of the network: the interface is a port of its bridge in the fabric.
 	VNI swarmnet.VNI
+	// Isolated keeps the port from other isolated ports of the bridge: the members of the network do not reach each other.
+	Isolated bool
+	// Macvlan, unless its Parent is empty, makes the interface one on a network of the host's instead; VNI and Isolated do not count then.
+	Macvlan Macvlan
 	// DefaultVia are the gateways of the default routes, at most one of each family; set on one interface.
 	DefaultVia []netip.Addr
 }
 
+// Macvlan is a device of the host on whose network a sandbox has an interface of its own.
+type Macvlan struct {
+	// Parent is the host's device. One called PARENT.ID that is not there is made: the VLAN ID of PARENT.
+	Parent string
+	// Mode is bridge (the default), vepa, private or passthru, as of ip-link(8). In passthru the interface has the parent's MAC.
+	Mode string
+}
+
 // Config says where sandboxes are.
 type Config struct {
+	HostNS   string // path of the namespace that counts as the host's; empty: the caller's own
 	NetnsDir string // holds the namespaces
 	FabricNS string // path of the fabric's namespace
 	Logger   *slog.Logger
@@ -99,10 +112,34 @@ func (s *Sandboxes) Delete(_ context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if err := s.deletePorts(name); err != nil {
+	if err := errors.Join(s.deletePorts(name), s.deleteMacvlans(name)); err != nil {
 		return fmt.Errorf("sandbox %s: %w", name, err)
 	}
 	return netns.Delete(s.cfg.NetnsDir, prefix+name)
+}
+
+// deleteMacvlans takes away the interfaces that have no other end to be deleted by.
+func (s *Sandboxes) deleteMacvlans(name string) error {
+	in, err := nl.Open(s.Path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	links, err := in.Links()
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if isOurs(l) && l.Kind == "macvlan" {
+			if err := in.DelLink(l.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Sandboxes) deletePorts(name string) error {

@@ -11,28 +11,33 @@ import (
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
-// wiring is one sandbox and the fabric, opened.
+// wiring is one sandbox and what it is joined to, opened.
 type wiring struct {
-	fabric, in *nl.Conn
+	sandboxes  *Sandboxes
+	fabric, in *nl.Conn                 // fabric is nil while there is none
 	bridges    map[swarmnet.VNI]nl.Link // looked up already
 }
 
 func (s *Sandboxes) open(name string) (*wiring, error) {
 	fabric, err := nl.Open(s.cfg.FabricNS)
-	if err != nil {
-		return nil, fmt.Errorf("the fabric is not there yet: %w", err)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	in, err := nl.Open(s.Path(name))
 	if err != nil {
-		fabric.Close()
+		if fabric != nil {
+			fabric.Close()
+		}
 		return nil, err
 	}
-	return &wiring{fabric: fabric, in: in, bridges: map[swarmnet.VNI]nl.Link{}}, nil
+	return &wiring{sandboxes: s, fabric: fabric, in: in, bridges: map[swarmnet.VNI]nl.Link{}}, nil
 }
 
 func (w *wiring) close() {
 	w.in.Close()
-	w.fabric.Close()
+	if w.fabric != nil {
+		w.fabric.Close()
+	}
 }
 
 func (w *wiring) ensure(spec Spec) error {

@@ -24,6 +24,8 @@ const (
 	VXLAN      Feature = "VXLAN"
 	NFTables   Feature = "nftables with NAT"
 	IPv6       Feature = "IPv6"
+	Macvlan    Feature = "macvlan devices"
+	VLAN       Feature = "VLAN devices (IEEE 802.1Q)"
 )
 
 // RequireEnv names the environment variable which, set to 1, says that this machine has all features: what is missing fails.
@@ -66,6 +68,8 @@ func (f Feature) probe() error {
 		return c.AddBridge("probe", swarmnet.MAC{}, 1500)
 	case VXLAN:
 		return c.AddVXLAN("probe", 1500, nl.VXLAN{VNI: 1, Local: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: 4789, Proxy: true}, c.NS())
+	case Macvlan, VLAN:
+		return f.probeOnParent(c)
 	case IPv6:
 		l, _, err := c.Link("lo")
 		if err != nil {
@@ -76,6 +80,21 @@ func (f Feature) probe() error {
 		return probeNFT(c.NS())
 	}
 	return fmt.Errorf("nobody knows how to probe %s", f)
+}
+
+// probeOnParent makes a device on top of another.
+func (f Feature) probeOnParent(c *nl.Conn) error {
+	if err := c.AddVeth(1500, nl.Veth{Name: "parent"}, nl.Veth{Name: "peer"}); err != nil {
+		return err
+	}
+	l, _, err := c.Link("parent")
+	if err != nil {
+		return err
+	}
+	if f == VLAN {
+		return c.AddVLAN("parent.5", l.Index, 5)
+	}
+	return c.AddMacvlan(nl.Macvlan{Name: "probe", Parent: l.Index}, c.NS())
 }
 
 func probeNFT(ns *netns.Handle) error {

@@ -197,16 +197,6 @@ func (c *Conn) Move(index int, to *netns.Handle) error {
 	return wrapLink("move", index, c.h.LinkSetNsFd(ref(index), to.FD()))
 }
 
-// SetPortIsolated keeps a bridge port from talking to other isolated ports.
-func (c *Conn) SetPortIsolated(index int, on bool) error {
-	return wrapLink("isolate", index, c.h.LinkSetIsolated(ref(index), on))
-}
-
-// SetPortFlood says whether a bridge floods frames to unknown addresses out of a port.
-func (c *Conn) SetPortFlood(index int, on bool) error {
-	return wrapLink("set flooding of", index, c.h.LinkSetFlood(ref(index), on))
-}
-
 // SetPortLearning says whether a bridge learns addresses from a port.
 func (c *Conn) SetPortLearning(index int, on bool) error {
 	return wrapLink("set learning of", index, c.h.LinkSetLearning(ref(index), on))

@@ -20,6 +20,7 @@ type Route struct {
 	Table  int          // 0: main
 	Onlink bool         // Via is on the link although no prefix says so
 	Src    netip.Addr   // preferred source; zero: the kernel chooses
+	Metric int          // the lowest wins; 0 for IPv6 is the kernel's default, 1024
 }
 
 // Routes lists our routes in a table (0: main), both families.
@@ -41,8 +42,28 @@ func (c *Conn) Routes(table int) ([]Route, error) {
 	})
 }
 
+// AllRoutes lists the unicast routes of the main table, whoever made them, both families.
+func (c *Conn) AllRoutes() ([]Route, error) {
+	return dump("routes", func() ([]Route, error) {
+		list, err := c.h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		if err != nil {
+			return nil, err
+		}
+		var out []Route
+		for _, r := range list {
+			if r.Type == unix.RTN_UNICAST {
+				out = append(out, fromRoute(r))
+			}
+		}
+		return out, nil
+	})
+}
+
 func fromRoute(r netlink.Route) Route {
-	out := Route{Index: r.LinkIndex, Onlink: r.Flags&unix.RTNH_F_ONLINK != 0}
+	out := Route{Index: r.LinkIndex, Onlink: r.Flags&unix.RTNH_F_ONLINK != 0, Metric: r.Priority}
+	if r.Family == unix.AF_INET6 && r.Priority == defaultMetric6 {
+		out.Metric = 0
+	}
 	if r.Table != unix.RT_TABLE_MAIN {
 		out.Table = r.Table
 	}
@@ -62,8 +83,11 @@ func fromRoute(r netlink.Route) Route {
 	return out
 }
 
+// defaultMetric6 is what an IPv6 route without a metric gets (IP6_RT_PRIO_USER).
+const defaultMetric6 = 1024
+
 func toRoute(r Route) *netlink.Route {
-	out := &netlink.Route{LinkIndex: r.Index, Table: r.Table, Dst: toIPNet(r.Dst), Protocol: RouteProtocol}
+	out := &netlink.Route{LinkIndex: r.Index, Table: r.Table, Dst: toIPNet(r.Dst), Protocol: RouteProtocol, Priority: r.Metric}
 	if r.Table == 0 {
 		out.Table = unix.RT_TABLE_MAIN
 	}
