@@ -117,8 +117,8 @@ type Task struct {
 	Meta        Meta
 	Service     ServiceID // empty for a sandbox outside services
 	ServiceName string    // as it was when the task was made; the name of a sandbox outside services
-	Slot        uint32 // from 1; 0 for a global service
-	Node        NodeID // empty until placed
+	Slot        uint32    // from 1; 0 for a global service
+	Node        NodeID    // empty until placed
 	Spec        TaskSpec
 	SpecVersion uint64 // of the service that the task was made from
 	Networks    []NetworkAttachment

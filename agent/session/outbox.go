@@ -11,9 +11,12 @@ import (
 type Update struct {
 	Task   swarmnet.TaskID
 	Status swarmnet.TaskStatus
+	// Again says that the task may run again after it has ended: a sandbox outside services.
+	Again bool
 }
 
-// Outbox keeps status reports until the managers have committed them. Only the last report of a task is kept: states only rise.
+// Outbox keeps status reports until the managers have committed them. Only the last report of a task is kept: states only rise, but
+// those of sandboxes outside services.
 type Outbox struct {
 	pending map[swarmnet.TaskID]report
 	sent    uint64 // batches on this stream
@@ -29,7 +32,7 @@ func (o *Outbox) Put(u Update) {
 	if o.pending == nil {
 		o.pending = map[swarmnet.TaskID]report{}
 	}
-	if was, ok := o.pending[u.Task]; ok && was.status.State > u.Status.State {
+	if was, ok := o.pending[u.Task]; ok && !u.Again && was.status.State > u.Status.State {
 		return
 	}
 	o.pending[u.Task] = report{status: u.Status}

@@ -44,13 +44,14 @@ type Session struct {
 	epoch   uint64
 	manager string // the address of the one that the stream leads to
 	outbox  Outbox
-	applied uint64 // revision that is in force here
-	resync  bool   // ask for a complete set
+	applied uint64        // revision that is in force here
+	resync  bool          // ask for a complete set
+	newer   chan struct{} // closed when set is replaced
 }
 
 // New makes a session that starts from the set on disk. A damaged file is logged and passed over: the managers send it all again.
 func New(cfg Config) *Session {
-	s := &Session{cfg: cfg, changed: make(chan struct{}, 1), send: make(chan struct{}, 1)}
+	s := &Session{cfg: cfg, changed: make(chan struct{}, 1), send: make(chan struct{}, 1), newer: make(chan struct{})}
 	if cfg.Path == "" {
 		return s
 	}
@@ -90,7 +91,8 @@ func (s *Session) Changed() <-chan struct{} { return s.changed }
 // Report tells the managers a task's status; it is kept and sent again until they have committed it.
 func (s *Session) Report(task swarmnet.TaskID, status swarmnet.TaskStatus) {
 	s.mu.Lock()
-	s.outbox.Put(Update{Task: task, Status: status})
+	t, known := s.set.Tasks[task]
+	s.outbox.Put(Update{Task: task, Status: status, Again: known && t.Standalone()})
 	s.mu.Unlock()
 	poke(s.send)
 }

@@ -192,6 +192,8 @@ func (s *Session) publish(set swarmnet.AssignmentSet) bool {
 	older := s.have && set.Cluster.ID == s.set.Cluster.ID && set.Cluster.Epoch == s.set.Cluster.Epoch && set.Revision < s.set.Revision
 	if !older {
 		s.set, s.have, s.live = set, true, true
+		close(s.newer)
+		s.newer = make(chan struct{})
 		s.outbox.Forget(func(id swarmnet.TaskID) bool { _, ok := set.Tasks[id]; return !ok })
 	}
 	s.mu.Unlock()
