@@ -18,6 +18,8 @@ import (
 type Local struct {
 	// UnderlayMTU in octets, of the device that carries VXLAN.
 	UnderlayMTU int
+	// Stacks say where the tasks that a person runs have their network stack from. A task that is not in it has one of its own.
+	Stacks map[swarmnet.TaskID]Stack
 }
 
 // NodeState is everything that must be on this node; what is not in it must not be.
@@ -38,6 +40,7 @@ type Task struct {
 	// Ready says that everything which the sandbox needs is known: each network has its endpoint, addresses and VNI.
 	Ready bool
 	VIPs  ingress.VIPs
+	Stack Stack
 }
 
 // Sandbox is a network namespace, as it must be.
@@ -46,13 +49,17 @@ type Sandbox struct {
 	Interfaces []Interface // eth0, eth1, …
 }
 
-// Interface is one interface of a sandbox, on one overlay network.
+// Interface is one interface of a sandbox, on one network.
 type Interface struct {
 	Name  string
 	MAC   swarmnet.MAC
 	Addrs []netip.Prefix
-	MTU   int // octets
+	MTU   int // octets; 0 with Parent only: the parent's
 	VNI   swarmnet.VNI
+	// Isolated keeps it from the other members of the network.
+	Isolated bool
+	// Parent is the host's device whose network a macvlan interface is on, Mode how; empty for all others.
+	Parent, Mode string
 	// DefaultVia are the gateways of the sandbox's default routes, at most one of each family; empty on all but one interface.
 	DefaultVia []netip.Addr
 }
@@ -65,10 +72,6 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeStat
 		Mesh:     ingress.ComputeMesh(set, view),
 	}
 	vips := ingress.ComputeVIPs(set, view)
-	mtus := map[swarmnet.NetworkID]int{}
-	for _, n := range s.Overlay.Networks {
-		mtus[n.ID] = n.MTU
-	}
 	endpoints := map[swarmnet.TaskID][]swarmnet.PeerEndpoint{}
 	for _, ep := range set.Endpoints {
 		if _, here := set.Tasks[ep.Task]; here && ep.Node == set.Self {
@@ -76,8 +79,15 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeStat
 		}
 	}
 	for id, t := range set.Tasks {
-		task := Task{Task: t, VIPs: vips[id], Endpoints: ordered(t, endpoints[id])}
-		task.Sandbox, task.Ready = sandboxOf(set, t, task.Endpoints, mtus)
+		task := Task{Task: t, VIPs: vips[id], Endpoints: ordered(t, endpoints[id]), Stack: local.Stacks[id]}
+		switch stack := task.Stack; stack.Mode {
+		case swarmnet.ModeHost:
+			task.Ready = true
+		case swarmnet.ModeShared:
+			task.Sandbox.Name, task.Ready = string(stack.Owner), stack.OwnerUp
+		default:
+			task.Sandbox, task.Ready = sandboxOf(set, t, task.Endpoints, s.Overlay, stack.Interfaces)
+		}
 		s.Tasks = append(s.Tasks, task)
 	}
 	slices.SortFunc(s.Tasks, func(a, b Task) int { return cmp.Compare(a.ID, b.ID) })
@@ -99,8 +109,8 @@ func ordered(t swarmnet.Task, eps []swarmnet.PeerEndpoint) []swarmnet.PeerEndpoi
 	return eps
 }
 
-// sandboxOf reports false while something is missing: a sandbox is made once it is whole.
-func sandboxOf(set swarmnet.AssignmentSet, t swarmnet.Task, eps []swarmnet.PeerEndpoint, mtus map[swarmnet.NetworkID]int) (Sandbox, bool) {
+// sandboxOf reports false while something is missing: a sandbox is made once it is whole. Interfaces without a name in names are eth0, eth1, …
+func sandboxOf(set swarmnet.AssignmentSet, t swarmnet.Task, eps []swarmnet.PeerEndpoint, fabric overlay.Desired, names map[swarmnet.NetworkID]string) (Sandbox, bool) {
 	sb := Sandbox{Name: string(t.ID)}
 	for _, n := range t.Networks {
 		if !slices.ContainsFunc(eps, func(ep swarmnet.PeerEndpoint) bool { return ep.Network == n.Network }) {
@@ -108,11 +118,24 @@ func sandboxOf(set swarmnet.AssignmentSet, t swarmnet.Task, eps []swarmnet.PeerE
 		}
 	}
 	for i, ep := range eps {
-		n, mtu := set.Networks[ep.Network], mtus[ep.Network]
-		if !n.Allocated() || mtu == 0 || len(ep.Addrs) == 0 {
+		n := set.Networks[ep.Network]
+		ifc := Interface{Name: names[n.ID], MAC: ep.MAC, Addrs: ep.Addrs, VNI: n.VNI}
+		if ifc.Name == "" {
+			ifc.Name = "eth" + strconv.Itoa(i)
+		}
+		if n.Spec.Driver == swarmnet.DriverMacvlan {
+			ifc.Parent, ifc.Mode = n.Spec.Options["parent"], n.Spec.Options["macvlan_mode"]
+			ifc.MTU, _ = strconv.Atoi(n.Spec.Options[swarmnet.OptionMTU])
+		} else {
+			at := slices.IndexFunc(fabric.Networks, func(o overlay.Network) bool { return o.ID == n.ID })
+			if at < 0 {
+				return sb, false
+			}
+			ifc.MTU, ifc.Isolated = fabric.Networks[at].MTU, fabric.Networks[at].Isolated
+		}
+		if !n.Allocated() || len(ep.Addrs) == 0 {
 			return sb, false
 		}
-		ifc := Interface{Name: "eth" + strconv.Itoa(i), MAC: ep.MAC, Addrs: ep.Addrs, MTU: mtu, VNI: n.VNI}
 		if ep.DefaultRoute {
 			ifc.DefaultVia = gateways(set, n)
 		}

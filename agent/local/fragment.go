@@ -1,0 +1,149 @@
+package local
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/desired"
+)
+
+// StandaloneNode is the id of a node that is in no cluster.
+const StandaloneNode swarmnet.NodeID = "local"
+
+// Standalone is the assignment set of a node that is in no cluster: itself, and nothing else.
+func Standalone(hostname string) swarmnet.AssignmentSet {
+	set := swarmnet.EmptyAssignmentSet()
+	set.Self = StandaloneNode
+	set.Nodes[StandaloneNode] = swarmnet.Node{
+		ID: StandaloneNode, Index: 1, Description: swarmnet.NodeDescription{Hostname: hostname},
+		Status: swarmnet.NodeStatus{State: swarmnet.NodeReady},
+	}
+	return set
+}
+
+// Fragment is what a node must run of its own, in the form of an assignment set.
+type Fragment struct {
+	Networks  map[swarmnet.NetworkID]swarmnet.Network
+	Tasks     map[swarmnet.TaskID]swarmnet.Task
+	Endpoints map[swarmnet.EndpointID]swarmnet.PeerEndpoint
+	// Stacks say where tasks have their network stack from, for those that are in Tasks.
+	Stacks map[swarmnet.TaskID]desired.Stack
+}
+
+// Fragment shows the state as it is at a time: each sandbox that was ever started is a task, by the sandbox's id.
+func (s State) Fragment(now time.Time) Fragment {
+	f := Fragment{
+		Networks: map[swarmnet.NetworkID]swarmnet.Network{}, Tasks: map[swarmnet.TaskID]swarmnet.Task{},
+		Endpoints: map[swarmnet.EndpointID]swarmnet.PeerEndpoint{}, Stacks: map[swarmnet.TaskID]desired.Stack{},
+	}
+	for id, n := range s.Networks {
+		if n.Allocated() {
+			f.Networks[id] = n.Network
+		}
+	}
+	lent := map[swarmnet.TaskID]bool{}
+	for _, sb := range s.Sandboxes {
+		if sb.Spec.Mode == swarmnet.ModeShared && sb.Active() && !sb.Removing {
+			lent[sb.Spec.SharedWith] = true
+		}
+	}
+	for id, sb := range s.Sandboxes {
+		if sb.Run == 0 && !sb.Removing {
+			continue
+		}
+		t := task(sb, now)
+		stack := desired.Stack{Mode: sb.Spec.Mode, Owner: sb.Spec.SharedWith, Interfaces: sb.Interfaces}
+		if sb.Spec.Mode == swarmnet.ModeShared {
+			stack.OwnerUp = s.Sandboxes[sb.Spec.SharedWith].State == swarmnet.SandboxRunning || sb.Status.State == swarmnet.TaskRunning
+		}
+		state := t.Status.State
+		if state.Terminal() && lent[id] && !sb.Removing {
+			// Its process has ended, its stack is still in use: the network stays, its names and ports do not.
+			stack.Lent = true
+			t.Status.State = swarmnet.TaskRunning
+		}
+		f.Tasks[id], f.Stacks[id] = t, stack
+		for _, ep := range sb.Endpoints {
+			if state.Terminal() && !stack.Lent {
+				continue
+			}
+			f.Endpoints[ep.ID] = swarmnet.PeerEndpoint{Endpoint: ep, TaskName: sb.Spec.Name, Desired: t.Desired, State: state}
+		}
+	}
+	return f
+}
+
+func task(sb Sandbox, now time.Time) swarmnet.Task {
+	t := swarmnet.Task{
+		ID: sb.ID, Meta: sb.Meta, ServiceName: sb.Spec.Name, Spec: sb.Spec.Task, SpecVersion: sb.Run,
+		Networks: sb.Spec.Networks, Ports: sb.Ports, Status: sb.Status, Desired: swarmnet.DesireShutdown,
+	}
+	switch {
+	case sb.Removing:
+		t.Desired = swarmnet.DesireRemove
+	case sb.Wanted && sb.State == swarmnet.SandboxRestarting && sb.NotBefore.After(now):
+		t.Desired = swarmnet.DesireReady
+	case sb.Wanted && sb.State != swarmnet.SandboxExited:
+		t.Desired = swarmnet.DesireRunning
+	}
+	if sb.StopSignal != "" {
+		t.Spec.StopSignal = sb.StopSignal
+	}
+	if sb.StopGrace >= 0 {
+		t.Spec.StopGracePeriod = max(sb.StopGrace, time.Millisecond) // zero would mean the default
+	}
+	return t
+}
+
+// Merge adds the node's own to what the managers assigned. A task of the managers that stands for one of the node's sandboxes gives it
+// its endpoints on the cluster's networks, and is nothing besides.
+func Merge(cluster swarmnet.AssignmentSet, f Fragment) swarmnet.AssignmentSet {
+	out := cluster
+	out.Networks = maps.Clone(cluster.Networks)
+	maps.Copy(out.Networks, f.Networks)
+	out.Tasks, out.Endpoints = maps.Clone(cluster.Tasks), maps.Clone(cluster.Endpoints)
+	maps.DeleteFunc(out.Tasks, func(_ swarmnet.TaskID, t swarmnet.Task) bool { return t.Standalone() })
+	for id, t := range f.Tasks {
+		t.Node = out.Self
+		out.Tasks[id] = t
+	}
+	for id, ep := range f.Endpoints {
+		ep.Node = out.Self
+		out.Endpoints[id] = ep
+	}
+	for id, ep := range out.Endpoints { // of sandboxes on the cluster's networks
+		t, mine := f.Tasks[ep.Task]
+		if !mine || ep.Node != out.Self || ep.Service != "" {
+			continue
+		}
+		if _, own := f.Endpoints[id]; own {
+			continue
+		}
+		ep.Desired, ep.State, ep.TaskName = t.Desired, t.Status.State, t.ServiceName
+		out.Endpoints[id] = ep
+	}
+	routeTasks(out, f)
+	return out
+}
+
+// routeTasks chooses the default route of each sandbox over all of its networks, the cluster's too.
+func routeTasks(set swarmnet.AssignmentSet, f Fragment) {
+	byTask := map[swarmnet.TaskID][]swarmnet.PeerEndpoint{}
+	for _, ep := range set.Endpoints {
+		if _, mine := f.Tasks[ep.Task]; mine && ep.Node == set.Self {
+			byTask[ep.Task] = append(byTask[ep.Task], ep)
+		}
+	}
+	for id, eps := range byTask {
+		if !slices.ContainsFunc(eps, func(ep swarmnet.PeerEndpoint) bool { _, own := f.Endpoints[ep.ID]; return !own }) {
+			continue // all local: that was done when they were made
+		}
+		best := defaultEndpoint(eps, f.Tasks[id].Networks, set.Networks)
+		for i, ep := range eps {
+			ep.DefaultRoute = i == best
+			set.Endpoints[ep.ID] = ep
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package local
+
+import (
+	"time"
+
+	"github.com/swarmnet/swarmnet"
+)
+
+const (
+	// firstDelay is the pause before the first restart, doubling up to mostDelay, unless the policy names one.
+	firstDelay = 100 * time.Millisecond
+	mostDelay  = time.Minute
+	// wellAfter is how long a process must have run for its end not to count as one more failure in a row.
+	wellAfter = 10 * time.Second
+)
+
+// Start asks for a sandbox's process to run. One that is active already is left as it is.
+func (s State) Start(ref string, env Env) (State, Sandbox, error) {
+	sb, err := s.Sandbox(ref)
+	if err != nil {
+		return s, sb, err
+	}
+	switch {
+	case sb.Removing:
+		return s, sb, refuse(Refused, "sandbox %s is being removed", sb.Spec.Name)
+	case sb.Active() && sb.Wanted:
+		return s, sb, nil
+	case sb.Active():
+		return s, sb, refuse(Refused, "sandbox %s is being stopped: try again in a moment", sb.Spec.Name)
+	}
+	if sb.Spec.Mode == swarmnet.ModeShared {
+		owner, ok := s.Sandboxes[sb.Spec.SharedWith]
+		switch {
+		case !ok:
+			return s, sb, refuse(Refused, "sandbox %s shares the network stack of a sandbox that is gone: make it anew", sb.Spec.Name)
+		case owner.State != swarmnet.SandboxRunning:
+			return s, sb, refuse(Refused, "sandbox %s shares the network stack of %s, which does not run: start that first", sb.Spec.Name, owner.Spec.Name)
+		}
+	}
+	if sb.Ports, err = s.ports(sb, env); err != nil {
+		return s, sb, err
+	}
+	sb.Wanted, sb.Run, sb.Restarts, sb.Failures, sb.NotBefore = true, sb.Run+1, 0, 0, time.Time{}
+	sb.StopSignal, sb.StopGrace = "", -1
+	sb.State, sb.Started, sb.Finished = swarmnet.SandboxCreated, time.Time{}, time.Time{}
+	sb.Status = swarmnet.TaskStatus{State: swarmnet.TaskAssigned, At: env.Now}
+	sb.Meta.UpdatedAt = env.Now
+	return s.withSandbox(sb), sb, nil
+}
+
+// Stop asks for a sandbox's process to end: signal, and a kill when grace is over. An empty signal and a negative grace are the sandbox's
+// own. One that does not run is left as it is.
+func (s State) Stop(ref, signal string, grace time.Duration) (State, Sandbox, error) {
+	sb, err := s.Sandbox(ref)
+	if err != nil || !sb.Active() {
+		return s, sb, err
+	}
+	sb.Wanted, sb.StopSignal, sb.StopGrace = false, signal, grace
+	return s.withSandbox(sb), sb, nil
+}
+
+// Report takes in what became of a sandbox's process. Reports about an earlier run, and those that say less than is known, change nothing.
+func (s State) Report(id swarmnet.TaskID, run uint64, st swarmnet.TaskStatus, now time.Time) State {
+	sb, ok := s.Sandboxes[id]
+	if !ok || run != sb.Run || st.State < sb.Status.State || sb.Status.State.Terminal() {
+		return s
+	}
+	if st.At.IsZero() {
+		st.At = now
+	}
+	switch {
+	case st.State == swarmnet.TaskRunning:
+		if sb.State != swarmnet.SandboxRunning {
+			sb.State, sb.Started = swarmnet.SandboxRunning, st.At
+		}
+		sb.Status = st
+	case st.State.Terminal():
+		sb = ended(sb, st, now)
+	default:
+		st.ExitCode = sb.Status.ExitCode // of the run before
+		sb.Status = st
+	}
+	return s.withSandbox(sb)
+}
+
+func ended(sb Sandbox, st swarmnet.TaskStatus, now time.Time) Sandbox {
+	sb.Finished = st.At
+	if !sb.Started.IsZero() && sb.Finished.Sub(sb.Started) >= wellAfter && sb.State == swarmnet.SandboxRunning {
+		sb.Failures = 0
+	}
+	if !restarts(sb, st) {
+		sb.Status, sb.State, sb.Ports = st, swarmnet.SandboxExited, nil
+		return sb
+	}
+	delay := sb.Spec.Task.Restart.Delay
+	if delay == 0 {
+		delay = min(mostDelay, firstDelay<<min(sb.Failures, 16))
+	}
+	sb.Run, sb.Restarts, sb.Failures = sb.Run+1, sb.Restarts+1, sb.Failures+1
+	sb.State, sb.NotBefore = swarmnet.SandboxRestarting, now.Add(delay)
+	sb.Status = swarmnet.TaskStatus{State: swarmnet.TaskAssigned, At: st.At, Message: "restarting", Err: st.Err, ExitCode: st.ExitCode}
+	return sb
+}
+
+// restarts says whether the policy wants a process that ended to run again. One that never ran tells its maker so instead.
+func restarts(sb Sandbox, st swarmnet.TaskStatus) bool {
+	p := sb.Spec.Task.Restart
+	switch {
+	case !sb.Wanted || sb.Started.IsZero():
+		return false
+	case p.Condition == swarmnet.RestartNone, p.Condition == swarmnet.RestartOnFailure && st.State == swarmnet.TaskComplete:
+		return false
+	}
+	return p.MaxAttempts == 0 || sb.Failures < p.MaxAttempts
+}
+
+// NextDue is when the next restart is due that is not yet; the zero time: none.
+func (s State) NextDue(now time.Time) time.Time {
+	var next time.Time
+	for _, sb := range s.Sandboxes {
+		if at := sb.NotBefore; at.After(now) && sb.State == swarmnet.SandboxRestarting && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
+}
