@@ -81,7 +81,7 @@ func computeNetwork(set swarmnet.AssignmentSet, n swarmnet.Network, eps []swarmn
 		out.MAC, out.Addrs = self.IngressMAC(), self.Ingress
 		for id, peer := range set.Nodes {
 			if id != set.Self && len(peer.Ingress) > 0 && reachable(self, peer) {
-				out.Remotes = append(out.Remotes, Remote{MAC: peer.IngressMAC(), Addrs: hosts(peer.Ingress), VTEP: peer.Description.VTEP})
+				out.Remotes = append(out.Remotes, Remote{MAC: peer.IngressMAC(), Addrs: hosts(peer.Ingress), VTEP: peer.Description.VTEP, Node: true})
 			}
 		}
 	} else {

@@ -52,6 +52,8 @@ type Remote struct {
 	MAC   swarmnet.MAC
 	Addrs []netip.Addr
 	VTEP  netip.Addr
+	// Node is set when it is a node: what its mesh sends is let through to the other networks.
+	Node bool
 }
 
 // Overhead is what VXLAN adds to a packet, in octets: outer IP, UDP, VXLAN and inner Ethernet headers (RFC 7348

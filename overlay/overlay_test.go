@@ -152,7 +152,7 @@ func genDesired(t *rapid.T) Desired {
 				n.Locals = append(n.Locals, Neighbour{swarmnet.MACFor(addr), []netip.Addr{addr}})
 			case 2:
 				vtep := netip.AddrFrom4([4]byte{192, 0, 2, byte(rapid.IntRange(2, 3).Draw(t, "vtep"))})
-				n.Remotes = append(n.Remotes, Remote{swarmnet.MACFor(addr), []netip.Addr{addr}, vtep})
+				n.Remotes = append(n.Remotes, Remote{MAC: swarmnet.MACFor(addr), Addrs: []netip.Addr{addr}, VTEP: vtep})
 			}
 		}
 		d.Networks = append(d.Networks, n)

@@ -116,6 +116,25 @@ func CtNew() []expr.Any {
 	}
 }
 
+// CtDNAT matches packets, of both directions, of connections whose destination was translated: `ct status dnat`.
+func CtDNAT() []expr.Any {
+	const ipsDstNAT = 1 << 5 // linux/netfilter/nf_conntrack_common.h
+	return []expr.Any{
+		&expr.Ct{Key: expr.CtKeySTATUS, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: U32(ipsDstNAT), Xor: U32(0)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: U32(0)},
+	}
+}
+
+// LoadEtherSaddr loads the Ethernet address that a packet came from into register 1; one that did not come by Ethernet leaves the rule.
+func LoadEtherSaddr() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_ETHER)},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseLLHeader, Offset: 6, Len: 6},
+	}
+}
+
 // LocalDaddr matches packets to an address of the host itself: `fib daddr type local`.
 func LocalDaddr() []expr.Any {
 	return []expr.Any{

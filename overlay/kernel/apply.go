@@ -32,6 +32,10 @@ func (c *conns) apply(ops []overlay.Op) error {
 				return err
 			}
 			clear(index)
+		case overlay.KindHostRoute:
+			if err := c.applyHostRoute(op); err != nil {
+				return err
+			}
 		case overlay.KindAddr, overlay.KindRoute:
 			br, err := lookup(overlay.BridgeName(op.VNI))
 			if err != nil {
@@ -89,7 +93,7 @@ func (c *conns) applyDevices(op overlay.Op) error {
 		return c.fabric.DelLink(br)
 	}
 	bridge, err := c.ensureBridge(br, op.Object)
-	if err != nil {
+	if err != nil || op.VNI.Local() {
 		return err
 	}
 	return c.ensureVXLAN(vx, bridge, op.Object)

@@ -25,7 +25,7 @@ func (f *Fabric) ensure(d overlay.Desired) error {
 	if err := ensureSysctls(c, d); err != nil {
 		return err
 	}
-	if err := ensureHostTable(c.host.NS(), f.cfg.Uplink); err != nil {
+	if err := ensureHostTable(c.host.NS(), f.cfg.Uplink, d); err != nil {
 		return err
 	}
 	return ensureFabricTable(c.fabric.NS(), d)

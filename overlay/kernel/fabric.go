@@ -78,21 +78,19 @@ func (f *Fabric) Reconcile(_ context.Context, d overlay.Desired) ([]overlay.Op, 
 	defer c.close()
 	var done []overlay.Op
 	for range passes {
-		have, strays, err := c.observe()
+		have, stray, err := c.observe()
 		if err != nil {
 			return done, fmt.Errorf("fabric: %w", err)
 		}
 		ops := overlay.Diff(have, d.Objects())
-		if len(ops) == 0 && len(strays) == 0 {
+		if len(ops) == 0 && stray.none() {
 			return done, nil
 		}
 		if err := c.apply(ops); err != nil {
 			return done, fmt.Errorf("fabric: %w", err)
 		}
-		for _, name := range strays {
-			if err := c.fabric.DelLink(name); err != nil {
-				return done, fmt.Errorf("fabric: %w", err)
-			}
+		if err := c.removeStrays(stray); err != nil {
+			return done, fmt.Errorf("fabric: %w", err)
 		}
 		done = append(done, ops...)
 	}
@@ -137,6 +135,7 @@ func (f *Fabric) clear() error {
 // conns are the two namespaces that the fabric lives in.
 type conns struct {
 	host, fabric *nl.Conn
+	uplink       Uplink
 }
 
 func (f *Fabric) open() (*conns, error) {
@@ -149,7 +148,7 @@ func (f *Fabric) open() (*conns, error) {
 		host.Close()
 		return nil, err
 	}
-	return &conns{host, fabric}, nil
+	return &conns{host, fabric, f.cfg.Uplink}, nil
 }
 
 func (c *conns) close() {

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/swarmnet/swarmnet"
@@ -8,16 +9,42 @@ import (
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
-// devices are the two devices of a network, as found.
+// devices are the devices of a network, as found: a node-local one has a bridge alone.
 type devices struct {
+	local         bool
 	bridge, vxlan nl.Link
 	haveB, haveV  bool
 }
 
-// whole reports whether both are there, up and joined.
+// whole reports whether all are there, up and joined.
 func (d devices) whole() bool {
+	if d.local {
+		return d.haveB && d.bridge.Kind == "bridge" && d.bridge.Up
+	}
 	return d.haveB && d.haveV && d.bridge.Kind == "bridge" && d.vxlan.VXLAN != nil && d.bridge.Up && d.vxlan.Up &&
 		d.vxlan.Master == d.bridge.Index && d.vxlan.VXLAN.Proxy && !d.vxlan.VXLAN.Learn && d.vxlan.MTU == d.bridge.MTU
+}
+
+// strays are things that have our mark and can belong to nothing.
+type strays struct {
+	links  []string   // of the fabric
+	routes []nl.Route // of the host
+}
+
+func (s strays) none() bool { return len(s.links)+len(s.routes) == 0 }
+
+func (c *conns) removeStrays(s strays) error {
+	for _, name := range s.links {
+		if err := c.fabric.DelLink(name); err != nil {
+			return err
+		}
+	}
+	for _, r := range s.routes {
+		if err := c.host.DelRoute(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // findDevices collects the bridges and VXLAN devices of the fabric by VNI; strays have our prefix and no VNI.
@@ -28,12 +55,14 @@ func findDevices(links []nl.Link) (found map[swarmnet.VNI]devices, strays []stri
 		if !ok || prefix != "br" && prefix != "vx" {
 			continue
 		}
-		vni, err := swarmnet.ParseVNI(text)
-		if err != nil {
+		number, err := strconv.ParseUint(text, 10, 32)
+		vni := swarmnet.VNI(number)
+		if err != nil || vni == 0 || vni.Local() && prefix == "vx" {
 			strays = append(strays, l.Name)
 			continue
 		}
 		d := found[vni]
+		d.local = vni.Local()
 		if prefix == "br" {
 			d.bridge, d.haveB = l, true
 		} else {
@@ -45,34 +74,41 @@ func findDevices(links []nl.Link) (found map[swarmnet.VNI]devices, strays []stri
 }
 
 // observe reads the fabric back as the objects that it is made of.
-func (c *conns) observe() (objects []overlay.Object, strays []string, err error) {
+func (c *conns) observe() (objects []overlay.Object, stray strays, err error) {
+	if objects, stray.routes, err = c.observeHost(); err != nil {
+		return nil, stray, err
+	}
 	links, err := c.fabric.Links()
 	if err != nil {
-		return nil, nil, err
+		return nil, stray, err
 	}
-	found, strays := findDevices(links)
+	found, names := findDevices(links)
+	stray.links = names
 	routes, err := c.fabric.Routes(0)
 	if err != nil {
-		return nil, nil, err
+		return nil, stray, err
 	}
 	for vni, d := range found {
 		dev := overlay.Object{Kind: overlay.KindDevices, VNI: vni}
 		if d.whole() { // else the zero values: never what is wanted
-			dev.MAC, dev.MTU, dev.VTEP, dev.Port = d.bridge.MAC, d.bridge.MTU, d.vxlan.VXLAN.Local, d.vxlan.VXLAN.Port
+			dev.MAC, dev.MTU = d.bridge.MAC, d.bridge.MTU
+			if !d.local {
+				dev.VTEP, dev.Port = d.vxlan.VXLAN.Local, d.vxlan.VXLAN.Port
+			}
 		}
 		objects = append(objects, dev)
 		if d.haveB {
 			if objects, err = c.observeBridge(objects, vni, d.bridge, routes); err != nil {
-				return nil, nil, err
+				return nil, stray, err
 			}
 		}
 		if d.haveV {
 			if objects, err = c.observeVXLAN(objects, vni, d.vxlan); err != nil {
-				return nil, nil, err
+				return nil, stray, err
 			}
 		}
 	}
-	return objects, strays, nil
+	return objects, stray, nil
 }
 
 func (c *conns) observeBridge(out []overlay.Object, vni swarmnet.VNI, bridge nl.Link, routes []nl.Route) ([]overlay.Object, error) {

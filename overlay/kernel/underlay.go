@@ -9,14 +9,31 @@ import (
 	"github.com/swarmnet/swarmnet/internal/nl"
 )
 
-// UnderlayMTU is the MTU, in octets, of the host's device that holds the address vtep.
+// UnderlayMTU is the MTU, in octets, of the host's device that holds the address vtep; of a host that has none, since it is in no cluster, of
+// the device that leads outside, and 1500 where nothing does.
 func (f *Fabric) UnderlayMTU(vtep netip.Addr) (int, error) {
+	if !vtep.IsValid() {
+		return f.wayOutMTU()
+	}
 	l, ok, err := holder(f.cfg.HostNS, vtep)
 	if err != nil {
 		return 0, err
 	}
 	if !ok {
 		return 0, fmt.Errorf("no interface of this host has the data path address %s: name another with --data-path-addr", vtep)
+	}
+	return l.MTU, nil
+}
+
+func (f *Fabric) wayOutMTU() (int, error) {
+	const ethernet = 1500 // RFC 894
+	addr, err := ChooseVTEP(f.cfg.HostNS, netip.Addr{})
+	if err != nil {
+		return ethernet, nil
+	}
+	l, ok, err := holder(f.cfg.HostNS, addr)
+	if err != nil || !ok {
+		return ethernet, err
 	}
 	return l.MTU, nil
 }
