@@ -49,15 +49,6 @@ func nodeNames(ctx context.Context, c pb.ControlClient) ([]string, error) {
 	return out, err
 }
 
-func networkNames(ctx context.Context, c pb.ControlClient) ([]string, error) {
-	r, err := c.ListNetworks(ctx, &pb.ListNetworksRequest{})
-	var out []string
-	for _, n := range r.GetNetworks() {
-		out = append(out, n.GetSpec().GetName())
-	}
-	return out, err
-}
-
 func serviceNames(ctx context.Context, c pb.ControlClient) ([]string, error) {
 	r, err := c.ListServices(ctx, &pb.ListServicesRequest{})
 	var out []string

@@ -4,9 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/cli/parse"
@@ -15,8 +21,8 @@ import (
 )
 
 func (a *app) networkCmd() *cobra.Command {
-	cmd := group(&cobra.Command{Use: "network", Short: "Manage networks"})
-	cmd.AddCommand(a.networkCreateCmd(), a.networkLsCmd(), a.networkInspectCmd(), a.networkRmCmd(), a.networkPruneCmd())
+	cmd := group(&cobra.Command{Use: "network", Short: "Manage networks, of this node and of the cluster"})
+	cmd.AddCommand(a.networkCreateCmd(), a.networkLsCmd(), a.networkInspectCmd(), a.networkRmCmd(), a.networkPruneCmd(), a.networkConnectCmd(), a.networkDisconnectCmd())
 	return cmd
 }
 
@@ -25,33 +31,39 @@ func (a *app) networkCreateCmd() *cobra.Command {
 		s                                            swarmnet.NetworkSpec
 		labels, opts, subnets, gateways, ranges, aux []string
 	)
-	cmd := &cobra.Command{Use: "create NETWORK", Short: "Create a network", Args: exactly("NETWORK"), RunE: func(cmd *cobra.Command, args []string) error {
-		var err error
-		s.Name = args[0]
-		if s.Labels, err = parse.Labels("label", labels); err == nil {
-			if s.Options, err = parse.Labels("opt", opts); err == nil {
-				s.IPAM, err = parse.IPAM(subnets, gateways, ranges, aux)
+	cmd := &cobra.Command{Use: "create NETWORK", Short: "Create a network", Args: exactly("NETWORK"),
+		Long: `Create a network: one of this node (bridge, macvlan, cni), or with -d overlay one of the whole cluster.
+
+As docker network create. The driver alone decides the scope; there is no --scope, --config-from and --config-only. The options of
+docker's bridge (com.docker.network.bridge.enable_icc and so on) have short forms too: --opt icc=false. -d cni --opt conf=FILE makes
+a network of a CNI plugin.`,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			s.Name = args[0]
+			if s.Labels, err = parse.Labels("label", labels); err == nil {
+				if s.Options, err = parse.Labels("opt", opts); err == nil {
+					s.IPAM, err = parse.IPAM(subnets, gateways, ranges, aux)
+				}
 			}
-		}
-		if err != nil {
-			return usageError{err}
-		}
-		control, err := a.control(cmd.Context())
-		if err != nil {
-			return err
-		}
-		n, err := control.CreateNetwork(cmd.Context(), &pb.CreateNetworkRequest{Spec: wire.NetworkSpecToProto(s)})
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(a.stdout, n.GetId())
-		return nil
-	}}
+			if err != nil {
+				return usageError{err}
+			}
+			if s.Ingress && s.Driver != swarmnet.DriverOverlay {
+				return usagef("--ingress goes with -d overlay: the routing mesh is the cluster's")
+			}
+			id, err := a.createNetwork(cmd.Context(), s)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.stdout, id)
+			return nil
+		}}
 	f := cmd.Flags()
-	f.StringVarP(&s.Driver, "driver", "d", swarmnet.DriverOverlay, "driver; unlike docker's, the default is overlay")
+	f.StringVarP(&s.Driver, "driver", "d", swarmnet.DriverBridge, "bridge, macvlan, overlay or cni")
 	f.BoolVar(&s.Internal, "internal", false, "no way out of the network")
-	f.BoolVar(&s.Attachable, "attachable", false, "sandboxes outside services may join")
-	f.BoolVar(&s.Ingress, "ingress", false, "carries the routing mesh")
+	f.BoolVar(&s.Attachable, "attachable", false, "overlay: sandboxes outside services may join")
+	f.BoolVar(&s.Ingress, "ingress", false, "overlay: carries the routing mesh")
 	f.BoolVar(&s.IPv6, "ipv6", false, "with an IPv6 subnet as well")
 	f.StringArrayVar(&subnets, "subnet", nil, "subnet, ADDRESS/LENGTH; repeatable, one of each family")
 	f.StringArrayVar(&gateways, "gateway", nil, "gateway of the subnet that holds it")
@@ -59,53 +71,120 @@ func (a *app) networkCreateCmd() *cobra.Command {
 	f.StringArrayVar(&aux, "aux-address", nil, "NAME=ADDRESS that is never given out")
 	f.StringArrayVarP(&opts, "opt", "o", nil, "KEY=VALUE for the driver")
 	f.StringArrayVar(&labels, "label", nil, "KEY=VALUE")
+	a.mustCompleteFlag(cmd, "driver", cobra.FixedCompletions([]string{swarmnet.DriverBridge, swarmnet.DriverMacvlan, swarmnet.DriverOverlay, "cni"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func (a *app) networks(ctx context.Context) ([]swarmnet.Network, error) {
-	control, err := a.control(ctx)
+// createNetwork asks the cluster for an overlay and the node for everything else. A name that the other of the two has is refused: it
+// could not be told apart here.
+func (a *app) createNetwork(ctx context.Context, s swarmnet.NetworkSpec) (id string, err error) {
+	set, err := a.networkSet(ctx)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	r, err := control.ListNetworks(ctx, &pb.ListNetworksRequest{})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]swarmnet.Network, len(r.GetNetworks()))
-	for i, m := range r.GetNetworks() {
-		if out[i], err = wire.NetworkFromProto(m); err != nil {
-			return nil, err
+	overlay := s.Driver == swarmnet.DriverOverlay
+	for _, n := range set.all {
+		if n.Spec.Name == s.Name && n.local == overlay {
+			return "", fmt.Errorf("network %q exists already: %s %s, of %s: choose another name", s.Name, n.Spec.Driver, swarmnet.ShortID(n.ID), n.owner())
 		}
 	}
-	sortBy(out, func(n swarmnet.Network) string { return naturalKey(n.Spec.Name) })
-	return out, nil
+	req := &pb.CreateNetworkRequest{Spec: wire.NetworkSpecToProto(s)}
+	if !overlay {
+		local, err := a.node(ctx)
+		if err != nil {
+			return "", err
+		}
+		n, err := local.CreateNetwork(ctx, req)
+		return n.GetId(), err
+	}
+	control, err := a.control(ctx)
+	if err != nil {
+		return "", err
+	}
+	n, err := control.CreateNetwork(ctx, req)
+	if err != nil && a.inNoCluster(ctx, err) {
+		return "", fmt.Errorf("an overlay network is a cluster's, and this node is in none: make one with `swarmnet cluster init`, or become a member with `swarmnet cluster join`")
+	}
+	return n.GetId(), err
 }
 
 func (a *app) networkLsCmd() *cobra.Command {
 	type row struct {
 		ID, Name, Driver, Scope, VNI, Subnets, IPv6, Internal, Labels, CreatedAt string
 	}
-	return lsCmd(a, lister[swarmnet.Network, row]{
-		short:   "List networks",
+	var note error
+	cmd := lsCmd(a, lister[network, row]{
+		short:   "List the networks of this node and of its cluster",
 		columns: []column[row]{{"NETWORK ID", "ID"}, {"NAME", "Name"}, {"DRIVER", "Driver"}, {"SCOPE", "Scope"}},
 		quiet:   func(r row) string { return r.ID },
-		list:    func(ctx context.Context, _ bool) ([]swarmnet.Network, error) { return a.networks(ctx) },
-		row: func(n swarmnet.Network, noTrunc bool) row {
+		list: func(ctx context.Context, _ bool) ([]network, error) {
+			set, err := a.networkSet(ctx)
+			note = set.clusterErr
+			return set.all, err
+		},
+		row: func(n network, noTrunc bool) row {
 			var subnets []string
 			for _, s := range n.Subnets {
 				subnets = append(subnets, s.Prefix.String())
 			}
-			return row{ID: shortID(n.ID, noTrunc), Name: n.Spec.Name, Driver: n.Spec.Driver, Scope: "cluster", VNI: n.VNI.String(), Subnets: strings.Join(subnets, ","),
+			r := row{ID: shortID(n.ID, noTrunc), Name: n.Spec.Name, Driver: n.Spec.Driver, Scope: n.scope(), Subnets: strings.Join(subnets, ","),
 				IPv6: fmt.Sprint(n.Spec.IPv6), Internal: fmt.Sprint(n.Spec.Internal), Labels: labelText(n.Spec.Labels), CreatedAt: n.Meta.CreatedAt.UTC().Format("2006-01-02 15:04:05 MST")}
+			if !n.VNI.Local() && n.VNI != 0 {
+				r.VNI = n.VNI.String()
+			}
+			return r
 		},
-		filters: map[string]filterFunc[swarmnet.Network]{
-			"id":     func(n swarmnet.Network, v string) bool { return strings.HasPrefix(string(n.ID), v) },
-			"name":   func(n swarmnet.Network, v string) bool { return strings.Contains(n.Spec.Name, v) },
-			"driver": func(n swarmnet.Network, v string) bool { return n.Spec.Driver == v },
-			"label":  func(n swarmnet.Network, v string) bool { return hasLabel(n.Spec.Labels, v) },
-			"scope":  func(_ swarmnet.Network, v string) bool { return v == "cluster" },
+		filters: map[string]filterFunc[network]{
+			"id":     func(n network, v string) bool { return strings.HasPrefix(string(n.ID), v) },
+			"name":   func(n network, v string) bool { return strings.Contains(n.Spec.Name, v) },
+			"driver": func(n network, v string) bool { return n.Spec.Driver == v },
+			"label":  func(n network, v string) bool { return hasLabel(n.Spec.Labels, v) },
+			"scope": func(n network, v string) bool {
+				return n.scope() == v || v == map[string]string{"node": "local", "cluster": "swarm"}[n.scope()]
+			},
+			"type": func(n network, v string) bool { return (v == "builtin") == builtin(n) },
 		},
 	})
+	cmd.Long = `List the networks of this node and of its cluster.
+
+As docker network ls; SCOPE is node or cluster (docker's words local and swarm are understood by the filter).`
+	inner := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		for _, check := range []struct{ key, values string }{{"type", "builtin custom"}, {"scope", "node cluster local swarm"}} {
+			if err := checkFilter(cmd, check.key, strings.Fields(check.values)); err != nil {
+				return err
+			}
+		}
+		err := inner(cmd, args)
+		switch {
+		case err != nil || note == nil:
+			return err
+		case status.Code(note) == codes.FailedPrecondition: // a worker: it is no failure that managers know more
+			fmt.Fprintf(a.stderr, "The cluster's networks are not listed: %s\n", explain(note))
+			return nil
+		}
+		return fmt.Errorf("the cluster's networks are not listed: %s", explain(note))
+	}
+	return cmd
+}
+
+// checkFilter refuses values of a filter that nothing can have.
+func checkFilter(cmd *cobra.Command, key string, values []string) error {
+	filters, err := cmd.Flags().GetStringArray("filter")
+	if err != nil {
+		return err
+	}
+	for _, f := range filters {
+		if v, ok := strings.CutPrefix(f, key+"="); ok && !slices.Contains(values, v) {
+			return usagef("--filter %q: one of %s is wanted", f, strings.Join(values, ", "))
+		}
+	}
+	return nil
+}
+
+// builtin are the networks that nobody made.
+func builtin(n network) bool {
+	return n.predefined() || !n.local && n.Spec.Name == swarmnet.IngressNetworkName
 }
 
 func labelText(m map[string]string) string {
@@ -116,119 +195,109 @@ func labelText(m map[string]string) string {
 	return strings.Join(out, ",")
 }
 
-// networkInfo is a network with, for inspect -v, what is on it.
-type networkInfo struct {
-	swarmnet.Network
-	Services  []networkService `json:",omitempty"`
-	Endpoints []swarmnet.Endpoint
-}
-
-type networkService struct {
-	ID   swarmnet.ServiceID
-	Name string
-	VIPs []string
-}
-
-func (a *app) networkInspectCmd() *cobra.Command {
-	return inspectCmd(a, "NETWORK", "Show networks in full; -v with their services and every held address", a.complete(networkNames), func(ctx context.Context, ref string, verbose bool) (any, error) {
-		control, err := a.control(ctx)
-		if err != nil {
-			return nil, err
-		}
-		m, err := control.GetNetwork(ctx, &pb.ObjectRef{Ref: ref})
-		if err != nil {
-			return nil, err
-		}
-		n, err := wire.NetworkFromProto(m)
-		if err != nil || !verbose {
-			return n, err
-		}
-		return a.networkInfo(ctx, control, n)
-	})
-}
-
-func (a *app) networkInfo(ctx context.Context, control pb.ControlClient, n swarmnet.Network) (networkInfo, error) {
-	info := networkInfo{Network: n}
-	services, err := a.services(ctx)
-	if err != nil {
-		return info, err
-	}
-	for _, s := range services {
-		vips := s.VIPOn(n.ID)
-		if len(vips) == 0 {
-			continue
-		}
-		e := networkService{ID: s.ID, Name: s.Spec.Name}
-		for _, v := range vips {
-			e.VIPs = append(e.VIPs, v.String())
-		}
-		info.Services = append(info.Services, e)
-	}
-	r, err := control.ListEndpoints(ctx, &pb.ListEndpointsRequest{Network: string(n.ID)})
-	if err != nil {
-		return info, err
-	}
-	for _, m := range r.GetEndpoints() {
-		e, err := wire.EndpointFromProto(m)
-		if err != nil {
-			return info, err
-		}
-		info.Endpoints = append(info.Endpoints, e)
-	}
-	return info, nil
-}
-
 func (a *app) networkRmCmd() *cobra.Command {
-	return &cobra.Command{Use: "rm NETWORK…", Aliases: []string{"remove"}, Short: "Remove networks", Args: atLeast("NETWORK"), ValidArgsFunction: a.complete(networkNames), RunE: func(cmd *cobra.Command, args []string) error {
-		control, err := a.control(cmd.Context())
-		if err != nil {
-			return err
-		}
-		return a.each(args, func(ref string) error {
-			_, err := control.RemoveNetwork(cmd.Context(), &pb.ObjectRef{Ref: ref})
-			return err
-		})
-	}}
+	return &cobra.Command{Use: "rm NETWORK…", Aliases: []string{"remove"}, Short: "Remove networks", Args: atLeast("NETWORK"), ValidArgsFunction: a.completeNetworks(userMade),
+		Long: `Remove networks that nothing uses.
+
+As docker network rm: one that is used, or predefined, is refused. There is no --force.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.each(args, func(ref string) error {
+				n, err := a.network(cmd.Context(), ref)
+				if err != nil {
+					return err
+				}
+				return a.removeNetwork(cmd.Context(), n)
+			})
+		}}
+}
+
+func (a *app) removeNetwork(ctx context.Context, n network) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	ref := &pb.ObjectRef{Ref: string(n.ID)}
+	if n.local {
+		_, err = pb.NewLocalClient(conn).RemoveNetwork(ctx, ref)
+	} else {
+		_, err = pb.NewControlClient(conn).RemoveNetwork(ctx, ref)
+	}
+	return err
 }
 
 func (a *app) networkPruneCmd() *cobra.Command {
-	var force bool
-	cmd := &cobra.Command{Use: "prune --force", Short: "Remove every network that nothing uses", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		if !force {
-			return usagef("this removes every network that nothing uses: say --force to do it")
-		}
-		ctx := cmd.Context()
-		control, err := a.control(ctx)
-		if err != nil {
-			return err
-		}
-		nets, err := a.networks(ctx)
-		if err != nil {
-			return err
-		}
-		services, err := a.services(ctx)
-		if err != nil {
-			return err
-		}
-		used := map[swarmnet.NetworkID]bool{}
-		for _, s := range services {
-			for _, n := range s.Spec.Networks {
-				used[n.Network] = true
+	var (
+		force   bool
+		filters []string
+	)
+	cmd := &cobra.Command{Use: "prune", Short: "Remove every network that nothing uses", Args: exactly(), ValidArgsFunction: cobra.NoFileCompletions,
+		Long: `Remove every network of this node and of its cluster that somebody made and nothing uses, and list them.
+
+As docker network prune; without a terminal to ask on, --force must be said. Stopped sandboxes count as users.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			pass, err := parseFilters(filters, map[string]filterFunc[network]{
+				"label":  func(n network, v string) bool { return hasLabel(n.Spec.Labels, v) },
+				"label!": func(n network, v string) bool { return !hasLabel(n.Spec.Labels, v) },
+			})
+			if err != nil {
+				return err
 			}
-		}
-		var errs []error
-		for _, n := range nets {
-			if n.Spec.Ingress || used[n.ID] || used[swarmnet.NetworkID(n.Spec.Name)] {
-				continue
+			if !force {
+				if err := a.confirm("this removes every network that nothing uses"); err != nil {
+					return err
+				}
 			}
-			if _, err := control.RemoveNetwork(ctx, &pb.ObjectRef{Ref: string(n.ID)}); err != nil {
-				errs = append(errs, errors.New(explain(err)))
-				continue
-			}
-			fmt.Fprintln(a.stdout, n.Spec.Name)
-		}
-		return errors.Join(errs...)
-	}}
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "do it")
+			return a.prune(cmd.Context(), pass)
+		}}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "do not ask")
+	cmd.Flags().StringArrayVar(&filters, "filter", nil, "only what matches label=KEY[=VALUE] or label!=KEY[=VALUE]")
 	return cmd
+}
+
+// confirm asks a person; nobody there is a no.
+func (a *app) confirm(what string) error {
+	f, ok := a.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return usagef("%s, and nobody is there to ask: say --force to do it", what)
+	}
+	fmt.Fprintf(a.stdout, "%s. Go on? [y/N] ", title(what))
+	var answer string
+	if _, err := fmt.Fscanln(f, &answer); err != nil && !errors.Is(err, io.EOF) {
+		answer = "" // an empty line
+	}
+	if a := strings.ToLower(answer); a != "y" && a != "yes" {
+		return errors.New("nothing was removed")
+	}
+	return nil
+}
+
+func (a *app) prune(ctx context.Context, pass func(network) bool) error {
+	set, err := a.networkSet(ctx)
+	if err != nil {
+		return err
+	}
+	used, err := a.usedNetworks(ctx, set)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	if set.clusterErr != nil {
+		errs = append(errs, fmt.Errorf("the cluster's networks are left alone: %s", explain(set.clusterErr)))
+	}
+	first := true
+	for _, n := range set.all {
+		if builtin(n) || n.Spec.Ingress || used[n.ID] || used[swarmnet.NetworkID(n.Spec.Name)] || !pass(n) {
+			continue
+		}
+		if err := a.removeNetwork(ctx, n); err != nil {
+			errs = append(errs, errors.New(explain(err)))
+			continue
+		}
+		if first {
+			fmt.Fprintln(a.stdout, "Deleted Networks:")
+		}
+		first = false
+		fmt.Fprintln(a.stdout, n.Spec.Name)
+	}
+	return errors.Join(errs...)
 }

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -22,13 +23,14 @@ type app struct {
 	host           string
 	certPath       string
 	conn           *grpc.ClientConn
+	now            func() time.Time
 }
 
 // Run runs one command line, args without the program's name, and returns the exit status: 0 done, 1 refused or failed, 2 wrong usage.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -59,6 +61,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&a.host, "host", "H", defaultHost, "daemon to ask: unix:///PATH, or HOST:PORT of a manager (SWARMNET_HOST)")
 	root.PersistentFlags().StringVar(&a.certPath, "cert-path", os.Getenv("SWARMNET_CERT_PATH"), "directory with an admin certificate, for HOST:PORT (SWARMNET_CERT_PATH)")
+	root.AddCommand(a.runCmd(), a.psCmd(), a.execCmd(), a.logsCmd(), a.portCmd(), a.stopCmd(), a.startCmd(), a.rmCmd(), a.waitCmd(), a.inspectAnyCmd(), a.pauseCmd())
 	root.AddCommand(a.clusterCmd(), a.nodeCmd(), a.networkCmd(), a.serviceCmd(), a.eventsCmd(), a.versionCmd(),
 		a.daemonCmd(), a.whoamiCmd(), a.probeCmd(), a.labCmd())
 	return root

@@ -9,7 +9,7 @@ import (
 
 func TestE2EBadInput(t *testing.T) {
 	c := up(t)
-	c.must("n1", "network", "create", "--subnet", "10.9.0.0/24", "app")
+	c.must("n1", "network", "create", "-d", "overlay", "--subnet", "10.9.0.0/24", "app")
 	c.must("n1", "service", "create", "--detach", "--name", "web", "--network", "app", "--publish", "8080:80", "--", "swarmnet", "whoami")
 	before := c.must("n1", "service", "ls", "-q") + c.must("n1", "network", "ls", "-q")
 	for _, b := range []struct {
@@ -19,18 +19,18 @@ func TestE2EBadInput(t *testing.T) {
 	}{
 		{1, "cluster init", []string{"already part of a cluster", "cluster leave"}},
 		{1, "cluster join --token SWMTKN-1-x 192.0.2.1", []string{"already part of a cluster"}},
-		{1, "network create app", []string{"app"}},
+		{1, "network create -d overlay app", []string{"app"}},
 		{1, "service create --name web -- sleep 1", []string{"web"}},
 		{1, "network inspect nope", []string{"nope"}},
 		{1, "service ps nope", []string{"nope"}},
 		{1, "service scale nope=3", []string{"nope"}},
 		{1, "node inspect nope", []string{"nope"}},
 		{1, "service create --name x --network nope -- sleep 1", []string{"nope"}},
-		{1, "network create --subnet 10.9.0.0/16 other", []string{"overlaps", "app"}},
-		{2, "network create --subnet 10.8.0.0/24 --gateway 10.7.0.1 other", []string{"10.7.0.1", "outside the subnet 10.8.0.0/24"}},
-		{2, "network create --subnet 10.8.0.1/24 other", []string{"10.8.0.0/24"}},
+		{1, "network create -d overlay --subnet 10.9.0.0/16 other", []string{"overlaps", "app"}},
+		{2, "network create -d overlay --subnet 10.8.0.0/24 --gateway 10.7.0.1 other", []string{"10.7.0.1", "outside the subnet 10.8.0.0/24"}},
+		{2, "network create -d overlay --subnet 10.8.0.1/24 other", []string{"10.8.0.0/24"}},
 		{1, "network create -d nosuch other", []string{"nosuch"}},
-		{1, "network create bad/name", []string{"bad/name"}},
+		{1, "network create -d overlay bad/name", []string{"bad/name"}},
 		{1, "network rm app", []string{"web"}},
 		{1, "network rm ingress", []string{"ingress"}},
 		{1, "service create --name y --publish 8080:80 -- sleep 1", []string{"8080", "web"}},

@@ -114,7 +114,7 @@ func TestE2ENamesAndVIP(t *testing.T) {
 
 func TestE2EUDP(t *testing.T) {
 	c := up(t)
-	c.must("n1", "network", "create", "app")
+	c.must("n1", "network", "create", "-d", "overlay", "app")
 	c.must("n1", "service", "create", "--name", "udp", "--replicas", "2", "--network", "app", "--publish", "5000:80/udp", "--", "swarmnet", "whoami")
 	for _, n := range []string{"n1", "n2", "n3"} {
 		labtest.Eventually(t, 10*time.Second, n+" to answer by UDP", func() error {
@@ -129,7 +129,7 @@ func TestE2EUDP(t *testing.T) {
 
 func TestE2ECreateToAnswer(t *testing.T) {
 	c := up(t)
-	c.must("n1", "network", "create", "app")
+	c.must("n1", "network", "create", "-d", "overlay", "app")
 	var took []time.Duration
 	for i := range 20 {
 		name, port := fmt.Sprintf("s%d", i), 8100+i
@@ -153,7 +153,7 @@ func TestE2ECreateToAnswer(t *testing.T) {
 
 func TestE2EScaleTo100(t *testing.T) {
 	c := up(t)
-	c.must("n1", "network", "create", "app")
+	c.must("n1", "network", "create", "-d", "overlay", "app")
 	var probes []sandbox
 	for i, n := range []string{"n1", "n2", "n3"} {
 		probes = append(probes, c.sandbox(n, 9001+i))

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
+)
+
+// attach shows the output of a sandbox that was started, passes signals on, and ends with the status of its command.
+func (a *app) attach(ctx context.Context, local pb.LocalClient, s sandboxInfo, remove bool) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // an interrupt is the workload's to handle
+	defer cancel()
+	stopSignals := forwardSignals(ctx, func(ctx context.Context, name string) error {
+		_, err := local.StopSandbox(ctx, &pb.StopSandboxRequest{Ref: string(s.ID), Signal: name})
+		return err
+	})
+	defer stopSignals()
+	if err := a.copyLogs(ctx, local, string(s.ID), true, 0); err != nil {
+		return err
+	}
+	m, err := local.WaitSandbox(ctx, &pb.ObjectRef{Ref: string(s.ID)})
+	if err != nil {
+		return err
+	}
+	if s, err = sandboxFrom(m); err != nil {
+		return err
+	}
+	if remove { // now that it has ended: a daemon that went away meanwhile has not ended it
+		if err := removeSandbox(ctx, local, s.ID); err != nil {
+			return err
+		}
+	}
+	return ended(s)
+}
+
+// ended is the workload's status as an exit status of ours.
+func ended(s sandboxInfo) error {
+	switch {
+	case s.Status.Err != "" && s.Status.ExitCode == 0:
+		return errors.New(s.Status.Err)
+	case s.Status.Err != "":
+		return exitError{errors.New(s.Status.Err), s.Status.ExitCode}
+	case s.Status.ExitCode != 0:
+		return exitStatus(s.Status.ExitCode)
+	}
+	return nil
+}
+
+// forwardSignals hands the signals that end a program to send, until the function that it returns is called.
+func forwardSignals(ctx context.Context, send func(ctx context.Context, name string) error) (stop func()) {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case s := <-signals:
+				if sig, ok := s.(syscall.Signal); ok {
+					wg.Go(func() { send(ctx, unix.SignalName(sig)) }) //nolint:errcheck // the workload has ended
+				}
+			}
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		cancel()
+		wg.Wait()
+	}
+}
+
+// copyLogs copies the output of a sandbox to ours, as it is.
+func (a *app) copyLogs(ctx context.Context, local pb.LocalClient, id string, follow bool, tail uint32) error {
+	stream, err := local.Logs(ctx, &pb.LogsRequest{Task: id, Follow: follow, Tail: tail})
+	if err != nil {
+		return err
+	}
+	for {
+		c, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF), ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+		w := a.stdout
+		if c.GetStderr() {
+			w = a.stderr
+		}
+		if _, err := w.Write(c.GetData()); err != nil {
+			return err
+		}
+	}
+}

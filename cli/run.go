@@ -1,0 +1,210 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/cli/parse"
+	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
+	"github.com/swarmnet/swarmnet/proto/wire"
+)
+
+// ownFailure is the exit status of run and exec when the failure is ours and not the workload's.
+const ownFailure = 125
+
+// runFlags are the flags of run.
+type runFlags struct {
+	parse.Sandbox
+	detach, remove, interactive, tty bool
+}
+
+func (a *app) runCmd() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{Use: "run [FLAGS] [--] COMMAND [ARG…]", DisableFlagsInUseLine: true, Short: "Make a sandbox on this node and run a command in it", Args: atLeast("COMMAND"),
+		Long: `Make a sandbox on this node and run a command in it.
+
+Without -d, shows the command's output, passes an interrupt on, and ends with the command's status: 125 for a failure of swarmnet's
+own, 126 if the command cannot be run, 127 if there is none.
+
+As docker run, with these differences:
+  - There is no image: COMMAND is a program of this host, with files of its own for /etc/resolv.conf, /etc/hosts and /etc/hostname.
+  - An interrupt, SIGTERM, SIGQUIT or SIGHUP is passed on as ` + "`stop`" + ` with that signal would: after the stop timeout comes SIGKILL.
+  - -i and -t go with --rm: the command runs as by ` + "`exec`" + ` in a sandbox that is made for it. --rm goes without -d,
+    --restart with it.
+  - --restart always is unless-stopped: what was stopped stays so.
+  - --publish with --network host is refused, not ignored; a range published for one single port is refused.
+  - --network takes mac-address= and ip6=, and may be repeated for several networks.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.Command = args
+			return ownFailures(a.run(cmd.Context(), f))
+		},
+		ValidArgsFunction: completeCommand,
+	}
+	cmd.Flags().SetInterspersed(false) // what follows the command's name is the command's
+	f.add(cmd)
+	ownUsage(cmd)
+	a.mustCompleteFlag(cmd, "network", a.completeRunNetwork)
+	return cmd
+}
+
+func (f *runFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.BoolVarP(&f.detach, "detach", "d", false, "return when it runs, and print its id")
+	fl.BoolVar(&f.remove, "rm", false, "remove the sandbox when the command has ended")
+	fl.BoolVarP(&f.interactive, "interactive", "i", false, "pass standard input on")
+	fl.BoolVarP(&f.tty, "tty", "t", false, "give it a terminal")
+	fl.StringVar(&f.Name, "name", "", "name of the sandbox; without it one is chosen")
+	fl.StringArrayVar(&f.Networks, "network", nil, "NETWORK[,alias=NAME…][,ip=…][,ip6=…][,mac-address=…][,gw-priority=N], none, host or container:NAME; repeatable (default bridge)")
+	fl.StringVar(&f.IP, "ip", "", "fixed IPv4 address on the first network")
+	fl.StringVar(&f.IP6, "ip6", "", "fixed IPv6 address on the first network")
+	fl.StringVar(&f.MAC, "mac-address", "", "Ethernet address on the first network")
+	fl.StringArrayVar(&f.Aliases, "network-alias", nil, "further name on the first network; repeatable")
+	fl.StringArrayVarP(&f.Publish, "publish", "p", nil, "[[IP:][PUBLISHED]:]TARGET[/PROTO], ranges too, or published=,target=,protocol=,ip=; repeatable")
+	fl.StringArrayVar(&f.DNS, "dns", nil, "name server for outside names, asked from the sandbox; repeatable")
+	fl.StringArrayVar(&f.DNSSearch, "dns-search", nil, "search domain; repeatable")
+	fl.StringArrayVar(&f.DNSOptions, "dns-option", nil, "resolver option, as in resolv.conf; repeatable")
+	fl.StringArrayVar(&f.Hosts, "add-host", nil, "NAME:ADDRESS for the hosts file; repeatable")
+	fl.StringVar(&f.Hostname, "hostname", "", "hostname inside")
+	fl.StringArrayVarP(&f.Env, "env", "e", nil, "KEY=VALUE, or KEY for the value that it has here; repeatable")
+	fl.StringArrayVarP(&f.Labels, "label", "l", nil, "KEY=VALUE; repeatable")
+	fl.StringVarP(&f.Dir, "workdir", "w", "", "working directory")
+	fl.StringVar(&f.Restart, "restart", "no", "no, on-failure[:N], always or unless-stopped")
+	fl.StringVar(&f.StopSignal, "stop-signal", "", "signal that asks it to stop (default SIGTERM)")
+	fl.IntVar(&f.StopTimeout, "stop-timeout", -1, "seconds between that signal and SIGKILL; -1: 10")
+}
+
+// check refuses flags that exclude each other.
+func (f *runFlags) check() error {
+	interactive := f.interactive || f.tty
+	switch {
+	case interactive && f.detach:
+		return usagef("-i and -t do not go with -d: run it detached and go in with `swarmnet exec -it`")
+	case interactive && !f.remove:
+		return usagef("-i and -t go with --rm: say it too, or run it with -d and go in with `swarmnet exec -it`")
+	case !f.detach && f.Restart != "no" && f.Restart != "" && !f.remove:
+		return usagef("--restart %s goes with -d: an attached run ends when its command does", f.Restart)
+	case f.remove && f.detach:
+		return usagef("--rm does not go with -d: remove it afterwards with `swarmnet rm`")
+	case f.remove && f.Restart != "no" && f.Restart != "":
+		return usagef("--rm does not go with --restart %s: one removes what the other starts again", f.Restart)
+	}
+	return nil
+}
+
+func (a *app) run(ctx context.Context, f runFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	spec, err := f.Spec(os.LookupEnv)
+	if err != nil {
+		return usageError{err}
+	}
+	local, err := a.node(ctx)
+	if err != nil {
+		return err
+	}
+	if f.interactive || f.tty {
+		return a.runInside(ctx, local, spec, f)
+	}
+	s, err := create(ctx, local, spec)
+	if err != nil {
+		return err
+	}
+	if f.detach {
+		fmt.Fprintln(a.stdout, s.ID)
+		return nil
+	}
+	return a.attach(ctx, local, s, f.remove)
+}
+
+func create(ctx context.Context, local pb.LocalClient, spec swarmnet.SandboxSpec) (sandboxInfo, error) {
+	m, err := local.CreateSandbox(ctx, &pb.CreateSandboxRequest{Spec: wire.SandboxSpecToProto(spec), Start: true})
+	if err != nil {
+		return sandboxInfo{}, err
+	}
+	return sandboxFrom(m)
+}
+
+// runInside runs an interactive command: by exec, in a sandbox that does nothing else and lives as long.
+func (a *app) runInside(ctx context.Context, local pb.LocalClient, spec swarmnet.SandboxSpec, f runFlags) (err error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("cannot find the swarmnet program: %w", err)
+	}
+	spec.Task.Command = []string{exe, "pause"}
+	s, err := create(ctx, local, spec)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rmErr := removeSandbox(ctx, local, s.ID); rmErr != nil && err == nil {
+			err = rmErr
+		}
+	}()
+	return a.exec(ctx, local, execution{
+		ref: string(s.ID), command: f.Command, env: spec.Task.Env, dir: f.Dir, interactive: f.interactive, tty: f.tty,
+	})
+}
+
+// removeSandbox removes what this command made, also when it is interrupted.
+func removeSandbox(ctx context.Context, local pb.LocalClient, id swarmnet.TaskID) error {
+	_, err := local.RemoveSandbox(context.WithoutCancel(ctx), &pb.RemoveSandboxRequest{Ref: string(id), Force: true})
+	return err
+}
+
+// ownFailures gives an error of ours the status that no workload's is mistaken for; the workload's own passes.
+func ownFailures(err error) error {
+	var st exitStatus
+	var exit exitError
+	switch {
+	case err == nil, errors.As(err, &st), errors.As(err, &exit):
+		return err
+	}
+	code, text := ownFailure, explain(err)
+	switch { // the executor's sentinels, in the daemon's words
+	case strings.Contains(text, "command not found"):
+		code = 127
+	case strings.Contains(text, "command cannot be run"):
+		code = 126
+	}
+	return exitError{errors.New(text), code}
+}
+
+// ownUsage gives wrong usage of a command the status of its own failures: 2 may be the workload's.
+func ownUsage(cmd *cobra.Command) {
+	args := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, given []string) error { return ownFailures(args(cmd, given)) }
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return ownFailures(flagError(cmd, err)) })
+}
+
+// completeCommand leaves commands and their arguments to the shell.
+func completeCommand(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+func (a *app) mustCompleteFlag(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
+		panic(err) // the flag's name is a constant of ours
+	}
+}
+
+func (a *app) completeRunNetwork(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if name, ok := strings.CutPrefix(prefix, "container:"); ok {
+		var out []string
+		for _, n := range a.sandboxNames(nil, name, nil) {
+			out = append(out, "container:"+n)
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+	out := a.networkRefs(nil, prefix, nil)
+	if strings.HasPrefix("container:", prefix) {
+		out = append(out, "container:")
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
