@@ -25,6 +25,8 @@ var (
 // Spec is one workload, as it is to be started.
 type Spec struct {
 	ID swarmnet.TaskID
+	// Run tells the runs of one workload apart: one that has ended is started again under another number, and keeps its output.
+	Run uint64
 	// NetnsPath is the network namespace of the task's sandbox; empty: the caller's.
 	NetnsPath string
 	Command   []string
@@ -55,6 +57,7 @@ func (p Phase) String() string { return phaseNames[min(int(p), len(phaseNames)-1
 // Status is what is observed of a workload.
 type Status struct {
 	ID        swarmnet.TaskID
+	Run       uint64
 	Phase     Phase
 	PID       int // as the daemon sees it
 	StartedAt time.Time
@@ -103,12 +106,33 @@ type Probe struct {
 	Timeout time.Duration
 }
 
+// Exec is one more command inside a running workload's sandbox.
+type Exec struct {
+	Command []string
+	Env     []string // beside the workload's own
+	Dir     string   // empty: the workload's
+	// Stdin, Stdout and Stderr are the command's. With TTY they are one terminal, which becomes its controlling one.
+	Stdin, Stdout, Stderr *os.File
+	TTY                   bool
+}
+
+// Process is a command that Exec started.
+type Process interface {
+	// Signal sends a signal, named as for Stop.
+	Signal(name string) error
+	// Wait returns the exit status as Status.ExitCode has it, 137 when the workload ended and took the command along. When ctx ends
+	// first the command is killed.
+	Wait(ctx context.Context) int
+}
+
 // Executor runs workloads. Its methods may be called from any goroutine.
 type Executor interface {
-	// Start starts a workload; one that is already held is left as it is. It returns when the command runs or cannot.
+	// Start starts a workload; one that is already held is left as it is, unless that is an earlier run that has ended. It returns when the command runs or cannot.
 	Start(ctx context.Context, spec Spec) error
 	// Stop asks a workload to end: the signal first, SIGKILL for all that is left after grace. It does not wait.
 	Stop(id swarmnet.TaskID, signal string, grace time.Duration) error
+	// Exec starts a command inside the sandbox of a workload that runs. The caller closes the files.
+	Exec(id swarmnet.TaskID, e Exec) (Process, error)
 	// Probe returns nil when the workload is healthy.
 	Probe(ctx context.Context, id swarmnet.TaskID, p Probe) error
 	// Sockets returns the resolver's sockets of a workload that has them; the caller closes them.

@@ -23,6 +23,7 @@ type shimSpec struct {
 	Dir      string         `json:"dir"`
 	Hostname string         `json:"hostname"`
 	DNS      netip.AddrPort `json:"dns"`
+	Run      uint64         `json:"run"`
 }
 
 // copying is the copying of a command's stdout and stderr into the log.
@@ -57,7 +58,7 @@ func (s *shim) start(children *os.Root) (*copying, int, error) {
 	if s.rec.Stopping {
 		return nil, 128 + int(syscall.SIGTERM), errors.New("stopped before its command was started")
 	}
-	pid, err := fork(path, s.spec.Command, s.spec, outW, errW)
+	pid, err := forkQuiet(path, s.spec, outW, errW)
 	outW.Close()
 	errW.Close()
 	if err != nil {
@@ -107,17 +108,22 @@ func lookup(spec shimSpec) (path string, code int, err error) {
 	return "", 127, fmt.Errorf("%w: %s is nowhere in PATH (%s)", executor.ErrNotFound, spec.Command[0], os.Getenv("PATH"))
 }
 
-// fork starts a process with a session of its own and no input.
-func fork(path string, argv []string, spec shimSpec, stdout, stderr *os.File) (int, error) {
+// forkQuiet starts a process without input.
+func forkQuiet(path string, spec shimSpec, stdout, stderr *os.File) (int, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return 0, err
 	}
 	defer null.Close()
-	return syscall.ForkExec(path, argv, &syscall.ProcAttr{
+	return fork(path, spec, [3]*os.File{null, stdout, stderr}, false)
+}
+
+// fork starts a process with a session of its own; with tty, its standard input becomes its terminal.
+func fork(path string, spec shimSpec, stdio [3]*os.File, tty bool) (int, error) {
+	return syscall.ForkExec(path, spec.Command, &syscall.ProcAttr{
 		Dir: spec.Dir, Env: spec.Env,
-		Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Files: []uintptr{stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: tty},
 	})
 }
 

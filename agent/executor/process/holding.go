@@ -29,12 +29,13 @@ type holding struct {
 	dns     []*os.File
 	seq     uint64
 	replies map[uint64]chan error
+	execs   map[uint64]chan int // exit statuses to come, by the number of the request
 	closing bool
 	news    chan struct{} // closed at the next change of rec
 }
 
 func newHolding(id swarmnet.TaskID, dir string, conn *net.UnixConn) *holding {
-	return &holding{id: id, dir: dir, conn: conn, gone: make(chan struct{}), replies: map[uint64]chan error{}, news: make(chan struct{})}
+	return &holding{id: id, dir: dir, conn: conn, gone: make(chan struct{}), replies: map[uint64]chan error{}, execs: map[uint64]chan int{}, news: make(chan struct{})}
 }
 
 // hello reads the shim's first word.
@@ -80,6 +81,12 @@ func (h *holding) follow(changed func()) {
 			h.set(*m.Record)
 			h.mu.Unlock()
 			changed()
+		case m.Exec != 0:
+			if ch := h.execs[m.Exec]; ch != nil {
+				delete(h.execs, m.Exec)
+				ch <- m.Code
+			}
+			h.mu.Unlock()
 		default:
 			if ch := h.replies[m.Reply]; ch != nil {
 				delete(h.replies, m.Reply)
@@ -119,6 +126,10 @@ func (h *holding) release() {
 		delete(h.replies, seq)
 		ch <- errGone
 	}
+	for seq, ch := range h.execs {
+		delete(h.execs, seq)
+		ch <- 128 + int(syscall.SIGKILL)
+	}
 	if h.conn != nil {
 		h.conn.Close()
 	}
@@ -149,40 +160,58 @@ func (h *holding) watch() (executor.Status, <-chan struct{}) {
 	defer h.mu.Unlock()
 	r := h.rec
 	return executor.Status{
-		ID: h.id, Phase: r.Phase, PID: r.PID, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
+		ID: h.id, Run: r.Run, Phase: r.Phase, PID: r.PID, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 		ExitCode: r.ExitCode, Err: r.Err, Stopping: r.Stopping,
 	}, h.news
 }
 
 // ask sends a request and waits for its answer.
 func (h *holding) ask(req request, timeout time.Duration) error {
+	_, _, err := h.askWith(req, timeout, false)
+	return err
+}
+
+// askWith sends files along. With exec it returns the request's number and where its command's exit status will arrive.
+func (h *holding) askWith(req request, timeout time.Duration, exec bool, files ...*os.File) (uint64, <-chan int, error) {
 	answer := make(chan error, 1)
 	h.mu.Lock()
 	if h.conn == nil || h.rec.Phase >= executor.Ended {
 		h.mu.Unlock()
-		return errGone
+		return 0, nil, errGone
 	}
 	h.seq++
 	req.Seq = h.seq
 	h.replies[req.Seq] = answer
-	err := send(h.conn, req)
+	var exit chan int
+	if exec {
+		exit = make(chan int, 1)
+		h.execs[req.Seq] = exit
+	}
+	err := send(h.conn, req, files...)
 	if err != nil {
 		delete(h.replies, req.Seq)
+		delete(h.execs, req.Seq)
 	}
 	h.mu.Unlock()
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case err := <-answer:
-		return err
+		if err != nil && exec {
+			h.mu.Lock()
+			delete(h.execs, req.Seq)
+			h.mu.Unlock()
+		}
+		return req.Seq, exit, err
 	case <-timer.C:
 		h.mu.Lock()
 		delete(h.replies, req.Seq)
+		delete(h.execs, req.Seq)
 		h.mu.Unlock()
-		return fmt.Errorf("the shim of task %s did not answer within %s", swarmnet.ShortID(h.id), timeout)
+		return 0, nil, fmt.Errorf("the shim of task %s did not answer within %s", swarmnet.ShortID(h.id), timeout)
 	}
 }
 

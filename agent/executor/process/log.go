@@ -30,7 +30,12 @@ func newLogWriter(path string) (*logWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &logWriter{path: path, file: f}, nil
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &logWriter{path: path, file: f, size: st.Size()}, nil
 }
 
 // copy writes what it reads until the end of the stream. What can't be written is dropped: a full disk must not stop the workload.

@@ -39,7 +39,7 @@ func (s *shim) probeCommand(command []string, timeout time.Duration) error {
 	path, _, err := lookup(spec)
 	var pid int
 	if err == nil {
-		pid, err = fork(path, command, spec, null, null)
+		pid, err = forkQuiet(path, spec, null, null)
 	}
 	if err != nil {
 		s.mu.Unlock()

@@ -16,7 +16,8 @@ import (
 // SCM_RIGHTS, the resolver's two sockets (UDP, TCP) if the sandbox has them. It sends its record again whenever that changes, and
 // answers each request by its number. The connection ends when the shim does: the last word is then in state.json.
 
-// request is what a daemon asks. Op is "stop" or "probe".
+// request is what a daemon asks. Op is "stop", "probe", "exec" (with the command's three files) or "signal" (of the command that the
+// request numbered Exec started).
 type request struct {
 	Seq    uint64        `json:"seq"`
 	Op     string        `json:"op"`
@@ -26,13 +27,20 @@ type request struct {
 	Command []string      `json:"command,omitempty"`
 	Addr    string        `json:"addr,omitempty"`
 	Timeout time.Duration `json:"timeout,omitempty"`
+	// For exec, beside Command.
+	Env  []string `json:"env,omitempty"`
+	Dir  string   `json:"dir,omitempty"`
+	TTY  bool     `json:"tty,omitempty"`
+	Exec uint64   `json:"exec,omitempty"`
 }
 
-// message is what a shim says: a record, or the answer to a request.
+// message is what a shim says: a record, the answer to a request, or the exit status of the command that request Exec started.
 type message struct {
 	Record *record `json:"record,omitempty"`
 	Reply  uint64  `json:"reply,omitempty"`
 	Err    string  `json:"err,omitempty"`
+	Exec   uint64  `json:"exec,omitempty"`
+	Code   int     `json:"code,omitempty"`
 }
 
 const (
@@ -62,7 +70,7 @@ func send(c *net.UnixConn, v any, files ...*os.File) error {
 
 // receive reads one packet into v and returns the files that came with it.
 func receive(c *net.UnixConn, v any) ([]*os.File, error) {
-	buf, oob := make([]byte, maxPacket), make([]byte, unix.CmsgSpace(2*4))
+	buf, oob := make([]byte, maxPacket), make([]byte, unix.CmsgSpace(3*4))
 	n, oobn, _, _, err := c.ReadMsgUnix(buf, oob)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,8 @@ type shim struct {
 	rec     record
 	clients map[*net.UnixConn]bool
 	main    int                             // the command's process id, in this namespace; 0: not running
-	probes  map[int]chan syscall.WaitStatus // running health checks by process id
+	probes  map[int]chan syscall.WaitStatus // running health checks and commands of exec, by process id
+	execs   map[execKey]int                 // process ids of the commands of exec
 	kill    *time.Timer                     // when a stop's grace ends, which is killAt
 	killAt  time.Time
 }
@@ -44,7 +45,7 @@ func ShimMain(args []string) int {
 		return 2
 	}
 	debug.SetGCPercent(20) // it allocates next to nothing: small counts more than fast
-	s := &shim{clients: map[*net.UnixConn]bool{}, probes: map[int]chan syscall.WaitStatus{}}
+	s := &shim{clients: map[*net.UnixConn]bool{}, probes: map[int]chan syscall.WaitStatus{}, execs: map[execKey]int{}}
 	s.rec = record{BootID: bootID(), Phase: executor.Starting}
 	if pid, err := os.Readlink("/proc/self"); err == nil { // still the daemon's /proc, so the daemon's number
 		s.rec.ShimPID, _ = strconv.Atoi(pid)
@@ -65,6 +66,7 @@ func (s *shim) run() error {
 	if err := readJSON(specFile, &s.spec); err != nil {
 		return err
 	}
+	s.rec.Run = s.spec.Run
 	children, err := os.OpenRoot("/proc/self/task") // before a new /proc hides it: see daemonPID
 	if err != nil {
 		return err
@@ -168,12 +170,15 @@ func (s *shim) serve(c *net.UnixConn) {
 		s.mu.Lock()
 		delete(s.clients, c)
 		s.mu.Unlock()
+		s.killExecs(c)
 		c.Close()
 	}()
 	for {
 		var req request
 		files, err := receive(c, &req)
-		closeAll(files)
+		if req.Op != "exec" || err != nil {
+			closeAll(files)
+		}
 		if err != nil {
 			var bad *json.SyntaxError
 			if errors.As(err, &bad) {
@@ -187,6 +192,10 @@ func (s *shim) serve(c *net.UnixConn) {
 			s.reply(c, req.Seq, nil)
 		case "probe":
 			go func() { s.reply(c, req.Seq, s.probe(req)) }()
+		case "exec":
+			go s.exec(c, req, files)
+		case "signal":
+			s.reply(c, req.Seq, s.signalExec(c, req))
 		default:
 			s.reply(c, req.Seq, fmt.Errorf("a shim of this version does not know %q", req.Op))
 		}
@@ -198,6 +207,10 @@ func (s *shim) reply(c *net.UnixConn, seq uint64, err error) {
 	if err != nil {
 		m.Err = err.Error()
 	}
+	s.say(c, m)
+}
+
+func (s *shim) say(c *net.UnixConn, m message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if send(c, m) != nil {

@@ -26,6 +26,7 @@ var etcFiles = [...]string{"resolv.conf", "hosts", "hostname"}
 // record is what a shim remembers of its workload, in state.json.
 type record struct {
 	BootID    string         `json:"boot_id"`
+	Run       uint64         `json:"run,omitempty"`
 	Phase     executor.Phase `json:"phase"`
 	ShimPID   int            `json:"shim_pid"` // as the daemon sees it
 	PID       int            `json:"pid"`      // of the command, as the daemon sees it

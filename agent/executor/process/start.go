@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/internal/netns"
 )
@@ -20,9 +21,9 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // Start implements executor.Executor.
 func (e *Executor) Start(ctx context.Context, spec executor.Spec) error {
 	h, err := e.get(spec.ID)
-	if err != nil {
+	if err != nil || h.status().Phase >= executor.Ended && h.status().Run != spec.Run {
 		if h, err = e.launch(spec); err != nil {
-			_ = os.RemoveAll(e.dir(spec.ID))
+			e.discard(spec.ID)
 			return fmt.Errorf("start task: %w", err)
 		}
 		e.hold(h)
@@ -62,12 +63,30 @@ func (e *Executor) launch(spec executor.Spec) (*holding, error) {
 	return h, nil
 }
 
+// discard forgets a workload that could not be started.
+func (e *Executor) discard(id swarmnet.TaskID) {
+	_ = os.RemoveAll(e.dir(id))
+	e.mu.Lock()
+	delete(e.held, id)
+	e.mu.Unlock()
+}
+
+// prepare makes the task's directory. Only the output of an earlier run stays in it.
 func prepare(dir string, spec executor.Spec) error {
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
 		return err
+	}
+	for _, e := range entries {
+		if e.Name() == logFile || e.Name() == logFile+".1" {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
 	}
 	hostname := spec.Hostname
 	if hostname == "" {
@@ -84,7 +103,7 @@ func prepare(dir string, spec executor.Spec) error {
 		workDir = "/"
 	}
 	return writeJSON(filepath.Join(dir, specFile), shimSpec{
-		Command: spec.Command, Env: environment(spec.Env, hostname), Dir: workDir, Hostname: hostname, DNS: spec.DNS,
+		Command: spec.Command, Env: environment(spec.Env, hostname), Dir: workDir, Hostname: hostname, DNS: spec.DNS, Run: spec.Run,
 	}, false)
 }
 
