@@ -1,0 +1,160 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+func one(check string, v Verdict, found, cure string) []Finding {
+	return []Finding{{Check: check, Verdict: v, Found: found, Cure: cure}}
+}
+
+func daemon(f Facts) []Finding {
+	if f.Daemon == "" {
+		return one("daemon", OK, "it answers", "")
+	}
+	return one("daemon", Wrong, f.Daemon, "start it: `systemctl start swarmnet`, or `swarmnet daemon`; what runs goes on without it, nothing can be changed")
+}
+
+func features(f Facts) []Finding {
+	var out []Finding
+	var there []string
+	for _, x := range f.Features {
+		if x.Err == "" {
+			there = append(there, x.Name)
+			continue
+		}
+		out = append(out, Finding{"kernel", Wrong, x.Name + " does not work: " + x.Err, x.Cure})
+	}
+	if len(there) > 0 {
+		out = append(one("kernel", OK, "has "+strings.Join(there, ", "), ""), out...)
+	}
+	return out
+}
+
+func forwarding(f Facts) []Finding {
+	var out []Finding
+	if f.Forward == "0" {
+		out = one("forwarding", Wrong, "net.ipv4.ip_forward is 0: nothing gets from sandboxes to other hosts, nor to published ports",
+			"`sysctl -w net.ipv4.ip_forward=1`; find in /etc/sysctl.d what turns it off")
+	}
+	if f.NeedsIPv6 && f.Forward6 == "0" {
+		out = append(out, Finding{"forwarding", Wrong, "net.ipv6.conf.all.forwarding is 0, and a network has IPv6",
+			"`sysctl -w net.ipv6.conf.all.forwarding=1`; find in /etc/sysctl.d what turns it off"})
+	}
+	if out == nil && f.Forward != "" {
+		out = one("forwarding", OK, "net.ipv4.ip_forward is "+f.Forward, "")
+	}
+	return out
+}
+
+func vxlanPort(f Facts) []Finding {
+	p := f.VXLAN
+	switch {
+	case p.Number == 0:
+		return nil
+	case p.Holder != "":
+		return one("vxlan-port", Wrong, fmt.Sprintf("UDP port %d is taken by %s: overlay networks cannot use it", p.Number, p.Holder),
+			"stop that program, or make the cluster with another --data-path-port")
+	case p.Ours:
+		return one("vxlan-port", OK, fmt.Sprintf("UDP port %d is ours", p.Number), "")
+	}
+	return one("vxlan-port", OK, fmt.Sprintf("UDP port %d is free", p.Number), "")
+}
+
+// usualMTU is what an Ethernet carries (RFC 894), and what programs expect.
+const usualMTU = 1500
+
+func underlay(f Facts) []Finding {
+	d := f.Underlay
+	switch {
+	case d.Err != "":
+		return one("underlay", Wrong, d.Err, "give the host that address, or name another with --data-path-addr")
+	case d.MTU == 0:
+		return nil
+	case d.MTU < usualMTU:
+		return one("underlay", Wrong, fmt.Sprintf("%s has an MTU of %d, less than %d: sandboxes get %d, and larger packets of other hosts are lost on the way if theirs is larger", d.Name, d.MTU, usualMTU, d.MTU-50),
+			fmt.Sprintf("`ip link set %s mtu %d` on every host if the network between them carries it; else give all hosts the same", d.Name, usualMTU))
+	}
+	return one("underlay", OK, fmt.Sprintf("%s has %s and an MTU of %d", d.Name, d.Addr, d.MTU), "")
+}
+
+func bridgeNetfilter(f Facts) []Finding {
+	if len(f.BridgeNF) == 0 {
+		return one("br_netfilter", OK, "bridged packets do not pass the host's firewall", "")
+	}
+	return one("br_netfilter", Wrong, "br_netfilter is on ("+strings.Join(f.BridgeNF, ", ")+"): bridged packets pass the host's firewall, which may drop or rewrite them",
+		"`sysctl -w "+strings.Join(each(f.BridgeNF, func(s string) string { return s + "=0" }), " ")+"`, or unload it: `modprobe -r br_netfilter`")
+}
+
+func each(list []string, fn func(string) string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = fn(s)
+	}
+	return out
+}
+
+func clock(f Facts) []Finding {
+	c := f.Cert
+	switch {
+	case c != nil && c.Err == "" && f.Now.Before(c.NotBefore):
+		return one("clock", Wrong, fmt.Sprintf("it shows %s, before this node's certificate was made (%s)", stamp(f.Now), stamp(c.NotBefore)),
+			"set the clock: run an NTP client such as chrony")
+	case !f.Clock.Known:
+		return nil
+	case !f.Clock.Synchronised:
+		return one("clock", Note, "nothing keeps it right", "run an NTP client such as chrony: certificates are refused when clocks differ")
+	}
+	return one("clock", OK, "it is kept right", "")
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func certificate(f Facts) []Finding {
+	c := f.Cert
+	switch {
+	case c == nil:
+		return nil
+	case c.Err != "":
+		return one("certificate", Wrong, c.Err, "restore it, or leave the cluster with --force and join again")
+	case f.Now.After(c.NotAfter):
+		return one("certificate", Wrong, fmt.Sprintf("it expired at %s: no manager listens to this node", stamp(c.NotAfter)),
+			"check the clock; else leave the cluster with --force and join again")
+	}
+	left := c.NotAfter.Sub(f.Now)
+	found := fmt.Sprintf("it is good until %s", stamp(c.NotAfter))
+	// It is renewed at half its life: a quarter is left only if that has failed for a long time.
+	if left < c.NotAfter.Sub(c.NotBefore)/4 {
+		return one("certificate", Wrong, found+", and was not renewed", "see that the daemon runs and that a manager with a quorum can be reached")
+	}
+	return one("certificate", OK, found, "")
+}
+
+func managers(f Facts) []Finding {
+	return paths("manager", f.Managers, "see that the manager runs, and that no firewall between drops TCP to that port")
+}
+
+func nodes(f Facts) []Finding {
+	return paths("node", f.Nodes, "see that the node is up, and that no firewall between drops UDP to the data path port")
+}
+
+func paths(check string, list []Path, cure string) []Finding {
+	var out []Finding
+	for _, p := range list {
+		what := p.Addr
+		if p.Name != "" {
+			what = p.Name + " (" + p.Addr + ")"
+		}
+		switch {
+		case p.Err != "":
+			out = append(out, Finding{check, Wrong, what + ": " + p.Err, cure})
+		case p.Remark != "":
+			out = append(out, Finding{check, Note, what + ": " + p.Remark, ""})
+		default:
+			out = append(out, Finding{check, OK, what + " answers", ""})
+		}
+	}
+	return out
+}
