@@ -96,10 +96,13 @@ func each(list []string, fn func(string) string) []string {
 	return out
 }
 
+// skew is how far clocks may differ.
+const skew = time.Minute
+
 func clock(f Facts) []Finding {
 	c := f.Cert
 	switch {
-	case c != nil && c.Err == "" && f.Now.Before(c.NotBefore):
+	case c != nil && c.Err == "" && f.Now.Add(skew).Before(c.NotBefore):
 		return one("clock", Wrong, fmt.Sprintf("it shows %s, before this node's certificate was made (%s)", stamp(f.Now), stamp(c.NotBefore)),
 			"set the clock: run an NTP client such as chrony")
 	case !f.Clock.Known:

@@ -55,7 +55,7 @@ func New(cfg Config) *Session {
 	if cfg.Path == "" {
 		return s
 	}
-	set, err := load(cfg.Path)
+	set, err := Load(cfg.Path)
 	switch {
 	case err == nil:
 		s.set, s.have = set, true

@@ -237,7 +237,7 @@ func TestSessionStartsFromDisk(t *testing.T) {
 	tk.complete(t, set(5, "a"))
 	waitRevision(t, s, 5)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if stored, err := load(path); err == nil && stored.Revision == 5 {
+		if stored, err := Load(path); err == nil && stored.Revision == 5 {
 			break
 		} else if time.Now().After(deadline) {
 			t.Fatal(err)
@@ -277,7 +277,7 @@ func TestDamagedFileIsPassedOver(t *testing.T) {
 		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := load(path); err == nil {
+		if _, err := Load(path); err == nil {
 			t.Fatalf("the first %d octets were taken for a set", n)
 		}
 	}

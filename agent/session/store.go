@@ -44,8 +44,8 @@ func save(path string, set swarmnet.AssignmentSet) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// load reads the file of the last set. The error is os.ErrNotExist when there is none.
-func load(path string) (swarmnet.AssignmentSet, error) {
+// Load reads the file of the last set. The error is os.ErrNotExist when there is none.
+func Load(path string) (swarmnet.AssignmentSet, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return swarmnet.AssignmentSet{}, err

@@ -1,0 +1,84 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/session"
+	"github.com/swarmnet/swarmnet/ca"
+	"github.com/swarmnet/swarmnet/doctor"
+	look "github.com/swarmnet/swarmnet/doctor/kernel"
+	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
+)
+
+// Doctor looks for what keeps this host's networks from working. It needs no running daemon: what it must know of the cluster it reads from
+// the data directory. down is why the daemon does not answer; empty when it does.
+func Doctor(ctx context.Context, cfg Config, down string) []doctor.Finding {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return []doctor.Finding{{Check: "daemon", Verdict: doctor.Wrong, Found: err.Error()}}
+	}
+	sight := look.Config{NetnsDir: filepath.Join(cfg.RunDir, "netns"), Port: swarmnet.DefaultDataPathPort}
+	var cert *doctor.Cert
+	var unseen []doctor.Finding
+	rec, member, err := loadRecord(cfg.DataDir)
+	if err != nil {
+		f := doctor.Finding{Check: "cluster", Found: "cannot be looked at: " + err.Error()}
+		if errors.Is(err, fs.ErrPermission) {
+			f.Cure = "run it as root"
+		}
+		unseen = append(unseen, f)
+	}
+	if member {
+		sight.VTEP, sight.Managers = rec.Addresses.VTEP, rec.Managers
+		cert = certificate(filepath.Join(cfg.DataDir, "identity"))
+		if set, err := session.Load(filepath.Join(cfg.DataDir, "agent", "assignments")); err == nil {
+			know(&sight, set)
+		}
+	}
+	f := look.Observe(ctx, sight)
+	f.Daemon, f.Member, f.Cert = down, member, cert
+	f.Unseen = append(f.Unseen, unseen...)
+	return doctor.Examine(f)
+}
+
+func certificate(dir string) *doctor.Cert {
+	id, err := ca.Load(dir)
+	if err != nil {
+		return &doctor.Cert{Err: err.Error()}
+	}
+	end := id.Expiry()
+	return &doctor.Cert{NotBefore: id.RenewAt().Add(-end.Sub(id.RenewAt())), NotAfter: end} // it is renewed half-way
+}
+
+// know takes over what the last assignments say of the cluster.
+func know(c *look.Config, set swarmnet.AssignmentSet) {
+	if set.Cluster.DataPathPort != 0 {
+		c.Port = set.Cluster.DataPathPort
+	}
+	if len(set.Cluster.Managers) > 0 {
+		c.Managers = set.Cluster.Managers
+	}
+	for _, n := range set.Networks {
+		c.IPv6 = c.IPv6 || n.Spec.IPv6
+	}
+	for id, n := range set.Nodes {
+		if id != set.Self {
+			c.Nodes = append(c.Nodes, n)
+		}
+	}
+	slices.SortFunc(c.Nodes, func(a, b swarmnet.Node) int { return cmp.Compare(a.Name(), b.Name()) })
+}
+
+func (s *localServer) Doctor(ctx context.Context, _ *pb.DoctorRequest) (*pb.DoctorResponse, error) {
+	resp := &pb.DoctorResponse{}
+	for _, f := range Doctor(ctx, s.d.cfg, "") {
+		resp.Findings = append(resp.Findings, &pb.Finding{Check: f.Check, Verdict: string(f.Verdict), Found: f.Found, Cure: f.Cure})
+	}
+	return resp, nil
+}
