@@ -17,6 +17,10 @@ type Mesh struct {
 	Peers []Peer
 	// Ports are the published ports of this node, ordered by protocol, port and host address.
 	Ports []Port
+	// Gateways are the addresses of this node's own networks' bridges, ordered: what asks one of them asks this node.
+	Gateways []netip.Addr
+	// Direct are the tasks' addresses with the networks that the tasks are on, ordered by address.
+	Direct []Direct
 	// Tasks are the addresses of all tasks that connections to Ports may lead to, ordered by address: those of Backends, and those
 	// that take no new connections any more but may still have old ones.
 	Tasks []Task
@@ -30,9 +34,18 @@ type Peer struct {
 	Addrs []netip.Addr
 }
 
+// Direct says that what a task answers to a member of a network goes there directly, past the fabric, since the task is on that network
+// itself.
+type Direct struct {
+	Addr netip.Addr
+	VNI  swarmnet.VNI
+}
+
 // Port is one published port and the tasks behind it.
 type Port struct {
-	Service   swarmnet.ServiceID
+	Service swarmnet.ServiceID
+	// Task publishes the port when it belongs to no service.
+	Task      swarmnet.TaskID
 	Protocol  swarmnet.Protocol
 	Published uint16
 	Mode      swarmnet.PublishMode

@@ -26,21 +26,22 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 		m.Peers = peers(set)
 	}
 	ports, tasks := map[portKey]*Port{}, map[netip.Addr]Task{}
-	byService := targets(set)
+	byOwner := targets(set)
 	for id, s := range set.Services {
+		by := owner{service: id}
 		for _, p := range s.IngressPorts() {
-			port := claim(ports, id, p)
+			port := claim(ports, by, p)
 			if port == nil {
 				continue
 			}
-			for _, ep := range gossip.Usable(set, view, byService[id]) {
+			for _, ep := range gossip.Usable(set, view, byOwner[by]) {
 				port.add(set, ep, p.Target)
 			}
 		}
 		if len(s.IngressPorts()) == 0 {
 			continue
 		}
-		for _, ep := range byService[id] {
+		for _, ep := range byOwner[by] {
 			addTasks(tasks, set, view, ep)
 		}
 	}
@@ -49,11 +50,12 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 			if p.Mode != swarmnet.PublishHost || t.Desired > swarmnet.DesireDraining || t.Status.State.Terminal() {
 				continue
 			}
-			port := claim(ports, t.Service, p)
+			by := ownerOf(t.Service, id)
+			port := claim(ports, by, p)
 			if port == nil {
 				continue
 			}
-			own := slices.DeleteFunc(slices.Clone(byService[t.Service]), func(ep swarmnet.PeerEndpoint) bool {
+			own := slices.DeleteFunc(slices.Clone(byOwner[by]), func(ep swarmnet.PeerEndpoint) bool {
 				return ep.Task != id || ep.Node != set.Self
 			})
 			for _, ep := range gossip.Usable(set, view, own) {
@@ -75,37 +77,97 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 		m.Tasks = append(m.Tasks, t)
 	}
 	slices.SortFunc(m.Tasks, func(a, b Task) int { return a.Addr.Compare(b.Addr) })
+	m.Gateways, m.Direct = localGateways(set), direct(set, tasks)
 	return m
 }
 
-// claim returns the port, made when new, or nil when another service has it: the managers give a port to one service only, so this is a
-// moment between two revisions; the lower id wins on every node.
-func claim(ports map[portKey]*Port, id swarmnet.ServiceID, p swarmnet.PortSpec) *Port {
+// owner is who publishes a port: a service, or a task that belongs to none.
+type owner struct {
+	service swarmnet.ServiceID
+	task    swarmnet.TaskID
+}
+
+func ownerOf(service swarmnet.ServiceID, task swarmnet.TaskID) owner {
+	if service != "" {
+		return owner{service: service}
+	}
+	return owner{task: task}
+}
+
+func (o owner) compare(p owner) int {
+	return cmp.Or(cmp.Compare(o.service, p.service), cmp.Compare(o.task, p.task))
+}
+
+// claim returns the port, made when new, or nil when another owner has it: the managers give a port to one service only, and a node to one
+// sandbox, so this is a moment between two revisions; the lower id wins on every node, a sandbox before a service.
+func claim(ports map[portKey]*Port, by owner, p swarmnet.PortSpec) *Port {
 	if p.Published == 0 {
 		return nil
 	}
-	k := portKey{p.Protocol, p.Published, p.HostIP}
-	have, ok := ports[k]
-	switch {
-	case ok && have.Service == id && have.Mode == p.Mode:
-		return have
-	case ok && (have.Service < id || have.Service == id && have.Mode < p.Mode):
-		return nil
+	if p.HostIP.IsUnspecified() { // 0.0.0.0
+		p.HostIP = netip.Addr{}
 	}
-	port := &Port{Service: id, Protocol: p.Protocol, Published: p.Published, Mode: p.Mode, HostIP: p.HostIP}
+	k := portKey{p.Protocol, p.Published, p.HostIP}
+	if have, ok := ports[k]; ok {
+		switch first := (owner{have.Service, have.Task}).compare(by); {
+		case first == 0 && have.Mode == p.Mode:
+			return have
+		case first < 0 || first == 0 && have.Mode < p.Mode:
+			return nil
+		}
+	}
+	port := &Port{Service: by.service, Task: by.task, Protocol: p.Protocol, Published: p.Published, Mode: p.Mode, HostIP: p.HostIP}
 	ports[k] = port
 	return port
 }
 
 // targets are the endpoints that published ports lead to: of each placed task, the one with the default route, so that a server bound
 // to the wildcard answers from the address that was asked.
-func targets(set swarmnet.AssignmentSet) map[swarmnet.ServiceID][]swarmnet.PeerEndpoint {
-	out := map[swarmnet.ServiceID][]swarmnet.PeerEndpoint{}
+func targets(set swarmnet.AssignmentSet) map[owner][]swarmnet.PeerEndpoint {
+	out := map[owner][]swarmnet.PeerEndpoint{}
 	for _, ep := range set.Endpoints {
-		if ep.Service != "" && ep.DefaultRoute && ep.Node != "" && !ep.State.Terminal() && set.Nodes[ep.Node].Index != 0 {
-			out[ep.Service] = append(out[ep.Service], ep)
+		known := ep.Node == set.Self || set.Nodes[ep.Node].Index != 0 // a node in no cluster has no index
+		if ep.DefaultRoute && ep.Node != "" && !ep.State.Terminal() && known {
+			by := ownerOf(ep.Service, ep.Task)
+			out[by] = append(out[by], ep)
 		}
 	}
+	return out
+}
+
+// direct are the networks of the tasks at these addresses.
+func direct(set swarmnet.AssignmentSet, tasks map[netip.Addr]Task) []Direct {
+	on := map[swarmnet.TaskID][]swarmnet.VNI{}
+	for _, ep := range set.Endpoints {
+		if n, ok := set.Networks[ep.Network]; ok && n.VNI != 0 {
+			on[ep.Task] = append(on[ep.Task], n.VNI)
+		}
+	}
+	var out []Direct
+	for _, ep := range set.Endpoints {
+		for _, a := range ep.Addrs {
+			if _, ok := tasks[a.Addr()]; !ok || !ep.DefaultRoute {
+				continue
+			}
+			for _, v := range on[ep.Task] {
+				out = append(out, Direct{a.Addr(), v})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Direct) int { return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.VNI, b.VNI)) })
+	return slices.Compact(out)
+}
+
+func localGateways(set swarmnet.AssignmentSet) []netip.Addr {
+	var out []netip.Addr
+	for _, n := range set.Networks {
+		for _, sub := range n.Subnets {
+			if n.VNI.Local() && n.HasGateway() && n.Spec.Driver == swarmnet.DriverBridge && sub.Gateway.IsValid() {
+				out = append(out, sub.Gateway)
+			}
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
 	return out
 }
 

@@ -136,9 +136,9 @@ func (n *testNode) sandbox(ep swarmnet.Endpoint) *kerneltest.NS {
 		}
 		return c.SetUp(l.Index)
 	})
-	via := n.c.set.Nodes[n.id].Ingress[0].Addr()
-	if !net.Spec.Ingress {
-		via = net.Subnets[0].Gateway
+	via := net.Subnets[0].Gateway
+	if net.Spec.Ingress {
+		via = n.c.set.Nodes[n.id].Ingress[0].Addr()
 	}
 	ns.With(func(c *nl.Conn) error {
 		l, _, err := c.Link("eth0")

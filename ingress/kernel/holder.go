@@ -57,28 +57,17 @@ func (h *Holder) Hold(ports []ingress.Port) ([]ingress.Port, error) {
 	defer h.mu.Unlock()
 	clear(h.degraded)
 	var out []ingress.Port
-	type number struct {
-		proto swarmnet.Protocol
-		port  uint16
-	}
-	taken := map[number]PortKey{}
 	err := netns.Do(h.ns, func() error {
 		for _, p := range ports {
 			k := keyOf(p)
-			n := number{p.Protocol, p.Published}
-			if first, ok := taken[n]; ok {
-				h.degraded[k] = fmt.Errorf("%s is published on this node already, as %s: publish another port", k, first)
-				continue
-			}
 			if h.held[k] == nil {
 				sock, err := bind(k)
 				if err != nil {
-					h.degraded[k] = explainBind(k, err)
+					h.degraded[k] = h.explain(k, err)
 					continue
 				}
 				h.held[k] = sock
 			}
-			taken[n] = k
 			out = append(out, p)
 		}
 		return nil
@@ -151,9 +140,14 @@ type fileDescriptor int
 
 func (f fileDescriptor) Close() error { return unix.Close(int(f)) }
 
-func explainBind(k PortKey, err error) error {
+func (h *Holder) explain(k PortKey, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
+		for held := range h.held {
+			if held.Protocol == k.Protocol && held.Published == k.Published && (held.HostIP == k.HostIP || !held.HostIP.IsValid() || !k.HostIP.IsValid()) {
+				return fmt.Errorf("port %s is published on this node already, as %s: publish another port", k, held)
+			}
+		}
 		return fmt.Errorf("port %s is used by another program on this node: stop it or publish another port", k)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("port %s cannot be held: %s is no address of this node", k, k.HostIP)

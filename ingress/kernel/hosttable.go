@@ -26,13 +26,14 @@ func base(kind string, hook uint32, priority int32) *nft.Base {
 // hostTable sends published ports to the fabric:
 //
 //	set published4 { type inet_proto . inet_service }              ports with something behind them
-//	set published4_at { type inet_proto . inet_service . ipv4_addr }  those of one host address only
+//	map published4_at { type inet_proto . inet_service . ipv4_addr : inet_service }  those of one host address only, and what they are called in the fabric
 //	set held { … }, held4_at { … }                                 all ports, so that they refuse and never reach the held socket
 //	prerouting, output: meta l4proto . th dport @published4 fib daddr type local dnat ip to 169.254.77.2
+//	                    dnat ip to 169.254.77.2 : meta l4proto . th dport . ip daddr map @published4_at
 //
 // What the host itself sends to 127.0.0.1 leaves it with a loopback address, which route_localnet on the link allows and the
 // source rewrite turns into an address that answers can come back to. Nothing else may come in with such a destination over the link.
-func hostTable(cfg Config, ports []ingress.Port) nft.Table {
+func hostTable(cfg Config, ports []ingress.Port, called map[PortKey]uint16) nft.Table {
 	t := nft.Table{Family: nft.INet, Name: tableName}
 	add := func(parts ...nft.Part) nft.Rule { return nft.R(nft.INet, parts...) }
 	held := nft.Set{Name: "held", Key: concat(typeProto, typePort), Elems: map[string]string{}}
@@ -59,7 +60,7 @@ func hostTable(cfg Config, ports []ingress.Port) nft.Table {
 	for _, v6 := range families {
 		dst := cfg.fabricAddr(v6)
 		pub := nft.Set{Name: "published" + suffix(v6), Key: concat(typeProto, typePort), Elems: map[string]string{}}
-		pubAt := nft.Set{Name: pub.Name + "_at", Key: concat(typeProto, typePort, typeAddr(v6)), Elems: map[string]string{}}
+		pubAt := nft.Set{Name: pub.Name + "_at", Key: concat(typeProto, typePort, typeAddr(v6)), Data: typePort, Elems: map[string]string{}}
 		heldAt := nft.Set{Name: "held" + suffix(v6) + "_at", Key: pubAt.Key, Elems: map[string]string{}}
 		for _, p := range ports {
 			key, some := keyProto(p.Protocol)+keyPort(p.Published), len(ofFamily(p.Backends, v6)) > 0
@@ -71,7 +72,7 @@ func hostTable(cfg Config, ports []ingress.Port) nft.Table {
 			case p.HostIP.Is6() == v6:
 				heldAt.Elems[key+keyAddr(p.HostIP)] = ""
 				if some && dst.IsValid() {
-					pubAt.Elems[key+keyAddr(p.HostIP)] = ""
+					pubAt.Elems[key+keyAddr(p.HostIP)] = dataPortAlone(called[keyOf(p)])
 				}
 			}
 		}
@@ -90,7 +91,7 @@ func hostTable(cfg Config, ports []ingress.Port) nft.Table {
 			}
 			c.Rules = append(c.Rules,
 				add(append(guard, nft.In(pub.Name, nft.FieldProto, nft.FieldPort), nft.DaddrLocal(), nft.DNAT(dst.AsSlice()))...),
-				add(append(guard, nft.InProtoPortDaddr(pubAt.Name, v6), nft.DNAT(dst.AsSlice()))...))
+				add(append(guard, nft.DNATPortMap(dst.AsSlice(), pubAt.Name, nft.FieldProto, nft.FieldPort, nft.FieldDaddr(v6)))...))
 		}
 	}
 	t.Chains = []nft.Chain{raw, pre, out, in, post}

@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"net/netip"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,7 @@ var (
 	typePort  = nft.Type{Magic: 13, Len: 2}
 	typeMark  = nft.Type{Magic: 19, Len: 4}
 	typeZone  = nft.Type{Magic: 4, Len: 2}
+	typeIface = nft.Type{Magic: 41, Len: 16}
 )
 
 func typeAddr(v6 bool) nft.Type {
@@ -57,9 +59,14 @@ func keyNative(v uint32) string           { return string(binary.NativeEndian.Ap
 func keyAddr(a netip.Addr) string         { return string(a.AsSlice()) }
 func dataPort(p uint16) string            { return keyPort(p) }
 
-// keyMAC and dataZone are not concatenated, so they are as long as they are.
-func keyMAC(m swarmnet.MAC) string { return string(m[:]) }
-func dataZone(node uint16) string  { return string(binary.NativeEndian.AppendUint16(nil, node)) }
+// keyMAC, dataZone and dataPortAlone are not concatenated, so they are as long as they are.
+func dataPortAlone(p uint16) string { return string(binary.BigEndian.AppendUint16(nil, p)) }
+func keyMAC(m swarmnet.MAC) string  { return string(m[:]) }
+func dataZone(node uint16) string   { return string(binary.NativeEndian.AppendUint16(nil, node)) }
+
+// keyIface is a name as the kernel has it, with zeroes to the full length.
+func keyIface(name string) string { return name + strings.Repeat("\x00", int(typeIface.Len)-len(name)) }
+
 func suffix(v6 bool) string {
 	if v6 {
 		return "6"

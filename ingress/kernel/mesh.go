@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
@@ -38,11 +39,16 @@ func (k *Mesh) Reconcile(ctx context.Context, m ingress.Mesh) (changes int, err 
 			k.cfg.Logger.Warn("port degraded", "port", key.String(), "err", why)
 		}
 	}
+	own, err := hostAddrs(k.cfg, m)
+	if err != nil {
+		return 0, fmt.Errorf("mesh: %w", err)
+	}
+	inside, called := inFabric(ports)
 	for _, step := range []func() (int, error){
-		func() (int, error) { return k.ensureFabric(m) },
-		func() (int, error) { return k.cfg.Balancer.Ports(ctx, k.cfg.FabricNS, k.cfg.FabricAddrs, ports) },
-		func() (int, error) { return k.ensure(k.cfg.HostNS, &k.hostMemo, hostTable(k.cfg, ports)) },
-		func() (int, error) { return k.forgetFlows(m, ports) },
+		func() (int, error) { return k.ensureFabric(m, hairpinTable(k.cfg, m, ports, own)) },
+		func() (int, error) { return k.cfg.Balancer.Ports(ctx, k.cfg.FabricNS, k.cfg.FabricAddrs, inside) },
+		func() (int, error) { return k.ensure(k.cfg.HostNS, &k.hostMemo, hostTable(k.cfg, ports, called)) },
+		func() (int, error) { return k.forgetFlows(m, ports, own) },
 	} {
 		n, err := step()
 		changes += n
@@ -65,8 +71,8 @@ func (k *Mesh) ensure(ns string, memo *nft.Memo, tables ...nft.Table) (changes i
 	return changes, err
 }
 
-func (k *Mesh) ensureFabric(m ingress.Mesh) (int, error) {
-	changes, err := k.ensure(k.cfg.FabricNS, &k.fabricMemo, fabricTables(m)...)
+func (k *Mesh) ensureFabric(m ingress.Mesh, hairpin nft.Table) (int, error) {
+	changes, err := k.ensure(k.cfg.FabricNS, &k.fabricMemo, append(fabricTables(m), hairpin)...)
 	if err != nil {
 		return changes, err
 	}
@@ -80,14 +86,15 @@ func (k *Mesh) ensureFabric(m ingress.Mesh) (int, error) {
 }
 
 // forgetFlows deletes conntrack entries that lead nowhere, when what leads where changed.
-func (k *Mesh) forgetFlows(m ingress.Mesh, ports []ingress.Port) (changes int, err error) {
+func (k *Mesh) forgetFlows(m ingress.Mesh, ports []ingress.Port, own []netip.Addr) (changes int, err error) {
+	balanced, hairpin := staleInFabric(k.cfg, m), staleHairpin(m, ports, own)
 	for _, f := range []struct {
 		ns    string
 		sum   [32]byte
 		last  *[32]byte
 		stale func(nl.Flow) bool
 	}{
-		{k.cfg.FabricNS, sum(ingress.Mesh{Tasks: m.Tasks, Ports: ports}.String()), &k.fabricFlows, staleInFabric(k.cfg, m)},
+		{k.cfg.FabricNS, sum(ingress.Mesh{Tasks: m.Tasks, Ports: ports}.String()), &k.fabricFlows, func(f nl.Flow) bool { return balanced(f) || hairpin(f) }},
 		{k.cfg.HostNS, sum(ingress.Mesh{Ports: ports}.String()), &k.hostFlows, staleInHost(k.cfg, ports)},
 	} {
 		if *f.last == f.sum {
@@ -126,7 +133,7 @@ func (k *Mesh) Remove(ctx context.Context) error {
 		func() error { return k.cfg.Balancer.RemovePorts(ctx, k.cfg.FabricNS) },
 		func() error {
 			return withNFT(k.cfg.FabricNS, func(c *nft.Conn) error {
-				return errors.Join(c.Remove(nft.INet, tableName), c.Remove(nft.Bridge, tableName))
+				return errors.Join(c.Remove(nft.INet, tableName, hairpinName), c.Remove(nft.Bridge, tableName))
 			})
 		},
 		func() error {

@@ -98,13 +98,14 @@ func withNFT(path string, fn func(*nft.Conn) error) error {
 
 // picks makes the chains that pick one of n, once for each n.
 type picks struct {
-	v6   bool
-	made map[int]nft.Chain
-	rule func(n int) nft.Rule
+	v6     bool
+	prefix string // of the chains' names
+	made   map[int]nft.Chain
+	rule   func(n int) nft.Rule
 }
 
 func (p *picks) of(n int) string {
-	name := "pick" + strconv.Itoa(n) + "v" + suffix(p.v6)
+	name := p.prefix + "pick" + strconv.Itoa(n) + "v" + suffix(p.v6)
 	if _, ok := p.made[n]; !ok {
 		p.made[n] = nft.Chain{Name: name, Rules: []nft.Rule{p.rule(n)}}
 	}

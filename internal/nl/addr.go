@@ -9,10 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Addrs lists the addresses of an interface with their prefix lengths, without IPv6 link-local ones that the kernel made.
+// Addrs lists the addresses of an interface (0: of all) with their prefix lengths, without IPv6 link-local ones that the kernel made.
 func (c *Conn) Addrs(index int) ([]netip.Prefix, error) {
+	var link netlink.Link
+	if index != 0 {
+		link = ref(index)
+	}
 	return dump("addresses", func() ([]netip.Prefix, error) {
-		list, err := c.h.AddrList(ref(index), netlink.FAMILY_ALL)
+		list, err := c.h.AddrList(link, netlink.FAMILY_ALL)
 		if err != nil {
 			return nil, err
 		}

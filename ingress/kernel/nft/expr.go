@@ -59,6 +59,11 @@ func IIFName(name string) Part {
 	return part(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0}, compare(expr.CmpOpEq, ifname(name)))
 }
 
+// IIFPrefix is `iifname "PREFIX*"`.
+func IIFPrefix(prefix string) Part {
+	return part(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0}, compare(expr.CmpOpEq, []byte(prefix)))
+}
+
 // OIFName is `oifname NAME`.
 func OIFName(name string) Part {
 	return part(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg0}, compare(expr.CmpOpEq, ifname(name)))
@@ -125,6 +130,13 @@ func ctState(bit uint32) Part {
 
 func CTReply() Part {
 	return part(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg0}, compare(expr.CmpOpEq, []byte{1}))
+}
+
+// CTDNAT is `ct status dnat`: connections whose destination was translated.
+func CTDNAT() Part {
+	const ipsDstNAT = 1 << 5 // linux/netfilter/nf_conntrack_common.h
+	return part(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg0},
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(ipsDstNAT), Xor: native(0)}, compare(expr.CmpOpNeq, native(0)))
 }
 
 // CTMarkHas is `ct mark and BIT == BIT`.

@@ -27,6 +27,9 @@ var (
 	FieldMark = field{func(r uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyMARK, Register: r} }, 1}
 )
 
+// FieldIIFName is `iifname`.
+var FieldIIFName = field{func(r uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyIIFNAME, Register: r} }, 4}
+
 // FieldDaddr is `ip daddr` or `ip6 daddr`.
 func FieldDaddr(v6 bool) field {
 	_, n := addrAt(v6, true)
@@ -82,6 +85,14 @@ func dnat(v6 bool) *expr.NAT {
 		nat.Family = unix.NFPROTO_IPV6
 	}
 	return nat
+}
+
+// DNATPortMap is `dnat to ADDR : FIELDS map @set`: to a fixed address and the port in the map.
+func DNATPortMap(addr []byte, set string, fields ...field) Part {
+	const second = unix.NFT_REG_2
+	nat := dnat(len(addr) == 16)
+	nat.RegAddrMin, nat.RegProtoMin, nat.Specified = second, reg0, true
+	return part(append(lookup(set, fields), &expr.Immediate{Register: second, Data: addr}, nat)...)
 }
 
 // DNAT is `dnat to ADDR`, the port is kept.
