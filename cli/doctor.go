@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +30,9 @@ func (a *app) doctorCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if format == "table" {
+				out = writeFindings
+			}
 			found, err := a.examine(cmd.Context(), dataDir)
 			if err != nil {
 				return err
@@ -49,6 +55,19 @@ func (a *app) doctorCmd() *cobra.Command {
 	cmd.Flags().StringVar(&dataDir, "data-dir", "/var/lib/swarmnet", "the daemon's, for when it does not answer")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "only what is not ok")
 	return cmd
+}
+
+// writeFindings is a table in which each cure has a line of its own: in a column it would be off every screen.
+func writeFindings(w io.Writer, rows []finding) error {
+	tw := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	fmt.Fprintln(tw, "CHECK\tVERDICT\tFOUND")
+	for _, r := range rows {
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Check, r.Verdict, r.Found)
+		if r.Cure != "" {
+			fmt.Fprintf(tw, "\t\tcure: %s\n", r.Cure)
+		}
+	}
+	return tw.Flush()
 }
 
 // examine asks the daemon; when it does not answer on its socket, this process looks itself.

@@ -80,12 +80,23 @@ func underlay(f Facts) []Finding {
 	return one("underlay", OK, fmt.Sprintf("%s has %s and an MTU of %d", d.Name, d.Addr, d.MTU), "")
 }
 
+// bridgeNetfilter judges by the namespace that our bridges are in: since Linux 5.3 each has settings of its own, and the daemon turns them
+// off in the fabric.
 func bridgeNetfilter(f Facts) []Finding {
-	if len(f.BridgeNF) == 0 {
-		return one("br_netfilter", OK, "bridged packets do not pass the host's firewall", "")
+	off := func(keys []string) string {
+		return "`sysctl -w " + strings.Join(each(keys, func(s string) string { return s + "=0" }), " ") + "`, or unload it: `modprobe -r br_netfilter`"
 	}
-	return one("br_netfilter", Wrong, "br_netfilter is on ("+strings.Join(f.BridgeNF, ", ")+"): bridged packets pass the host's firewall, which may drop or rewrite them",
-		"`sysctl -w "+strings.Join(each(f.BridgeNF, func(s string) string { return s + "=0" }), " ")+"`, or unload it: `modprobe -r br_netfilter`")
+	switch {
+	case len(f.FabricNF) > 0:
+		return one("br_netfilter", Wrong, "br_netfilter is on in the fabric ("+strings.Join(f.FabricNF, ", ")+"): packets between sandboxes pass its firewall a second time and may be dropped or rewritten",
+			"see that the daemon runs, which turns it off there; or unload it: `modprobe -r br_netfilter`")
+	case len(f.BridgeNF) > 0 && f.HasFabric:
+		return one("br_netfilter", Note, "br_netfilter is on in the host ("+strings.Join(f.BridgeNF, ", ")+"): bridges of the host pass its firewall; ours do not, they are in the fabric, where it is off",
+			"nothing for our networks; for others, "+off(f.BridgeNF))
+	case len(f.BridgeNF) > 0:
+		return one("br_netfilter", Wrong, "br_netfilter is on ("+strings.Join(f.BridgeNF, ", ")+"): bridged packets pass the host's firewall, which may drop or rewrite them", off(f.BridgeNF))
+	}
+	return one("br_netfilter", OK, "bridged packets do not pass the host's firewall", "")
 }
 
 func each(list []string, fn func(string) string) []string {

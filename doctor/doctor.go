@@ -43,8 +43,10 @@ type Facts struct {
 	LegacyTables []string
 	VXLAN        Port
 	Underlay     Device
-	// BridgeNF are the br_netfilter settings that are on, in the host's namespace.
-	BridgeNF []string
+	// BridgeNF are the br_netfilter settings that are on, in the host's namespace; FabricNF those in the fabric, where our bridges are.
+	// Without a fabric yet, HasFabric is false.
+	BridgeNF, FabricNF []string
+	HasFabric          bool
 	Clock    Clock
 	Cert     *Cert
 	Managers []Path

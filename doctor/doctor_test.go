@@ -52,6 +52,8 @@ func TestC60_EachWrong(t *testing.T) {
 		"small MTU":            {func(f *Facts) { f.Underlay.MTU = 1400 }, "underlay", Wrong, "eth0 has an MTU of 1400, less than 1500: sandboxes get 1350", "ip link set eth0 mtu 1500"},
 		"no data path address": {func(f *Facts) { f.Underlay = Device{Err: "no interface has 192.0.2.9"} }, "underlay", Wrong, "192.0.2.9", "--data-path-addr"},
 		"br_netfilter":         {func(f *Facts) { f.BridgeNF = []string{"net.bridge.bridge-nf-call-iptables"} }, "br_netfilter", Wrong, "br_netfilter is on", "net.bridge.bridge-nf-call-iptables=0"},
+		"in the host only":     {func(f *Facts) { f.HasFabric, f.BridgeNF = true, []string{"net.bridge.bridge-nf-call-iptables"} }, "br_netfilter", Note, "ours do not", "net.bridge.bridge-nf-call-iptables=0"},
+		"in the fabric":        {func(f *Facts) { f.HasFabric, f.FabricNF = true, []string{"net.bridge.bridge-nf-call-iptables"} }, "br_netfilter", Wrong, "on in the fabric", "modprobe -r br_netfilter"},
 		"missing feature":      {func(f *Facts) { f.Features = append(f.Features, Feature{"nftables", "no", "modprobe nf_tables"}) }, "kernel", Wrong, "nftables does not work: no", "modprobe nf_tables"},
 		"unsynchronised":       {func(f *Facts) { f.Clock.Synchronised = false }, "clock", Note, "nothing keeps it right", "NTP"},
 		"clock in the past":    {func(f *Facts) { f.Now = now.Add(-2 * time.Hour) }, "clock", Wrong, "before this node's certificate", "set the clock"},

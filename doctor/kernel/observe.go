@@ -79,10 +79,10 @@ func (o *observer) look() {
 	f.Forward, _ = host.GetSysctl("net/ipv4/ip_forward")
 	f.Forward6, _ = host.GetSysctl("net/ipv6/conf/all/forwarding")
 	f.NeedsIPv6 = o.cfg.IPv6
-	for _, name := range []string{"bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables"} {
-		if v, err := host.GetSysctl("net/bridge/" + name); err == nil && v == "1" {
-			f.BridgeNF = append(f.BridgeNF, "net.bridge."+name)
-		}
+	f.BridgeNF = bridgeNetfilter(host)
+	if c, err := nl.Open(o.fabric()); err == nil {
+		f.HasFabric, f.FabricNF = true, bridgeNetfilter(c)
+		c.Close()
 	}
 	if f.Underlay, err = o.underlay(host); err != nil {
 		o.unseen("underlay", err)
@@ -96,6 +96,18 @@ func (o *observer) look() {
 			o.unseen("vxlan-port", err)
 		}
 	}
+}
+
+func (o *observer) fabric() string { return filepath.Join(o.cfg.NetnsDir, fabric.FabricName) }
+
+// bridgeNetfilter lists the settings of br_netfilter that are on; without the module there are none.
+func bridgeNetfilter(c *nl.Conn) (on []string) {
+	for _, name := range []string{"bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables"} {
+		if v, err := c.GetSysctl("net/bridge/" + name); err == nil && v == "1" {
+			on = append(on, "net.bridge."+name)
+		}
+	}
+	return on
 }
 
 // underlay finds the device that holds the data path address; without one, the device by which the host reaches others.
@@ -126,7 +138,7 @@ func (o *observer) underlay(host *nl.Conn) (doctor.Device, error) {
 
 // ours reports whether the fabric has a VXLAN device at the port.
 func (o *observer) ours() bool {
-	c, err := nl.Open(filepath.Join(o.cfg.NetnsDir, fabric.FabricName))
+	c, err := nl.Open(o.fabric())
 	if err != nil {
 		return false
 	}
