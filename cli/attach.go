@@ -14,8 +14,9 @@ import (
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 )
 
-// attach shows the output of a sandbox that was started, passes signals on, and ends with the status of its command.
-func (a *app) attach(ctx context.Context, local pb.LocalClient, s sandboxInfo, remove bool) error {
+// attach shows the output of a sandbox that was started, beyond what it had put out before, passes signals on, and ends with the status
+// of its command.
+func (a *app) attach(ctx context.Context, local pb.LocalClient, s sandboxInfo, before int, remove bool) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // an interrupt is the workload's to handle
 	defer cancel()
 	stopSignals := forwardSignals(ctx, func(ctx context.Context, name string) error {
@@ -23,7 +24,8 @@ func (a *app) attach(ctx context.Context, local pb.LocalClient, s sandboxInfo, r
 		return err
 	})
 	defer stopSignals()
-	if err := a.copyLogs(ctx, local, string(s.ID), true, 0); err != nil {
+	out, errOut := skipping(before, a.stdout, a.stderr)
+	if err := copyLogs(ctx, local, &pb.LogsRequest{Task: string(s.ID), Follow: true}, out, errOut); err != nil {
 		return err
 	}
 	m, err := local.WaitSandbox(ctx, &pb.ObjectRef{Ref: string(s.ID)})
@@ -79,9 +81,9 @@ func forwardSignals(ctx context.Context, send func(ctx context.Context, name str
 	}
 }
 
-// copyLogs copies the output of a sandbox to ours, as it is.
-func (a *app) copyLogs(ctx context.Context, local pb.LocalClient, id string, follow bool, tail uint32) error {
-	stream, err := local.Logs(ctx, &pb.LogsRequest{Task: id, Follow: follow, Tail: tail})
+// copyLogs copies the output of a sandbox, as it is.
+func copyLogs(ctx context.Context, local pb.LocalClient, req *pb.LogsRequest, stdout, stderr io.Writer) error {
+	stream, err := local.Logs(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -93,12 +95,50 @@ func (a *app) copyLogs(ctx context.Context, local pb.LocalClient, id string, fol
 		case err != nil:
 			return err
 		}
-		w := a.stdout
+		w := stdout
 		if c.GetStderr() {
-			w = a.stderr
+			w = stderr
 		}
 		if _, err := w.Write(c.GetData()); err != nil {
 			return err
 		}
 	}
+}
+
+// outputSize is how much a sandbox has put out so far, in bytes.
+func outputSize(ctx context.Context, local pb.LocalClient, id string) (int, error) {
+	var n counter
+	err := copyLogs(ctx, local, &pb.LogsRequest{Task: id}, &n, &n)
+	return int(n), err
+}
+
+type counter int
+
+func (c *counter) Write(b []byte) (int, error) {
+	*c += counter(len(b))
+	return len(b), nil
+}
+
+// skipper drops bytes until as many as are left were written, on whichever of the writers that share it.
+type skipper struct {
+	left *int
+	w    io.Writer
+}
+
+// skipping returns writers that drop the first bytes of what is written to both together.
+func skipping(n int, stdout, stderr io.Writer) (out, errOut io.Writer) {
+	if n == 0 {
+		return stdout, stderr
+	}
+	return skipper{&n, stdout}, skipper{&n, stderr}
+}
+
+func (s skipper) Write(b []byte) (int, error) {
+	drop := min(*s.left, len(b))
+	*s.left -= drop
+	if drop == len(b) {
+		return len(b), nil
+	}
+	n, err := s.w.Write(b[drop:])
+	return drop + n, err
 }

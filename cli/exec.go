@@ -111,13 +111,16 @@ func (a *app) exec(ctx context.Context, local pb.LocalClient, e execution) error
 		return err
 	}
 	stream := &execStream{Local_ExecClient: client}
-	if err := stream.send(&pb.ExecRequest{Message: &pb.ExecRequest_Start{Start: start}}); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
+	stream.mu.Lock() // a signal waits for the start
 	stopSignals := forwardSignals(ctx, func(_ context.Context, name string) error {
 		return stream.send(&pb.ExecRequest{Message: &pb.ExecRequest_Signal{Signal: name}})
 	})
+	err = client.Send(&pb.ExecRequest{Message: &pb.ExecRequest_Start{Start: start}})
+	stream.mu.Unlock()
 	defer stopSignals()
+	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: the reason is received
+		return err
+	}
 	if start.Size != nil {
 		defer a.followSize(ctx, stream)()
 	}

@@ -37,6 +37,20 @@ type fake struct {
 	nets      []*pb.Network
 	output    []*pb.LogChunk
 	cluster   *fakeCluster // nil: in no cluster
+	// hold, if there is one, holds the command "hold" until a signal comes for it; holding says that it does.
+	hold    chan struct{}
+	holding bool
+}
+
+// await holds a command until it gets a signal.
+func (f *fake) await(ctx context.Context) {
+	f.mu.Lock()
+	f.holding = true
+	f.mu.Unlock()
+	select {
+	case <-f.hold:
+	case <-ctx.Done():
+	}
 }
 
 // fakeCluster is what the cluster's half answers from.
@@ -166,11 +180,14 @@ func (f *fake) CreateSandbox(_ context.Context, r *pb.CreateSandboxRequest) (*pb
 
 func (f *fake) StartSandbox(_ context.Context, r *pb.ObjectRef) (*pb.Sandbox, error) {
 	f.note("StartSandbox", r)
-	return &pb.Sandbox{Id: "newsandbox"}, nil
+	return &pb.Sandbox{Id: r.GetRef()}, nil
 }
 
 func (f *fake) StopSandbox(_ context.Context, r *pb.StopSandboxRequest) (*pb.Sandbox, error) {
 	f.note("StopSandbox", r)
+	if f.hold != nil {
+		close(f.hold)
+	}
 	return &pb.Sandbox{}, nil
 }
 
@@ -196,7 +213,14 @@ func (f *fake) DisconnectNetwork(_ context.Context, r *pb.DisconnectNetworkReque
 
 func (f *fake) Logs(r *pb.LogsRequest, s grpc.ServerStreamingServer[pb.LogChunk]) error {
 	f.note("Logs", r)
-	for _, c := range f.output {
+	if f.hold != nil {
+		f.await(s.Context())
+	}
+	output := f.output
+	if r.GetFollow() && r.GetTask() == "cccccccccccc0000000000000" { // it was started again, and its output goes on
+		output = append(output, &pb.LogChunk{Data: []byte("again\n")})
+	}
+	for _, c := range output {
 		if err := s.Send(c); err != nil {
 			return err
 		}
@@ -204,7 +228,8 @@ func (f *fake) Logs(r *pb.LogsRequest, s grpc.ServerStreamingServer[pb.LogChunk]
 	return nil
 }
 
-// Exec echoes standard input; the command `nosuch` does not exist, `fail` ends with status 4.
+// Exec echoes standard input; the command `nosuch` does not exist, `fail` ends with status 4, `hold` with a signal, `hangup` with the
+// key that ends the input.
 func (f *fake) Exec(s grpc.BidiStreamingServer[pb.ExecRequest, pb.ExecResponse]) error {
 	first, err := s.Recv()
 	if err != nil {
@@ -217,6 +242,15 @@ func (f *fake) Exec(s grpc.BidiStreamingServer[pb.ExecRequest, pb.ExecResponse])
 		exit = &pb.ExecExit{Code: 127, Err: "nosuch is nowhere in PATH"}
 	case "fail":
 		exit.Code = 4
+	case "hold":
+		f.mu.Lock()
+		f.holding = true
+		f.mu.Unlock()
+		m, err := s.Recv()
+		if err != nil {
+			return err
+		}
+		f.note("Signal", m)
 	}
 	for first.GetStart().GetInteractive() {
 		m, err := s.Recv()
@@ -228,6 +262,9 @@ func (f *fake) Exec(s grpc.BidiStreamingServer[pb.ExecRequest, pb.ExecResponse])
 		}
 		if err := s.Send(&pb.ExecResponse{Message: &pb.ExecResponse_Stdout{Stdout: m.GetStdin()}}); err != nil {
 			return err
+		}
+		if bytes.HasSuffix(m.GetStdin(), []byte("\x04")) {
+			break
 		}
 	}
 	return s.Send(&pb.ExecResponse{Message: &pb.ExecResponse_Exit{Exit: exit}})

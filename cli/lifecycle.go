@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/cli/parse"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 )
@@ -70,18 +71,27 @@ As docker start; -a shows the output of one, passes signals on as run does, and 
 					return err
 				})
 			}
-			m, err := local.StartSandbox(cmd.Context(), &pb.ObjectRef{Ref: args[0]})
-			if err != nil {
-				return ownFailures(err)
-			}
-			s, err := sandboxFrom(m)
-			if err != nil {
-				return ownFailures(err)
-			}
-			return ownFailures(a.attach(cmd.Context(), local, s, false))
+			return ownFailures(a.startAttached(cmd.Context(), local, args[0]))
 		}}
 	cmd.Flags().BoolVarP(&attach, "attach", "a", false, "show its output and end with its status")
 	return cmd
+}
+
+func (a *app) startAttached(ctx context.Context, local pb.LocalClient, ref string) error {
+	s, _, err := a.sandbox(ctx, ref)
+	if err != nil {
+		return err
+	}
+	before := 0 // one that runs already is shown from its beginning
+	if notRunning(s) && s.State != swarmnet.SandboxCreated {
+		if before, err = outputSize(ctx, local, string(s.ID)); err != nil {
+			return err
+		}
+	}
+	if _, err := local.StartSandbox(ctx, &pb.ObjectRef{Ref: string(s.ID)}); err != nil {
+		return err
+	}
+	return a.attach(ctx, local, s, before, false)
 }
 
 func (a *app) rmCmd() *cobra.Command {
@@ -146,7 +156,7 @@ As docker logs, without --since, --until, --timestamps and --details.`,
 			if err != nil {
 				return err
 			}
-			return a.copyLogs(cmd.Context(), local, string(s.ID), follow, n)
+			return copyLogs(cmd.Context(), local, &pb.LogsRequest{Task: string(s.ID), Follow: follow, Tail: n}, a.stdout, a.stderr)
 		}}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until it has ended")
 	cmd.Flags().StringVarP(&tail, "tail", "n", "all", "the last so many lines")

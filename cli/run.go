@@ -120,7 +120,7 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 		fmt.Fprintln(a.stdout, s.ID)
 		return nil
 	}
-	return a.attach(ctx, local, s, f.remove)
+	return a.attach(ctx, local, s, 0, f.remove)
 }
 
 func create(ctx context.Context, local pb.LocalClient, spec swarmnet.SandboxSpec) (sandboxInfo, error) {
