@@ -18,6 +18,7 @@ import (
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/desired"
 	"github.com/swarmnet/swarmnet/agent/executor/process"
+	"github.com/swarmnet/swarmnet/agent/local"
 	"github.com/swarmnet/swarmnet/agent/reconcile"
 	"github.com/swarmnet/swarmnet/agent/session"
 	"github.com/swarmnet/swarmnet/gossip/member"
@@ -108,7 +109,9 @@ func deepEqual[T any](a, b T) bool { return reflect.DeepEqual(a, b) }
 // wait, the data path stays as it is.
 func (a *Agent) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return a.session.Run(ctx) })
+	if !a.standalone() {
+		g.Go(func() error { return a.session.Run(ctx) })
+	}
 	g.Go(func() error { return a.parts.gossip.Run(ctx) })
 	g.Go(func() error { return a.parts.resolver.Run(ctx) })
 	g.Go(func() error { return a.fabric.Run(ctx) })
@@ -130,49 +133,62 @@ func (a *Agent) plan(ctx context.Context) error {
 	defer tasks.Wait()
 	tick := time.NewTicker(resyncEvery)
 	defer tick.Stop()
+	defer a.watchOwn()()
 	look := true
 	for {
-		a.planOnce(ctx, &tasks, look)
+		due := a.planOnce(ctx, &tasks, look)
 		look = false
+		timer := time.NewTimer(time.Until(due))
+		if due.IsZero() {
+			timer.Stop()
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-a.session.Changed():
 		case <-a.parts.gossip.Changed():
 		case <-a.wake:
+		case <-timer.C:
 		case <-tick.C:
 			look = true
 		}
+		timer.Stop()
 	}
 }
 
 // planOnce plans from what is known now. look has it see what has become of the host itself, too: its MTU, and things of ours that
-// nobody assigned.
-func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) {
-	r := a.session.Read()
-	if !r.Have {
-		return
+// nobody assigned. It returns when the node's own things change by themselves.
+func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) (due time.Time) {
+	r, ok := a.assigned()
+	if !ok {
+		return due
 	}
 	look = a.take(r) || look
+	own, due := a.own()
+	if a.idle(own) {
+		return due
+	}
 	mtu := a.underlayMTU(look)
 	if mtu == 0 {
-		return // the next resync looks again
+		return due // the next resync looks again
 	}
-	view := a.parts.gossip.View()
-	want := desired.Compute(r.Set, view, desired.Local{UnderlayMTU: mtu})
+	set, view := local.Merge(r.Set, own), a.parts.gossip.View()
+	want := desired.Compute(set, view, desired.Local{UnderlayMTU: mtu, Stacks: own.Stacks})
 	fabric := a.fabric.Set(want.Overlay)
-	a.parts.resolver.Update(r.Set, view)
-	a.assign(ctx, tasks, want)
+	a.parts.resolver.Update(set, view)
+	a.assign(ctx, tasks, set, want)
 	if look && r.Live {
 		a.prune(ctx, tasks, want)
+		a.pruneParents(ctx)
 	}
 	if vnis := a.vnis.Load(); vnis == nil || want.Mesh.VNI != 0 && !(*vnis)[want.Mesh.VNI] {
-		return // the mesh lives in the fabric and needs its network there
+		return due // the mesh lives in the fabric and needs its network there
 	}
 	mesh := a.mesh.Set(want.Mesh)
 	if a.fabric.Status().Applied >= fabric && a.mesh.Status().Applied >= mesh {
 		a.session.Applied(r.Set.Revision)
 	}
+	return due
 }
 
 // underlayMTU reads the MTU if it has to; one that cannot be read is the last one, or 0.
@@ -198,8 +214,8 @@ func (a *Agent) take(r session.Reading) bool {
 	same := a.live == r.Live && a.epoch == epoch && a.set.Revision == r.Set.Revision && a.set.Cluster.ID == r.Set.Cluster.ID && a.set.Cluster.Epoch == r.Set.Cluster.Epoch
 	a.set, a.epoch, a.live = r.Set, epoch, r.Live
 	a.mu.Unlock()
-	if same {
-		return false
+	if same || a.standalone() {
+		return !same
 	}
 	settings := member.Settings{ClusterID: r.Set.Cluster.ID, Epoch: epoch, Keys: r.Set.Cluster.GossipKeys}
 	for _, n := range r.Set.Nodes {

@@ -9,10 +9,15 @@ import (
 )
 
 // assign hands each task to its runner.
-func (a *Agent) assign(ctx context.Context, wg *sync.WaitGroup, want desired.NodeState) {
+func (a *Agent) assign(ctx context.Context, wg *sync.WaitGroup, set swarmnet.AssignmentSet, want desired.NodeState) {
 	vnis := a.vnis.Load()
 	for _, t := range want.Tasks {
-		a.runner(ctx, wg, t.ID).update(t, vnis != nil && hasAll(*vnis, t.Sandbox), environment(a.set, t.Task))
+		r := a.runner(ctx, wg, t.ID)
+		if t.Standalone() && t.Desired == swarmnet.DesireRemove {
+			r.drop()
+			continue
+		}
+		r.update(t, vnis != nil && hasAll(*vnis, t.Sandbox), environment(set, t.Task))
 	}
 }
 
@@ -32,7 +37,7 @@ func (a *Agent) prune(ctx context.Context, wg *sync.WaitGroup, want desired.Node
 // hasAll reports whether the fabric has every network that a sandbox is to be on.
 func hasAll(vnis map[swarmnet.VNI]bool, s desired.Sandbox) bool {
 	for _, ifc := range s.Interfaces {
-		if !vnis[ifc.VNI] {
+		if !vnis[ifc.VNI] && ifc.Parent == "" {
 			return false
 		}
 	}
@@ -70,6 +75,7 @@ func (a *Agent) runner(ctx context.Context, wg *sync.WaitGroup, id swarmnet.Task
 				a.mu.Lock()
 				delete(a.runners, id)
 				a.mu.Unlock()
+				a.gone(id)
 				a.wakePlan() // should it have been assigned again meanwhile
 			}
 		})
@@ -86,10 +92,26 @@ func (a *Agent) wakePlan() {
 
 // environment is what a task is told of itself, before its own settings.
 func environment(set swarmnet.AssignmentSet, t swarmnet.Task) []string {
+	if t.Standalone() {
+		return append([]string{"SWARMNET_SANDBOX=" + t.Name(), "SWARMNET_SANDBOX_ID=" + string(t.ID)}, t.Spec.Env...)
+	}
 	return append([]string{
 		"SWARMNET_TASK=" + t.Name(),
 		"SWARMNET_TASK_ID=" + string(t.ID),
 		"SWARMNET_SERVICE=" + t.ServiceName,
 		"SWARMNET_NODE=" + set.Nodes[set.Self].Name(),
 	}, t.Spec.Env...)
+}
+
+// wanted is what is wanted of a task, as its runner last heard.
+func (a *Agent) wanted(id swarmnet.TaskID) desired.Task {
+	a.mu.Lock()
+	r := a.runners[id]
+	a.mu.Unlock()
+	if r == nil {
+		return desired.Task{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.want
 }

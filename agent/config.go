@@ -11,13 +11,15 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/local/store"
+	"github.com/swarmnet/swarmnet/overlay/kernel"
 )
 
 // Config of an Agent.
 type Config struct {
 	NodeID    swarmnet.NodeID
 	ClusterID swarmnet.ClusterID
-	// Dial connects to a manager's API as this node.
+	// Dial connects to a manager's API as this node; nil: the node is in no cluster.
 	Dial func(ctx context.Context, addr string) (*grpc.ClientConn, error)
 	// Managers are the addresses to begin with, HOST:PORT.
 	Managers []string
@@ -39,6 +41,8 @@ type Config struct {
 	Logger     *slog.Logger
 	// OnSet is told of every new assignment set. It must not block.
 	OnSet func(swarmnet.AssignmentSet)
+	// Local are the node's own networks and sandboxes; nil: it has none. They outlive the agent and the node's membership.
+	Local *store.Store
 }
 
 func (c Config) withDefaults() Config {
@@ -58,3 +62,4 @@ func (c Config) assignmentsFile() string { return filepath.Join(c.DataDir, "assi
 func (c Config) gossipKeyFile() string   { return filepath.Join(c.DataDir, "gossip.key") }
 func (c Config) tasksDir() string        { return filepath.Join(c.RunDir, "tasks") }
 func (c Config) netnsDir() string        { return filepath.Join(c.RunDir, "netns") }
+func (c Config) fabricFile() string      { return filepath.Join(c.netnsDir(), kernel.FabricName) }

@@ -113,7 +113,9 @@ func (f fakeSandboxes) List() (names []string, _ error) {
 	f.do("", func() { names = slices.Sorted(maps.Keys(f.sandboxes)) })
 	return names, nil
 }
-func (f fakeSandboxes) Path(name string) string { return "/ns/" + name }
+func (f fakeSandboxes) Path(name string) string                      { return "/ns/" + name }
+func (f fakeSandboxes) Resolver(string) (*executor.Sockets, error)   { return nil, nil }
+func (f fakeSandboxes) PruneParents(context.Context, []string) error { return nil }
 
 type fakeGossip struct{ *host }
 
@@ -133,6 +135,7 @@ type fakeResolver struct{ *host }
 func (f fakeResolver) Run(ctx context.Context) error              { <-ctx.Done(); return nil }
 func (f fakeResolver) Update(swarmnet.AssignmentSet, gossip.View) {}
 func (f fakeResolver) Files(desired.Task) (string, string)        { return "", "" }
+func (f fakeResolver) Reconfigure(desired.Task)                   {}
 func (f fakeResolver) Detach(id swarmnet.TaskID)                  { f.do("", func() { delete(f.attached, id) }) }
 func (f fakeResolver) Attach(t desired.Task, _ *executor.Sockets) error {
 	f.do("", func() { f.attached[t.ID] = true })
@@ -157,6 +160,9 @@ func (f fakeExecutor) Start(_ context.Context, s executor.Spec) error {
 func (f fakeExecutor) Stop(id swarmnet.TaskID, _ string, _ time.Duration) error {
 	f.set(id, "stop "+string(id), func(st *executor.Status) { st.Phase, st.Stopping, st.ExitCode = executor.Ended, true, 143 })
 	return nil
+}
+func (f fakeExecutor) Exec(swarmnet.TaskID, executor.Exec) (executor.Process, error) {
+	return nil, executor.ErrUnknownTask
 }
 func (f fakeExecutor) Probe(context.Context, swarmnet.TaskID, executor.Probe) error { return nil }
 func (f fakeExecutor) Sockets(swarmnet.TaskID) (*executor.Sockets, error)           { return nil, nil }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/swarmnet/swarmnet/agent/desired"
+	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/agent/sandbox"
 	"github.com/swarmnet/swarmnet/gossip/member"
 	"github.com/swarmnet/swarmnet/overlay"
@@ -15,9 +16,13 @@ import (
 
 // newParts makes the real parts, all but the executor.
 func newParts(cfg Config, key ed25519.PrivateKey) (parts, error) {
-	gossip, err := member.New(member.Config{NodeID: cfg.NodeID, Name: cfg.Hostname, BindAddr: cfg.GossipAddr, Key: key, Logger: cfg.Logger})
-	if err != nil {
-		return parts{}, err
+	var gossip gossiper = silence{}
+	if cfg.Dial != nil {
+		m, err := member.New(member.Config{NodeID: cfg.NodeID, Name: cfg.Hostname, BindAddr: cfg.GossipAddr, Key: key, Logger: cfg.Logger})
+		if err != nil {
+			return parts{}, err
+		}
+		gossip = m
 	}
 	fabric := okernel.New(okernel.Config{NetnsDir: cfg.netnsDir(), Logger: cfg.Logger})
 	boxes := sandbox.New(sandbox.Config{NetnsDir: cfg.netnsDir(), FabricNS: fabric.Path(), Logger: cfg.Logger})
@@ -55,7 +60,16 @@ func (s kernelSandboxes) Ensure(ctx context.Context, d desired.Sandbox) error {
 	for _, i := range d.Interfaces {
 		spec.Interfaces = append(spec.Interfaces, sandbox.Interface{
 			Name: i.Name, MAC: i.MAC, Addrs: i.Addrs, MTU: i.MTU, VNI: i.VNI, DefaultVia: i.DefaultVia,
+			Isolated: i.Isolated, Macvlan: sandbox.Macvlan{Parent: i.Parent, Mode: i.Mode},
 		})
 	}
 	return s.Sandboxes.Ensure(ctx, spec)
+}
+
+func (s kernelSandboxes) Resolver(name string) (*executor.Sockets, error) {
+	udp, tcp, err := sandbox.ListenDNS(s.Path(name))
+	if err != nil {
+		return nil, err
+	}
+	return &executor.Sockets{UDP: udp, TCP: tcp}, nil
 }

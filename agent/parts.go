@@ -46,6 +46,10 @@ type sandboxes interface {
 	Delete(ctx context.Context, name string) error
 	List() ([]string, error)
 	Path(name string) string
+	// Resolver opens the resolver's sockets in a sandbox.
+	Resolver(name string) (*executor.Sockets, error)
+	// PruneParents takes away the VLAN devices that were made for macvlan networks, but those that are parents still.
+	PruneParents(ctx context.Context, parents []string) error
 }
 
 // gossiper is this node's part in the gossip.
@@ -64,6 +68,8 @@ type resolver interface {
 	Update(set swarmnet.AssignmentSet, view gossip.View)
 	// Attach takes the sockets over.
 	Attach(t desired.Task, sockets *executor.Sockets) error
+	// Reconfigure says that an attached task's networks are others now.
+	Reconfigure(t desired.Task)
 	Detach(id swarmnet.TaskID)
 	// Files returns the contents of a task's /etc/resolv.conf and /etc/hosts.
 	Files(t desired.Task) (resolvConf, hosts string)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -56,18 +57,8 @@ func (r *dnsResolver) Update(set swarmnet.AssignmentSet, view gossip.View) {
 }
 
 func (r *dnsResolver) Attach(t desired.Task, socks *executor.Sockets) error {
-	sb := dns.Sandbox{
-		ID: string(t.ID), UDP: socks.UDP, TCP: socks.TCP, Internal: true,
-		Upstreams: atPort53(t.Spec.DNS.Servers),
-	}
-	for _, n := range t.Networks {
-		sb.Networks = append(sb.Networks, n.Network)
-	}
-	for _, ifc := range t.Sandbox.Interfaces {
-		if len(ifc.DefaultVia) > 0 {
-			sb.Internal = false
-		}
-	}
+	sb := dns.Sandbox{ID: string(t.ID), UDP: socks.UDP, TCP: socks.TCP, Upstreams: atPort53(t.Spec.DNS.Servers)}
+	sb.Networks, sb.Internal = place(t)
 	path := r.path(t.Sandbox.Name)
 	sb.Dial = func(ctx context.Context, network, addr string) (c net.Conn, err error) {
 		err = netns.Do(path, func() (err error) {
@@ -79,9 +70,34 @@ func (r *dnsResolver) Attach(t desired.Task, socks *executor.Sockets) error {
 	return r.srv.Attach(sb)
 }
 
+// place is on which networks a task is, and whether none of them leads outside.
+func place(t desired.Task) (networks []swarmnet.NetworkID, internal bool) {
+	for _, n := range t.Networks {
+		networks = append(networks, n.Network)
+	}
+	for _, ifc := range t.Sandbox.Interfaces {
+		if len(ifc.DefaultVia) > 0 {
+			return networks, false
+		}
+	}
+	return networks, true
+}
+
+func (r *dnsResolver) Reconfigure(t desired.Task) {
+	networks, internal := place(t)
+	r.srv.Reconfigure(string(t.ID), networks, internal)
+}
+
 func (r *dnsResolver) Detach(id swarmnet.TaskID) { r.srv.Detach(string(id)) }
 
 func (r *dnsResolver) Files(t desired.Task) (resolvConf, hosts string) {
+	if t.Stack.Mode == swarmnet.ModeHost {
+		b, _ := os.ReadFile("/etc/hosts")
+		for _, h := range t.Spec.Hosts {
+			b = fmt.Appendf(b, "%s\t%s\n", h.Addr, h.Name)
+		}
+		return string(r.hostFile()), string(b)
+	}
 	var addrs []netip.Addr
 	for _, ep := range t.Endpoints {
 		for _, p := range ep.Addrs {

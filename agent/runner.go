@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,15 +35,18 @@ type runner struct {
 	health  health
 
 	// What follows is the goroutine's own.
-	net      *network
-	rows     map[swarmnet.EndpointID]row // published
-	reported swarmnet.TaskStatus
-	attached bool // the resolver has the sandbox's sockets
-	released bool
-	checks   context.CancelFunc // ends the health checks; nil: none go on
-	starts   int
-	startErr error
-	failures int // of steps, in a row
+	net        *network
+	rows       map[swarmnet.EndpointID]row // published
+	reported   swarmnet.TaskStatus
+	attached   bool // the resolver has the sandbox's sockets
+	released   bool
+	checks     context.CancelFunc // ends the health checks; nil: none go on
+	starts     int
+	startErr   error
+	failures   int                  // of steps, in a row
+	sandboxRun uint64               // of a sandbox, that what is above is about
+	networks   []swarmnet.NetworkID // that the resolver knows the task on
+	internal   bool
 }
 
 type row struct {
@@ -122,16 +126,19 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 		return false, nil // what is wanted is about to be said
 	}
 	in := task.Input{
-		Desired: want.Desired, Told: want.Status.State, Workload: r.a.parts.executor.Status(r.id),
+		Desired: want.Desired, Told: want.Status.State, Workload: r.workload(want),
 		Starts: r.starts, StartErr: r.startErr,
 		Checked: want.Spec.Health != nil, Health: checked.verdict, HealthErr: checked.err,
 	}
 	if r.net != nil {
 		in.Network, in.NetworkFor, in.NetworkErr = r.net.state()
 	}
+	if !want.Stack.Own() {
+		in.Network = want.Ready
+	}
 	out := task.Decide(in)
 	r.report(want, out.Status)
-	if out.Sandbox && want.Ready && fabric {
+	if (out.Sandbox || want.Stack.Lent) && want.Ready && fabric && want.Stack.Own() {
 		r.keepNetwork(ctx, want)
 	}
 	r.attach(want, in.Workload)
@@ -143,9 +150,32 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 	case task.Stop:
 		return false, r.stop(want)
 	case task.Release:
+		switch {
+		case want.Standalone() && r.a.restarted(r.id, want.SpecVersion):
+			return false, nil // what it had is for the next run, which is about to be wanted
+		case want.Stack.Lent:
+			r.endChecks()
+			return false, nil
+		}
 		return false, r.release(ctx, want)
 	}
 	return false, nil
+}
+
+// workload is what is observed of the workload. That an earlier run of a sandbox has ended says nothing of the one that is wanted.
+func (r *runner) workload(want desired.Task) executor.Status {
+	w := r.a.parts.executor.Status(r.id)
+	if !want.Standalone() {
+		return w
+	}
+	if r.sandboxRun != want.SpecVersion {
+		r.sandboxRun, r.starts, r.startErr, r.reported, r.released = want.SpecVersion, 0, nil, swarmnet.TaskStatus{}, false
+		r.judge(health{})
+	}
+	if w.Phase >= executor.Ended && w.Run != want.SpecVersion {
+		return executor.Status{ID: r.id}
+	}
+	return w
 }
 
 // report tells the managers what they do not know yet.
@@ -159,6 +189,10 @@ func (r *runner) report(want desired.Task, st swarmnet.TaskStatus) {
 	if st.At.IsZero() {
 		st.At = time.Now()
 	}
+	if want.Standalone() {
+		r.a.reportOwn(r.id, want.SpecVersion, st)
+		return
+	}
 	r.a.session.Report(r.id, st)
 }
 
@@ -171,7 +205,10 @@ func (r *runner) publish(want desired.Task, state gossip.EndpointState) {
 		}
 		return
 	}
-	for _, ep := range want.Endpoints {
+	for i, ep := range want.Endpoints {
+		if want.Ready && i < len(want.Sandbox.Interfaces) && want.Sandbox.Interfaces[i].VNI.Local() {
+			continue // nobody else knows its network
+		}
 		if is := (row{ep.Network, state}); r.rows[ep.ID] != is {
 			r.rows[ep.ID] = is
 			r.a.parts.gossip.SetEndpoint(ep.Network, ep.ID, state)
@@ -188,17 +225,33 @@ func (r *runner) keepNetwork(ctx context.Context, want desired.Task) {
 
 // attach gives the resolver the sockets that the workload's holder has open.
 func (r *runner) attach(want desired.Task, w executor.Status) {
-	if r.attached || w.Phase != executor.Starting && w.Phase != executor.Running {
+	held := w.Phase == executor.Starting || w.Phase == executor.Running
+	networks, internal := place(want)
+	switch {
+	case !want.Stack.Own() || !held && !want.Stack.Lent:
+		return
+	case !r.attached:
+		socks, err := r.sockets(held)
+		if err == nil {
+			err = r.a.parts.resolver.Attach(want, socks)
+		}
+		if err != nil {
+			r.a.cfg.Logger.Warn("the resolver does not serve a task", "task", swarmnet.ShortID(r.id), "err", err)
+		}
+	case want.Ready && (internal != r.internal || !slices.Equal(networks, r.networks)):
+		r.a.parts.resolver.Reconfigure(want)
+	case !want.Ready:
 		return
 	}
-	socks, err := r.a.parts.executor.Sockets(r.id)
-	if err == nil {
-		err = r.a.parts.resolver.Attach(want, socks)
+	r.attached, r.networks, r.internal = true, networks, internal
+}
+
+// sockets are the holder's; when that is gone and others use the sandbox, new ones.
+func (r *runner) sockets(held bool) (*executor.Sockets, error) {
+	if held {
+		return r.a.parts.executor.Sockets(r.id)
 	}
-	if err != nil {
-		r.a.cfg.Logger.Warn("the resolver does not serve a task", "task", swarmnet.ShortID(r.id), "err", err)
-	}
-	r.attached = true
+	return r.a.parts.sandboxes.Resolver(string(r.id))
 }
 
 func (r *runner) start(ctx context.Context, want desired.Task, env []string) error {
@@ -207,14 +260,28 @@ func (r *runner) start(ctx context.Context, want desired.Task, env []string) err
 		return err
 	}
 	defer release()
-	resolvConf, hosts := r.a.parts.resolver.Files(want)
-	err = r.a.parts.executor.Start(ctx, executor.Spec{
-		ID: r.id, NetnsPath: r.a.parts.sandboxes.Path(want.Sandbox.Name),
-		Command: want.Spec.Command, Env: env, Dir: want.Spec.Dir, Hostname: hostname(want.Task),
-		ResolvConf: resolvConf, Hosts: hosts, DNS: dnsAddr,
-	})
-	if r.a.parts.executor.Status(r.id).Phase != executor.Absent || ctx.Err() != nil {
-		return nil // // what became of it is in its status
+	r.detach() // a stack that others went on using has sockets of ours where the new holder wants its own
+	spec := executor.Spec{ID: r.id, Command: want.Spec.Command, Env: env, Dir: want.Spec.Dir}
+	if want.Standalone() {
+		spec.Run = want.SpecVersion
+	}
+	like := want
+	if want.Stack.Mode == swarmnet.ModeShared {
+		like = r.a.wanted(want.Stack.Owner)
+	}
+	spec.ResolvConf, spec.Hosts = r.a.parts.resolver.Files(like)
+	spec.Hostname = hostname(like.Task)
+	switch {
+	case want.Stack.Own():
+		spec.NetnsPath, spec.DNS = r.a.parts.sandboxes.Path(want.Sandbox.Name), dnsAddr
+	case want.Stack.Mode == swarmnet.ModeShared:
+		spec.NetnsPath = r.a.parts.sandboxes.Path(want.Sandbox.Name)
+	case want.Spec.Hostname == "":
+		spec.Hostname = r.a.cfg.Hostname
+	}
+	err = r.a.parts.executor.Start(ctx, spec)
+	if st := r.a.parts.executor.Status(r.id); st.Phase != executor.Absent && st.Run == spec.Run || ctx.Err() != nil {
+		return nil // what became of it is in its status
 	}
 	r.starts, r.startErr = r.starts+1, err
 	return err
@@ -238,8 +305,10 @@ func (r *runner) release(ctx context.Context, want desired.Task) error {
 	r.publish(want, gossip.EndpointUnknown)
 	r.net.stop()
 	r.net = nil
-	if err := r.a.parts.sandboxes.Delete(ctx, string(r.id)); err != nil {
-		return err
+	if want.Stack.Own() {
+		if err := r.a.parts.sandboxes.Delete(ctx, string(r.id)); err != nil {
+			return err
+		}
 	}
 	r.released = true
 	return nil
@@ -258,11 +327,15 @@ func (r *runner) takeAway(ctx context.Context, want desired.Task) (bool, error) 
 	return false, errDropped
 }
 
-func (r *runner) detach() {
+func (r *runner) endChecks() {
 	if r.checks != nil {
 		r.checks()
 		r.checks = nil
 	}
+}
+
+func (r *runner) detach() {
+	r.endChecks()
 	if r.attached {
 		r.a.parts.resolver.Detach(r.id)
 		r.attached = false

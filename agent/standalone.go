@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/local"
+	"github.com/swarmnet/swarmnet/agent/session"
+	"github.com/swarmnet/swarmnet/gossip"
+	"github.com/swarmnet/swarmnet/gossip/member"
+)
+
+// standalone reports whether the node is in no cluster: there is no session, no gossip, and nothing but what is the node's own.
+func (a *Agent) standalone() bool { return a.cfg.Dial == nil }
+
+// assigned is what the managers want of this node: of one that is in no cluster, nothing. ok is false while nobody knows.
+func (a *Agent) assigned() (r session.Reading, ok bool) {
+	if a.standalone() {
+		return session.Reading{Set: local.Standalone(a.cfg.Hostname), Have: true, Live: true}, true
+	}
+	r = a.session.Read()
+	return r, r.Have
+}
+
+// own is the node's own networks and sandboxes, and when they change by themselves; never: the zero time.
+func (a *Agent) own() (f local.Fragment, due time.Time) {
+	if a.cfg.Local == nil {
+		return local.Fragment{}, time.Time{}
+	}
+	now := time.Now()
+	state := a.cfg.Local.Read()
+	return state.Fragment(now), state.NextDue(now)
+}
+
+// idle reports whether a node in no cluster has nothing to do and never had: then nothing is made on it.
+func (a *Agent) idle(f local.Fragment) bool {
+	if !a.standalone() || len(f.Tasks) > 0 || a.vnis.Load() != nil {
+		return false
+	}
+	_, err := os.Stat(a.cfg.fabricFile())
+	return err != nil
+}
+
+// reportOwn takes in what became of a sandbox's process.
+func (a *Agent) reportOwn(id swarmnet.TaskID, run uint64, st swarmnet.TaskStatus) {
+	a.step("what became of a sandbox", func(s local.State) local.State { return s.Report(id, run, st, time.Now()) })
+}
+
+// gone forgets a sandbox that was removed, if it is one.
+func (a *Agent) gone(id swarmnet.TaskID) {
+	a.step("that a sandbox is gone", func(s local.State) local.State { return s.Gone(id) })
+}
+
+func (a *Agent) step(what string, f func(local.State) local.State) {
+	if a.cfg.Local == nil {
+		return
+	}
+	if _, err := a.cfg.Local.Step(func(s local.State) (local.State, error) { return f(s), nil }); err != nil {
+		a.cfg.Logger.Error("cannot be noted", "what", what, "err", err)
+	}
+}
+
+// watchOwn has plan look whenever something of the node's own changes.
+func (a *Agent) watchOwn() (stop func()) {
+	if a.cfg.Local == nil {
+		return func() {}
+	}
+	return a.cfg.Local.Watch(a.wake)
+}
+
+// restarted reports whether a sandbox's process, which ended in a run, is to run again.
+func (a *Agent) restarted(id swarmnet.TaskID, run uint64) bool {
+	return a.cfg.Local != nil && a.cfg.Local.Read().Sandboxes[id].Run > run
+}
+
+// pruneParents takes away the VLAN devices of networks that are gone.
+func (a *Agent) pruneParents(ctx context.Context) {
+	if a.cfg.Local == nil {
+		return
+	}
+	var parents []string
+	for _, n := range a.cfg.Local.Read().Networks {
+		if p := n.Spec.Options[local.OptionParent]; p != "" {
+			parents = append(parents, p)
+		}
+	}
+	if err := a.parts.sandboxes.PruneParents(ctx, parents); err != nil {
+		a.cfg.Logger.Warn("VLAN devices that nobody needs cannot be removed", "err", err)
+	}
+}
+
+// silence is the gossip of a node that is in no cluster.
+type silence struct{}
+
+func (silence) Run(ctx context.Context) error   { <-ctx.Done(); return nil }
+func (silence) Configure(member.Settings) error { return nil }
+func (silence) SetEndpoint(swarmnet.NetworkID, swarmnet.EndpointID, gossip.EndpointState) {
+}
+func (silence) DeleteEndpoint(swarmnet.NetworkID, swarmnet.EndpointID) {}
+func (silence) View() gossip.View                                      { return gossip.View{} }
+func (silence) Changed() <-chan struct{}                               { return nil }
