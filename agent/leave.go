@@ -10,13 +10,25 @@ import (
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/agent/executor/process"
+	"github.com/swarmnet/swarmnet/agent/local"
 )
 
 // leaveGrace is how long tasks get to end by themselves when their node leaves the cluster.
 const leaveGrace = 5 * time.Second
 
-// Leave stops every task and takes everything of the agent off the host. Run must have ended. It may be called again after an error.
+// Leave stops every task of the cluster and takes everything of it off the host. Run must have ended. It may be called again after an
+// error. The node's own sandboxes run on; what they share with the cluster's is left to the agent that keeps them next.
 func (a *Agent) Leave(ctx context.Context) error {
+	own := map[swarmnet.TaskID]bool{}
+	if a.cfg.Local != nil {
+		state, err := a.cfg.Local.Step(func(s local.State) (local.State, error) { return s.LeaveCluster(), nil })
+		if err != nil {
+			return err
+		}
+		for id, sb := range state.Sandboxes {
+			own[id] = sb.Run > 0
+		}
+	}
 	ex, err := process.New(process.Config{Dir: a.cfg.tasksDir(), Logger: a.cfg.Logger})
 	if err != nil {
 		return err
@@ -26,6 +38,9 @@ func (a *Agent) Leave(ctx context.Context) error {
 	var mu sync.Mutex
 	var errs []error
 	for _, id := range ex.List() {
+		if own[id] {
+			continue
+		}
 		wg.Go(func() {
 			err := end(ctx, ex, id)
 			mu.Lock()
@@ -37,9 +52,14 @@ func (a *Agent) Leave(ctx context.Context) error {
 	names, err := a.parts.sandboxes.List()
 	errs = append(errs, err)
 	for _, name := range names {
+		if own[swarmnet.TaskID(name)] {
+			continue
+		}
 		errs = append(errs, a.parts.sandboxes.Delete(ctx, name))
 	}
-	errs = append(errs, a.parts.balancer.Remove(ctx), a.parts.fabric.Remove(ctx), os.RemoveAll(a.cfg.tasksDir()))
+	if len(own) == 0 {
+		errs = append(errs, a.parts.balancer.Remove(ctx), a.parts.fabric.Remove(ctx), os.RemoveAll(a.cfg.tasksDir()))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

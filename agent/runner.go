@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ type runner struct {
 	fabric  bool // the fabric has the task's networks
 	dropped bool
 	health  health
+	inForce func() bool // whether the sandbox's network is as it was last wanted
 
 	// What follows is the goroutine's own.
 	net        *network
@@ -61,6 +63,9 @@ func newRunner(a *Agent, id swarmnet.TaskID) *runner {
 // update says what the managers want of the task.
 func (r *runner) update(t desired.Task, fabric bool, env []string) {
 	r.mu.Lock()
+	if !reflect.DeepEqual(r.want.Sandbox, t.Sandbox) {
+		r.inForce = nil
+	}
 	r.want, r.fabric, r.env, r.have, r.dropped = t, fabric, env, true, false
 	r.mu.Unlock()
 	r.poke()
@@ -220,7 +225,11 @@ func (r *runner) keepNetwork(ctx context.Context, want desired.Task) {
 	if r.net == nil {
 		r.net = newNetwork(ctx, r.a, r.id, r.poke)
 	}
-	r.net.loop.Set(netWant{want.Sandbox, want.VIPs})
+	loop := r.net.loop
+	revision := loop.Set(netWant{want.Sandbox, want.VIPs})
+	r.mu.Lock()
+	r.inForce = func() bool { return loop.Status().Applied >= revision }
+	r.mu.Unlock()
 }
 
 // attach gives the resolver the sockets that the workload's holder has open.

@@ -48,6 +48,11 @@ func (a *Agent) find(ref string) (swarmnet.TaskID, error) {
 	for _, id := range a.parts.executor.List() {
 		names[id] = ""
 	}
+	for _, sb := range a.Sandboxes() {
+		if _, here := names[sb.ID]; here {
+			names[sb.ID] = sb.Spec.Name
+		}
+	}
 	for id, t := range a.session.Read().Set.Tasks {
 		if _, here := names[id]; here {
 			names[id] = t.Name()
@@ -64,9 +69,9 @@ func (a *Agent) find(ref string) (swarmnet.TaskID, error) {
 	}
 	switch len(found) {
 	case 0:
-		return "", fmt.Errorf("no task %q on this node: `swarmnet service ps SERVICE` shows where tasks are", ref)
+		return "", fmt.Errorf("no sandbox or task %q with any output on this node: `swarmnet ps -a` lists them", ref)
 	case 1:
 		return found[0], nil
 	}
-	return "", fmt.Errorf("%q means %d tasks of this node: give more of the id", ref, len(found))
+	return "", fmt.Errorf("%q means %d sandboxes or tasks of this node: give more of the id", ref, len(found))
 }

@@ -85,6 +85,9 @@ func (s State) Report(id swarmnet.TaskID, run uint64, st swarmnet.TaskStatus, no
 
 func ended(sb Sandbox, st swarmnet.TaskStatus, now time.Time) Sandbox {
 	sb.Finished = st.At
+	if sb.Started.IsZero() && st.State != swarmnet.TaskRejected {
+		sb.Started = st.At // it was faster than any look at it
+	}
 	if !sb.Started.IsZero() && sb.Finished.Sub(sb.Started) >= wellAfter && sb.State == swarmnet.SandboxRunning {
 		sb.Failures = 0
 	}
@@ -106,7 +109,7 @@ func ended(sb Sandbox, st swarmnet.TaskStatus, now time.Time) Sandbox {
 func restarts(sb Sandbox, st swarmnet.TaskStatus) bool {
 	p := sb.Spec.Task.Restart
 	switch {
-	case !sb.Wanted || sb.Started.IsZero():
+	case !sb.Wanted, sb.Started.IsZero():
 		return false
 	case p.Condition == swarmnet.RestartNone, p.Condition == swarmnet.RestartOnFailure && st.State == swarmnet.TaskComplete:
 		return false

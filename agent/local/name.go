@@ -12,8 +12,8 @@ const (
 	nouns      = "ant badger bat bear bee bison crab crane crow deer dove duck eagle elk falcon finch fox frog gull hare hawk heron ibis jay lark lion lynx mole moose moth newt otter owl panda puma raven robin seal shrew snail stork swan tapir tern tiger toad trout vole wasp whale wolf wren yak"
 )
 
-// chooseName gives a sandbox without a name one that nobody has; the same id in the same state gets the same name.
-func (s State) chooseName(id swarmnet.TaskID) string {
+// ChooseName gives a sandbox without a name one that nobody has; the same id in the same state gets the same name.
+func (s State) ChooseName(id swarmnet.TaskID) string {
 	taken := map[string]bool{}
 	for _, sb := range s.Sandboxes {
 		taken[sb.Spec.Name] = true

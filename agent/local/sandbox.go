@@ -16,7 +16,7 @@ func (s State) CreateSandbox(id swarmnet.TaskID, spec swarmnet.SandboxSpec, env 
 		return s, Sandbox{}, err
 	}
 	if spec.Name == "" {
-		spec.Name = s.chooseName(id)
+		spec.Name = s.ChooseName(id)
 	}
 	for _, other := range s.Sandboxes {
 		if other.Spec.Name == spec.Name {

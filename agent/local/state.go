@@ -126,6 +126,20 @@ func find[K ~string, V any](all map[K]V, ref, what string, name func(V) string) 
 	return none, refuse(Invalid, "%q begins the ids of %d %ss of this node: give more of the id", ref, len(found), what)
 }
 
+// LeaveCluster takes all sandboxes off the networks that are not the node's own.
+func (s State) LeaveCluster() State {
+	for _, sb := range s.Sandboxes {
+		gone := func(a swarmnet.NetworkAttachment) bool { _, own := s.Networks[a.Network]; return !own }
+		if slices.ContainsFunc(sb.Spec.Networks, gone) {
+			sb.Spec.Networks = slices.DeleteFunc(slices.Clone(sb.Spec.Networks), gone)
+			sb.Interfaces = maps.Clone(sb.Interfaces)
+			maps.DeleteFunc(sb.Interfaces, func(n swarmnet.NetworkID, _ string) bool { _, own := s.Networks[n]; return !own })
+			s = s.withSandbox(sb)
+		}
+	}
+	return s
+}
+
 // SortedNetworks are all networks by name.
 func (s State) SortedNetworks() []Network {
 	return slices.SortedFunc(maps.Values(s.Networks), func(a, b Network) int {

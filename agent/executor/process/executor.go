@@ -196,6 +196,12 @@ func (e *Executor) Remove(ctx context.Context, id swarmnet.TaskID) error {
 	return nil
 }
 
+// CheckSignal refuses what is no signal, in the forms that Stop takes.
+func CheckSignal(s string) error {
+	_, err := parseSignal(s)
+	return err
+}
+
 func parseSignal(s string) (syscall.Signal, error) {
 	if s == "" {
 		return syscall.SIGTERM, nil
