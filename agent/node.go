@@ -1,0 +1,169 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/agent/local"
+	"github.com/swarmnet/swarmnet/agent/session"
+)
+
+// Exec starts a command inside a task or sandbox of this node.
+func (a *Agent) Exec(id swarmnet.TaskID, x executor.Exec) (executor.Process, error) {
+	return a.parts.executor.Exec(id, x)
+}
+
+// Attach asks the managers for an endpoint of one of the node's sandboxes on a network of the cluster.
+func (a *Agent) Attach(ctx context.Context, id swarmnet.TaskID, name string, att swarmnet.NetworkAttachment) (session.Attachment, error) {
+	return a.session.Attach(ctx, id, name, att)
+}
+
+// Detach gives such an endpoint back; no network: all of the sandbox's.
+func (a *Agent) Detach(ctx context.Context, id swarmnet.TaskID, network swarmnet.NetworkID) error {
+	if a.standalone() {
+		return nil
+	}
+	return a.session.Detach(ctx, id, network)
+}
+
+// Assigned is what the managers assigned to this node; of a node in no cluster, nothing.
+func (a *Agent) Assigned() swarmnet.AssignmentSet {
+	r, _ := a.assigned()
+	return r.Set
+}
+
+// Tasks are the tasks of services that this node holds, in the form of sandboxes and by name, with their endpoints.
+func (a *Agent) Tasks() []swarmnet.Sandbox {
+	set := a.Assigned()
+	var out []swarmnet.Sandbox
+	for id, t := range set.Tasks {
+		if t.Standalone() {
+			continue
+		}
+		w := a.parts.executor.Status(id)
+		if w.Phase == executor.Absent && t.Status.State.Terminal() {
+			continue
+		}
+		out = append(out, asSandbox(set, t, w))
+	}
+	slices.SortFunc(out, func(x, y swarmnet.Sandbox) int { return cmp.Compare(x.Spec.Name, y.Spec.Name) })
+	return out
+}
+
+// Labels by which a task of a service is known among sandboxes.
+const (
+	LabelService = "swarmnet.service"
+	LabelTask    = "swarmnet.task"
+)
+
+func asSandbox(set swarmnet.AssignmentSet, t swarmnet.Task, w executor.Status) swarmnet.Sandbox {
+	sb := swarmnet.Sandbox{
+		ID: t.ID, Meta: t.Meta, Wanted: t.Wanted(), Status: t.Status, Started: w.StartedAt, Finished: w.EndedAt,
+		Spec: swarmnet.SandboxSpec{Name: t.Name(), Task: t.Spec, Networks: t.Networks},
+	}
+	sb.Spec.Task.Labels = maps.Clone(t.Spec.Labels)
+	if sb.Spec.Task.Labels == nil {
+		sb.Spec.Task.Labels = map[string]string{}
+	}
+	sb.Spec.Task.Labels[LabelService], sb.Spec.Task.Labels[LabelTask] = t.ServiceName, string(t.ID)
+	switch {
+	case w.Phase == executor.Running:
+		sb.State, sb.Status.PID = swarmnet.SandboxRunning, w.PID
+	case w.Phase >= executor.Ended || t.Status.State.Terminal():
+		sb.State, sb.Status.ExitCode = swarmnet.SandboxExited, w.ExitCode
+	}
+	for _, p := range t.Ports {
+		if p.Mode == swarmnet.PublishHost && p.Published != 0 {
+			sb.Ports = append(sb.Ports, p)
+		}
+	}
+	sb.Endpoints = endpointsOf(set, t.ID, t.Networks)
+	return sb
+}
+
+// endpointsOf are the endpoints of a task in a set, in the order of its networks.
+func endpointsOf(set swarmnet.AssignmentSet, id swarmnet.TaskID, order []swarmnet.NetworkAttachment) []swarmnet.Endpoint {
+	var out []swarmnet.Endpoint
+	for _, ep := range set.Endpoints {
+		if ep.Task == id {
+			out = append(out, ep.Endpoint)
+		}
+	}
+	place := func(ep swarmnet.Endpoint) int {
+		i := slices.IndexFunc(order, func(a swarmnet.NetworkAttachment) bool { return a.Network == ep.Network })
+		if i < 0 {
+			i = len(order)
+		}
+		return i
+	}
+	slices.SortFunc(out, func(x, y swarmnet.Endpoint) int {
+		return cmp.Or(cmp.Compare(place(x), place(y)), cmp.Compare(x.ID, y.ID))
+	})
+	return out
+}
+
+// Sandboxes are the node's own, by name, with their endpoints on the cluster's networks, too.
+func (a *Agent) Sandboxes() []local.Sandbox {
+	if a.cfg.Local == nil {
+		return nil
+	}
+	set, state := a.Assigned(), a.cfg.Local.Read()
+	merged := local.Merge(set, state.Fragment(time.Now()))
+	out := state.SortedSandboxes()
+	for i, sb := range out {
+		if slices.ContainsFunc(sb.Spec.Networks, func(n swarmnet.NetworkAttachment) bool { _, own := state.Networks[n.Network]; return !own }) {
+			all := endpointsOf(merged, sb.ID, sb.Spec.Networks)
+			for _, ep := range sb.Endpoints { // of one that does not run, only the managers' are in the set
+				if !slices.ContainsFunc(all, func(e swarmnet.Endpoint) bool { return e.ID == ep.ID }) {
+					all = append(all, ep)
+				}
+			}
+			out[i].Endpoints = all
+		}
+		owner := state.Sandboxes[sb.Spec.SharedWith]
+		if sb.Spec.Mode == swarmnet.ModeShared && sb.State == swarmnet.SandboxRunning && owner.State != swarmnet.SandboxRunning {
+			out[i].Status.Message = fmt.Sprintf("running; %s, whose network stack it uses, has stopped", owner.Spec.Name)
+		}
+	}
+	return out
+}
+
+// Settled returns when what was last asked of a sandbox's networks is in force, or its sandbox is not to be there.
+func (a *Agent) Settled(ctx context.Context, id swarmnet.TaskID, since time.Time) error {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if a.settled(id, since) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *Agent) settled(id swarmnet.TaskID, since time.Time) bool {
+	a.mu.Lock()
+	r := a.runners[id]
+	a.mu.Unlock()
+	if r == nil {
+		return a.cfg.Local == nil || !a.cfg.Local.Read().Sandboxes[id].Active()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.want.Meta.UpdatedAt.Before(since) {
+		return false // not planned yet
+	}
+	if r.want.Desired >= swarmnet.DesireShutdown || !r.want.Stack.Own() {
+		return true
+	}
+	return r.inForce != nil && r.inForce()
+}
