@@ -58,6 +58,7 @@ func (a *app) probeCmd() *cobra.Command {
 	get := &cobra.Command{Use: "get URL", Args: exactly("URL"), RunE: func(cmd *cobra.Command, args []string) error {
 		return probe.Get(cmd.Context(), a.stdout, args[0], time.Minute)
 	}}
+	cmd.AddCommand(a.probeDNSCmds()...)
 	cmd.AddCommand(ask, load, fetch, same, serve, get, udp, a.probeWritesCmd())
 	return cmd
 }
