@@ -44,8 +44,18 @@ func (n *NFTables) Ports(_ context.Context, ns string, addrs []netip.Addr, ports
 	return n.ensure(ns, portTable(addrs, ports))
 }
 
-// VIPs implements Balancer.
+// VIPs implements Balancer. A sandbox that never had any gets no table: its connections need not be tracked.
 func (n *NFTables) VIPs(_ context.Context, ns string, vips ingress.VIPs) (int, error) {
+	if len(vips) == 0 {
+		var have *nft.Table
+		err := withNFT(ns, func(c *nft.Conn) (err error) {
+			have, err = c.Observe(nft.INet, vipTable)
+			return err
+		})
+		if err != nil || have == nil {
+			return 0, err
+		}
+	}
 	return n.ensure(ns, vipsTable(vips))
 }
 

@@ -29,6 +29,12 @@ func (k *VIPs) Reconcile(ctx context.Context, nsPath string, vips ingress.VIPs) 
 	if err != nil {
 		return changes, fmt.Errorf("virtual addresses: %w", err)
 	}
+	if len(vips) == 0 { // no flow is to any of them
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.flows, nsPath)
+		return changes, nil
+	}
 	sum := sum(vips.String())
 	k.mu.Lock()
 	same := k.flows[nsPath] == sum
