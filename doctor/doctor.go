@@ -47,10 +47,10 @@ type Facts struct {
 	// Without a fabric yet, HasFabric is false.
 	BridgeNF, FabricNF []string
 	HasFabric          bool
-	Clock    Clock
-	Cert     *Cert
-	Managers []Path
-	Nodes    []Path
+	Clock              Clock
+	Cert               *Cert
+	Managers           []Path
+	Nodes              []Path
 	// Unseen is what could not be looked at: check and reason.
 	Unseen []Finding
 }
