@@ -65,9 +65,12 @@ func New(cfg Config) (*Agent, error) {
 			return nil, fmt.Errorf("agent: %w", err)
 		}
 	}
-	key, err := gossipKey(cfg.gossipKeyFile())
-	if err != nil {
-		return nil, err
+	var key ed25519.PrivateKey
+	if cfg.Dial != nil {
+		var err error
+		if key, err = gossipKey(cfg.gossipKeyFile()); err != nil {
+			return nil, err
+		}
 	}
 	p, err := newParts(cfg, key)
 	if err != nil {
@@ -179,7 +182,7 @@ func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) 
 	a.assign(ctx, tasks, set, want)
 	if look && r.Live {
 		a.prune(ctx, tasks, want)
-		a.pruneParents(ctx)
+		a.PruneParents(ctx)
 	}
 	if vnis := a.vnis.Load(); vnis == nil || want.Mesh.VNI != 0 && !(*vnis)[want.Mesh.VNI] {
 		return due // the mesh lives in the fabric and needs its network there

@@ -75,8 +75,8 @@ func (a *Agent) restarted(id swarmnet.TaskID, run uint64) bool {
 	return a.cfg.Local != nil && a.cfg.Local.Read().Sandboxes[id].Run > run
 }
 
-// pruneParents takes away the VLAN devices of networks that are gone.
-func (a *Agent) pruneParents(ctx context.Context) {
+// PruneParents takes away the VLAN devices of networks that are gone.
+func (a *Agent) PruneParents(ctx context.Context) {
 	if a.cfg.Local == nil {
 		return
 	}

@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent"
+	"github.com/swarmnet/swarmnet/agent/local/store"
 	"github.com/swarmnet/swarmnet/ca"
 	"github.com/swarmnet/swarmnet/manager"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
@@ -45,7 +47,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{cfg: cfg, log: cfg.Logger, started: time.Now(), changed: make(chan struct{}, 1)}
+	d := &daemon{cfg: cfg, log: cfg.Logger, started: time.Now(), changed: make(chan struct{}, 1), agentSet: make(chan struct{})}
+	if err := d.openLocal(); err != nil {
+		l.Close()
+		return err
+	}
 	rec, ok, err := loadRecord(cfg.DataDir)
 	if err != nil {
 		l.Close()
@@ -65,7 +71,7 @@ func Run(ctx context.Context, cfg Config) error {
 	return g.Wait()
 }
 
-// daemon holds the node's membership: none, or one at a time.
+// daemon holds the node's membership, none or one at a time, and what is the node's own.
 type daemon struct {
 	cfg     Config
 	log     *slog.Logger
@@ -78,6 +84,11 @@ type daemon struct {
 	member  *member
 	lastErr error         // why the last member ended by itself
 	changed chan struct{} // member was installed
+
+	cleanup  sync.Mutex    // held while a member that leaves takes everything off the host
+	local    *store.Store  // the node's own networks and sandboxes
+	agent    *agent.Agent  // that runs, the member's or the node's alone; nil in between
+	agentSet chan struct{} // closed when agent is set
 }
 
 func (d *daemon) identityDir() string { return filepath.Join(d.cfg.DataDir, "identity") }
@@ -107,7 +118,7 @@ func (d *daemon) uninstall(m *member, err error) {
 	}
 }
 
-// runMembers runs whatever member is installed. A member that fails takes the daemon with it: an init system starts it again, and
+// runMembers runs whatever member is installed, and while there is none, what is the node's own. A member that fails takes the daemon with it: an init system starts it again, and
 // the data path does not notice.
 func (d *daemon) runMembers(ctx context.Context) error {
 	for {
@@ -121,10 +132,14 @@ func (d *daemon) runMembers(ctx context.Context) error {
 				return err
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if d.current() != nil {
+			continue
+		}
+		if err := d.runAlone(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
 			return nil
-		case <-d.changed:
 		}
 	}
 }

@@ -195,11 +195,11 @@ func (s *localServer) Info(ctx context.Context, _ *pb.InfoRequest) (*pb.InfoResp
 }
 
 func (s *localServer) Logs(req *pb.LogsRequest, stream grpc.ServerStreamingServer[pb.LogChunk]) error {
-	m := s.d.current()
-	if m == nil || m.runningAgent() == nil {
-		return status.Error(codes.FailedPrecondition, "this node is in no cluster")
+	a, err := s.d.awaitAgent(stream.Context())
+	if err != nil {
+		return err
 	}
-	err := m.runningAgent().Logs(stream.Context(), req.GetTask(), req.GetFollow(), int(req.GetTail()), func(data []byte, stderr bool) error {
+	err = a.Logs(stream.Context(), req.GetTask(), req.GetFollow(), int(req.GetTail()), func(data []byte, stderr bool) error {
 		return stream.Send(&pb.LogChunk{Data: data, Stderr: stderr})
 	})
 	if err != nil && stream.Context().Err() == nil {

@@ -75,6 +75,8 @@ func (m *member) run(ctx context.Context) error {
 	m.mu.Lock()
 	m.agent = a
 	m.mu.Unlock()
+	m.d.setAgent(a)
+	defer m.d.setAgent(nil)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Run(ctx) })
 	g.Go(func() error { return m.runManager(ctx) })
@@ -108,6 +110,7 @@ func (m *member) agentConfig() agent.Config {
 		DNS:        cfg.DNS,
 		Logger:     m.log,
 		OnSet:      m.observe,
+		Local:      m.d.local,
 	}
 }
 
@@ -226,6 +229,8 @@ func (m *member) leave(ctx context.Context) error {
 	m.mu.Lock()
 	a := m.agent
 	m.mu.Unlock()
+	m.d.cleanup.Lock()
+	defer m.d.cleanup.Unlock()
 	close(m.leaving)
 	select {
 	case <-m.ended:
