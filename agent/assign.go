@@ -92,15 +92,11 @@ func (a *Agent) wakePlan() {
 
 // environment is what a task is told of itself, before its own settings.
 func environment(set swarmnet.AssignmentSet, t swarmnet.Task) []string {
-	if t.Standalone() {
-		return append([]string{"SWARMNET_SANDBOX=" + t.Name(), "SWARMNET_SANDBOX_ID=" + string(t.ID)}, t.Spec.Env...)
+	env := []string{"SWARMNET_TASK=" + t.Name(), "SWARMNET_TASK_ID=" + string(t.ID), "SWARMNET_NODE=" + set.Nodes[set.Self].Name()}
+	if !t.Standalone() {
+		env = append(env, "SWARMNET_SERVICE="+t.ServiceName)
 	}
-	return append([]string{
-		"SWARMNET_TASK=" + t.Name(),
-		"SWARMNET_TASK_ID=" + string(t.ID),
-		"SWARMNET_SERVICE=" + t.ServiceName,
-		"SWARMNET_NODE=" + set.Nodes[set.Self].Name(),
-	}, t.Spec.Env...)
+	return append(env, t.Spec.Env...)
 }
 
 // wanted is what is wanted of a task, as its runner last heard.
