@@ -43,7 +43,7 @@ func overlayStream(ctx context.Context, l *lab, out io.Writer) error {
 	var rate, cpu [2]sample
 	for range streamRuns {
 		for i, pair := range [][2]string{boxes, hands} {
-			r, err := l.transfer(ctx, pair[0], pair[1])
+			r, err := l.transfer(ctx, [2]string{"n1", "n2"}, pair)
 			if err != nil {
 				return err
 			}
@@ -59,11 +59,11 @@ func overlayStream(ctx context.Context, l *lab, out io.Writer) error {
 	return nil
 }
 
-// transfer streams from a namespace on n1 to one on n2.
-func (l *lab) transfer(ctx context.Context, from, to string) (streamResult, error) {
+// transfer streams from the first namespace to the second, each on its node.
+func (l *lab) transfer(ctx context.Context, nodes, pair [2]string) (streamResult, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	server := l.command(ctx, "n1", "serve", "-netns", from, "-bytes", strconv.Itoa(streamBytes))
+	server := l.command(ctx, nodes[0], "serve", "-netns", pair[0], "-bytes", strconv.Itoa(streamBytes))
 	server.WaitDelay = 5 * time.Second
 	stdout, err := server.StdoutPipe()
 	if err != nil {
@@ -76,9 +76,9 @@ func (l *lab) transfer(ctx context.Context, from, to string) (streamResult, erro
 	defer cancel()
 	addr, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
-		return streamResult{}, fmt.Errorf("the server on n1 did not start: %w", err)
+		return streamResult{}, fmt.Errorf("the server on %s did not start: %w", nodes[0], err)
 	}
-	text, err := l.helper(ctx, "n2", "pull", "-netns", to, "-from", strings.TrimSpace(addr))
+	text, err := l.helper(ctx, nodes[1], "pull", "-netns", pair[1], "-from", strings.TrimSpace(addr))
 	if err != nil {
 		return streamResult{}, err
 	}

@@ -25,6 +25,7 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"serve":  serveStream,
 	"pull":   pullStream,
 	"hand":   handMade,
+	"pair":   handPair,
 	"probe":  probeAll,
 	"lookup": lookupName,
 }
