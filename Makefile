@@ -24,8 +24,11 @@ demo: build
 # Everything: unit and scripted tests, kernel tests in namespaces of their own, whole clusters on the lab.
 test: test-unit test-kernel e2e
 
+# The gossip's simulation is one goroutine: all its seeds run without the race detector, a few with it.
 test-unit:
-	$(GO) test $(RACE) -skip '^TestKernel' $(UNIT)
+	$(GO) test $(RACE) -skip '^TestKernel' $(filter-out %/gossip,$(UNIT))
+	$(GO) test ./gossip
+	$(GO) test $(RACE) -short ./gossip
 
 # Each test binary gets a network, mount (and for an ordinary user: user) namespace of its own.
 test-kernel: $(BIN)/nsexec
