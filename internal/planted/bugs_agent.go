@@ -24,7 +24,7 @@ func agentBugs() []Bug {
 		Name: "session-go-back", File: "agent/session/stream.go",
 		Old:  " && set.Revision < s.set.Revision\n",
 		New:  " && false\n",
-		Test: Test{"agent/session", "TestSession"},
+		Test: Test{"agent/session", "TestSessionNeverGoesBack"},
 		Why:  "A manager that lags behind takes an agent back to an old set.",
 	}, {
 		Name: "outbox-forget-unsent", File: "agent/session/outbox.go",
@@ -69,8 +69,8 @@ func agentBugs() []Bug {
 		Why:  "A task starts before all of its networks are there.",
 	}, {
 		Name: "task-ready-before-healthy", File: "agent/task/decide.go",
-		Old:  "	ready := in.Workload.Phase == executor.Running && (!in.Checked || in.Health == Healthy || trusted)",
-		New:  "	ready := in.Workload.Phase == executor.Running || trusted",
+		Old:  "	ready := in.Workload.Phase == executor.Running && !in.Settling && (!in.Checked || in.Health == Healthy || trusted)",
+		New:  "	ready := in.Workload.Phase == executor.Running && !in.Settling || trusted",
 		Test: Test{"agent/task", "TestDecide"},
 		Why:  "A task takes connections before its health check says that it can.",
 	}, {

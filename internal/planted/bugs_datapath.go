@@ -36,19 +36,19 @@ func dataPathBugs() []Bug {
 	}, {
 		Name: "overlay-other-family", File: "overlay/compute.go",
 		Old:  "	return b.IsValid() && a.Unmap().Is4() == b.Unmap().Is4()",
-		New:  "	return b.IsValid()",
+		New:  "	return a.IsValid() && b.IsValid()",
 		Test: Test{overlay, "TestOtherFamilysNodesAreLeftOut"},
 		Why:  "The kernel is asked for a VTEP of the other family and refuses all.",
 	}, {
 		Name: "overlay-map-order", File: "overlay/compute.go",
 		Old:  "	slices.SortFunc(out.Remotes, func(a, b Remote) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })\n",
-		Test: Test{overlay, "TestCompute"},
+		Test: Test{overlay, "TestSameInputsSameDesired"},
 		Why:  "What is desired differs each time it is computed.",
 	}, {
 		Name: "ingress-drop-tie-break", File: "ingress/mesh.go",
 		Old:  "	case ok && (have.Service < id || have.Service == id && have.Mode < p.Mode):",
 		New:  "	case ok && have.Service == id && have.Mode < p.Mode:",
-		Test: Test{ingress, "Test"},
+		Test: Test{ingress, "TestClashHasOneWinner"},
 		Why:  "While two services have a port, each node leads to another of them.",
 	}, {
 		Name: "ingress-give-up-empty-port", File: "ingress/mesh.go",
@@ -59,8 +59,8 @@ func dataPathBugs() []Bug {
 	}, {
 		Name: "ingress-anothers-host-port", File: "ingress/mesh.go",
 		Old:  "				return ep.Task != id || ep.Node != set.Self\n",
-		New:  "				return ep.Node != set.Self\n",
-		Test: Test{ingress, "Test"},
+		New:  "				return id == \"\" || ep.Node != set.Self\n",
+		Test: Test{ingress, "TestHostPortIsItsTasks"},
 		Why:  "A port of the host leads to another task of the service.",
 	}, {
 		Name: "ingress-unready-backends", File: "ingress/mesh.go",

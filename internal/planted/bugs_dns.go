@@ -36,7 +36,7 @@ func dnsBugs() []Bug {
 		Name: "dns-one-answer-for-all-types", File: "dns/cache.go",
 		Old:  "qtype: q.Question[0].Qtype, cd",
 		New:  "cd",
-		Test: Test{"dns", "Test"},
+		Test: Test{"dns", "TestCacheKeepsQuestionsApart"},
 		Why:  "Who asks for AAAA is given the A of before.",
 	}, {
 		Name: "dns-empty-service-leaks", File: "dns/records/records.go",

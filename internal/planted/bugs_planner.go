@@ -32,7 +32,7 @@ func plannerBugs() []Bug {
 	}, {
 		Name: "allocator-other-port-at-update", File: "manager/allocator/service.go",
 		Old:  "			out[i].Published = kept(v.Ports, q, out)\n",
-		New:  "			_ = kept\n			_ = q\n",
+		New:  "			_, _, _ = i, q, kept\n",
 		Test: scripts,
 		Why:  "A service's dynamic port changes with an update.",
 	}, {
