@@ -32,7 +32,7 @@ func DefaultClusterSpec() ClusterSpec {
 		DataPathPort:    DefaultDataPathPort,
 		CertExpiry:      24 * time.Hour,
 		HeartbeatPeriod: time.Second,
-		DownAfter:       5 * time.Second,
+		DownAfter:       4 * time.Second,
 		AddressRest:     30 * time.Second,
 		TaskHistory:     5,
 	}

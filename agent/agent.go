@@ -236,7 +236,11 @@ func (a *Agent) take(r session.Reading) bool {
 }
 
 func (a *Agent) applyFabric(ctx context.Context, d overlay.Desired) error {
-	if err := a.parts.fabric.Reconcile(ctx, d); err != nil {
+	remade, err := a.parts.fabric.Reconcile(ctx, d)
+	if remade {
+		a.refreshSandboxes()
+	}
+	if err != nil {
 		return err
 	}
 	vnis := map[swarmnet.VNI]bool{}

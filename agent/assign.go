@@ -21,6 +21,15 @@ func (a *Agent) assign(ctx context.Context, wg *sync.WaitGroup, set swarmnet.Ass
 	}
 }
 
+// refreshSandboxes has every sandbox looked at again: a bridge that was made anew has lost its ports.
+func (a *Agent) refreshSandboxes() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.runners {
+		r.refresh()
+	}
+}
+
 // prune takes away what nobody assigned. It must not be done for want of a task in an old set from the disk.
 func (a *Agent) prune(ctx context.Context, wg *sync.WaitGroup, want desired.NodeState) {
 	assigned := map[swarmnet.TaskID]bool{}

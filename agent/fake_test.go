@@ -69,9 +69,9 @@ func (h *host) did() string {
 type fakeFabric struct{ *host }
 
 func (f fakeFabric) UnderlayMTU() (int, error) { return 1500, nil }
-func (f fakeFabric) Reconcile(_ context.Context, d overlay.Desired) error {
+func (f fakeFabric) Reconcile(_ context.Context, d overlay.Desired) (bool, error) {
 	f.do("", func() { f.fabric = d })
-	return nil
+	return false, nil
 }
 func (f fakeFabric) Remove(context.Context) error { f.do("remove fabric", func() {}); return nil }
 

@@ -44,12 +44,13 @@ type kernelFabric struct {
 
 func (f kernelFabric) UnderlayMTU() (int, error) { return f.Fabric.UnderlayMTU(f.vtep) }
 
-func (f kernelFabric) Reconcile(ctx context.Context, d overlay.Desired) error {
+func (f kernelFabric) Reconcile(ctx context.Context, d overlay.Desired) (remade bool, err error) {
 	ops, err := f.Fabric.Reconcile(ctx, d)
 	for _, op := range ops {
 		f.log.Debug("fabric", "op", op)
+		remade = remade || op.Kind == overlay.KindDevices && !op.Remove
 	}
-	return err
+	return remade, err
 }
 
 // kernelSandboxes are those of agent/sandbox.

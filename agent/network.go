@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/swarmnet/swarmnet"
@@ -29,6 +30,7 @@ type network struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 
+	stale     atomic.Bool     // what the sandbox hangs on has changed since
 	ensured   desired.Sandbox // the last one that was made so, at ensuredAt
 	ensuredAt time.Time
 
@@ -63,7 +65,7 @@ func newNetwork(ctx context.Context, a *Agent, id swarmnet.TaskID, changed func(
 // apply makes the namespace, then the balancing in it. Balancing changes often, the rest hardly ever: it is looked at again with
 // each resync.
 func (n *network) apply(ctx context.Context, w netWant) error {
-	if time.Since(n.ensuredAt) > resyncEvery*9/10 || !reflect.DeepEqual(n.ensured, w.sandbox) {
+	if n.stale.Swap(false) || time.Since(n.ensuredAt) > resyncEvery*9/10 || !reflect.DeepEqual(n.ensured, w.sandbox) {
 		if err := n.a.parts.sandboxes.Ensure(ctx, w.sandbox); err != nil {
 			n.ensuredAt = time.Time{}
 			return err
@@ -71,6 +73,12 @@ func (n *network) apply(ctx context.Context, w netWant) error {
 		n.ensured, n.ensuredAt = w.sandbox, time.Now()
 	}
 	return n.a.parts.balancer.VIPs(ctx, n.a.parts.sandboxes.Path(w.sandbox.Name), w.vips)
+}
+
+// refresh has the sandbox looked at again, now.
+func (n *network) refresh() {
+	n.stale.Store(true)
+	n.loop.Kick()
 }
 
 func (n *network) note(err error) {

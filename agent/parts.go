@@ -25,7 +25,8 @@ type parts struct {
 // fabric realises overlay networks.
 type fabric interface {
 	UnderlayMTU() (int, error)
-	Reconcile(ctx context.Context, d overlay.Desired) error
+	// Reconcile returns whether devices that sandboxes hang on were made, anew perhaps.
+	Reconcile(ctx context.Context, d overlay.Desired) (remade bool, err error)
 	// Remove takes the fabric and everything in it off the host.
 	Remove(ctx context.Context) error
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/swarmnet/swarmnet"
@@ -26,6 +27,8 @@ type runner struct {
 	a    *Agent
 	id   swarmnet.TaskID
 	wake chan struct{}
+	// stale says that what the sandbox hangs on has changed.
+	stale atomic.Bool
 
 	mu      sync.Mutex // of what others set
 	want    desired.Task
@@ -76,6 +79,12 @@ func (r *runner) drop() {
 	r.mu.Lock()
 	r.dropped = true
 	r.mu.Unlock()
+	r.poke()
+}
+
+// refresh has the sandbox looked at again, now.
+func (r *runner) refresh() {
+	r.stale.Store(true)
 	r.poke()
 }
 
@@ -135,6 +144,7 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 		Starts: r.starts, StartErr: r.startErr,
 		Checked: want.Spec.Health != nil, Health: checked.verdict, HealthErr: checked.err,
 	}
+	in.Settling = r.settling(want, in.Workload)
 	if r.net != nil {
 		in.Network, in.NetworkFor, in.NetworkErr = r.net.state()
 	}
@@ -224,6 +234,9 @@ func (r *runner) publish(want desired.Task, state gossip.EndpointState) {
 func (r *runner) keepNetwork(ctx context.Context, want desired.Task) {
 	if r.net == nil {
 		r.net = newNetwork(ctx, r.a, r.id, r.poke)
+	}
+	if r.stale.Swap(false) {
+		r.net.refresh()
 	}
 	loop := r.net.loop
 	revision := loop.Set(netWant{want.Sandbox, want.VIPs})

@@ -18,9 +18,10 @@ func createLatency(ctx context.Context, l *lab, out io.Writer) error {
 	if _, err := l.swarm(ctx, "network", "create", "-d", "overlay", "latency"); err != nil {
 		return err
 	}
+	urls := []string{"http://192.0.2.1:8080/", "http://192.0.2.2:8080/", "http://192.0.2.3:8080/"}
 	var after, whole sample
 	for range createRuns {
-		probe := l.command(ctx, "outside", "probe", "http://192.0.2.1:8080/", "http://192.0.2.2:8080/", "http://192.0.2.3:8080/")
+		probe := l.command(ctx, "outside", append([]string{"probe"}, urls...)...)
 		probe.WaitDelay = 5 * time.Second
 		stdout, err := probe.StdoutPipe()
 		if err != nil {
@@ -53,6 +54,9 @@ func createLatency(ctx context.Context, l *lab, out io.Writer) error {
 		after = append(after, answered.Sub(returned).Seconds())
 		whole = append(whole, answered.Sub(start).Seconds())
 		if _, err := l.swarm(ctx, "service", "rm", "web"); err != nil {
+			return err
+		}
+		if _, err := l.helper(ctx, "outside", append([]string{"probe", "-gone"}, urls...)...); err != nil {
 			return err
 		}
 		if err := l.tasksGone(ctx, "web"); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -71,20 +70,6 @@ func output(cmd *exec.Cmd) (string, error) {
 		return "", fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return strings.TrimSpace(stdout.String()), nil
-}
-
-// jsonLines decodes one object a line.
-func jsonLines[T any](s string) ([]T, error) {
-	var out []T
-	dec := json.NewDecoder(strings.NewReader(s))
-	for dec.More() {
-		var v T
-		if err := dec.Decode(&v); err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, nil
 }
 
 // until polls a condition.

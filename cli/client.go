@@ -28,7 +28,7 @@ func (a *app) dial(ctx context.Context) (*grpc.ClientConn, error) {
 	}
 	opts := []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer))}
 	path, local := strings.CutPrefix(a.host, "unix://")
-	target := a.host
+	var target string
 	switch {
 	case local:
 		if err := knock(ctx, path); err != nil {

@@ -178,6 +178,9 @@ func (d *daemon) manager() (*manager.Manager, error) {
 		default:
 		}
 	}
+	if err := m.managerError(); err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
 	if m.id.Role() == swarmnet.RoleManager {
 		return nil, status.Error(codes.Unavailable, "the manager on this node is still starting: try again in a moment")
 	}

@@ -40,6 +40,7 @@ type member struct {
 
 	mu          sync.Mutex
 	rec         record
+	managerErr  error // why a manager node runs without its manager
 	wantRole    swarmnet.Role
 	roleKick    chan struct{} // wantRole has changed: renewals looks
 	managerKick chan struct{} // runManager looks

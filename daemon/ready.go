@@ -43,6 +43,12 @@ func (m *member) resign(ctx context.Context) {
 	}
 }
 
+func (m *member) managerError() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.managerErr
+}
+
 func (m *member) runningAgent() *agent.Agent {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -58,8 +64,11 @@ func (m *member) describe(info *pb.InfoResponse) {
 	info.AdvertiseAddr, info.Vtep = rec.Addresses.Advertise, rec.Addresses.VTEP.String()
 	info.Managers = rec.Managers
 	m.mu.Lock()
-	set, ok := m.set, m.hasSet
+	set, ok, managerErr := m.set, m.hasSet, m.managerErr
 	m.mu.Unlock()
+	if managerErr != nil {
+		info.Error = managerErr.Error()
+	}
 	if ok {
 		info.State = "active"
 		info.DataPathPort = uint32(set.Cluster.DataPathPort)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/manager"
+	"github.com/swarmnet/swarmnet/manager/raftnode"
 )
 
 // kickManager lets runManager look at the roles again.
@@ -52,7 +54,7 @@ func (m *member) manageOnce(ctx context.Context) error {
 		Logger:        m.log,
 	})
 	if err != nil {
-		return fmt.Errorf("cannot start the manager: %w", err)
+		return m.withoutManager(ctx, fmt.Errorf("cannot start the manager: %w", err))
 	}
 	m.manager.Store(mgr)
 	defer m.manager.Store(nil)
@@ -96,7 +98,7 @@ func (m *member) manageOnce(ctx context.Context) error {
 		m.setWanted(swarmnet.RoleWorker)
 		return os.RemoveAll(dir)
 	case err != nil:
-		return fmt.Errorf("the manager has stopped: %w", err)
+		return m.withoutManager(ctx, fmt.Errorf("the manager has stopped: %w", err))
 	}
 	// A manager that ends without being told to: start it again, not in a tight loop.
 	select {
@@ -104,6 +106,25 @@ func (m *member) manageOnce(ctx context.Context) error {
 	case <-time.After(time.Second):
 	}
 	return nil
+}
+
+// withoutManager decides what becomes of a node whose manager cannot go on. One whose log cannot be trusted must never vote again until a
+// person has acted, but its agent can do without: the node goes on as a worker would, and says so. Anything else ends the daemon, for
+// its init system to start it again.
+func (m *member) withoutManager(ctx context.Context, err error) error {
+	if !errors.Is(err, raftnode.ErrQuarantined) {
+		return err
+	}
+	m.log.Error("this node goes on without its manager", "err", err)
+	m.setManagerErr(err)
+	<-ctx.Done()
+	return nil
+}
+
+func (m *member) setManagerErr(err error) {
+	m.mu.Lock()
+	m.managerErr = err
+	m.mu.Unlock()
 }
 
 func (m *member) setWanted(r swarmnet.Role) {

@@ -168,8 +168,7 @@ func ids(rows []taskRow) []string {
 
 func TestE2EManagerKilledAmidWrites(t *testing.T) {
 	c := up(t)
-	var nodes []struct{ Hostname, ManagerStatus string }
-	nodes = lines[struct{ Hostname, ManagerStatus string }](t, c.must("n1", "node", "ls", "--format", "json"))
+	nodes := lines[struct{ Hostname, ManagerStatus string }](t, c.must("n1", "node", "ls", "--format", "json"))
 	leader := ""
 	for _, n := range nodes {
 		if n.ManagerStatus == "Leader" {

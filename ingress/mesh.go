@@ -67,6 +67,11 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 		}
 	}
 	for _, p := range ports {
+		for _, b := range p.Backends { // a node in doubt is tried when all are: then its tasks are not given up either
+			t := tasks[b.Addr]
+			t.Lost = false
+			tasks[b.Addr] = t
+		}
 		slices.SortFunc(p.Backends, func(a, b Backend) int { return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port)) })
 		m.Ports = append(m.Ports, *p)
 	}

@@ -44,6 +44,8 @@ type Input struct {
 	Checked   bool
 	Health    Health
 	HealthErr error
+	// Settling says that the workload has just started and does not listen yet.
+	Settling bool
 }
 
 // Action is what is to be done next.
@@ -126,7 +128,7 @@ func decideHeld(in Input) Output {
 	out.Status = swarmnet.TaskStatus{State: swarmnet.TaskStarting, Message: "starting", PID: in.Workload.PID}
 	// What was healthy when an earlier daemon looked stays so until a check says otherwise.
 	trusted := in.Told == swarmnet.TaskRunning && in.Health == HealthUnknown
-	ready := in.Workload.Phase == executor.Running && (!in.Checked || in.Health == Healthy || trusted)
+	ready := in.Workload.Phase == executor.Running && !in.Settling && (!in.Checked || in.Health == Healthy || trusted)
 	if ready || in.Told == swarmnet.TaskRunning {
 		out.Status.State, out.Status.Message = swarmnet.TaskRunning, "running"
 	}

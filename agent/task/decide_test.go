@@ -36,6 +36,7 @@ func TestDecide(t *testing.T) {
 		{"start", Input{Desired: swarmnet.DesireRunning, Network: true}, "start state=starting row=up sandbox=true"},
 		{"start fails", Input{Desired: swarmnet.DesireRunning, Network: true, Starts: 3, StartErr: broken}, `release state=rejected row=none sandbox=false err="no such device"`},
 		{"runs", Input{Desired: swarmnet.DesireRunning, Network: true, Workload: run}, "wait state=running row=ready sandbox=true"},
+		{"runs, does not listen yet", Input{Desired: swarmnet.DesireRunning, Network: true, Workload: run, Settling: true}, "wait state=starting row=up sandbox=true"},
 		{"not yet healthy", Input{Desired: swarmnet.DesireRunning, Workload: run, Checked: true}, "wait state=starting row=up sandbox=true"},
 		{"healthy", Input{Desired: swarmnet.DesireRunning, Workload: run, Checked: true, Health: Healthy}, "wait state=running row=ready sandbox=true"},
 		{"adopted, not yet checked again", Input{Desired: swarmnet.DesireRunning, Told: swarmnet.TaskRunning, Workload: run, Checked: true}, "wait state=running row=ready sandbox=true"},
@@ -67,6 +68,7 @@ func TestDecideInvariants(t *testing.T) {
 			Told:     swarmnet.TaskState(rapid.IntRange(0, 10).Draw(t, "told")),
 			Network:  rapid.Bool().Draw(t, "network"),
 			Checked:  rapid.Bool().Draw(t, "checked"),
+			Settling: rapid.Bool().Draw(t, "settling"),
 			Health:   Health(rapid.IntRange(0, 2).Draw(t, "health")),
 			Starts:   rapid.IntRange(0, 4).Draw(t, "starts"),
 			StartErr: errors.New("x"), HealthErr: errors.New("y"),
@@ -79,7 +81,7 @@ func TestDecideInvariants(t *testing.T) {
 		out := Decide(in)
 		held := in.Workload.Phase == executor.Starting || in.Workload.Phase == executor.Running
 		switch {
-		case out.Row == gossip.EndpointReady && (in.Workload.Phase != executor.Running || in.Desired > swarmnet.DesireRunning || in.Health == Unhealthy || in.Checked && in.Health == HealthUnknown && in.Told != swarmnet.TaskRunning):
+		case out.Row == gossip.EndpointReady && (in.Workload.Phase != executor.Running || in.Desired > swarmnet.DesireRunning || in.Health == Unhealthy || in.Settling || in.Checked && in.Health == HealthUnknown && in.Told != swarmnet.TaskRunning):
 			t.Fatal("connections are taken for what cannot serve them")
 		case out.Action == Start && (held || !in.Network || in.Desired != swarmnet.DesireRunning || in.Told >= swarmnet.TaskRunning):
 			t.Fatal("started what must not be")

@@ -31,21 +31,21 @@ func staleInFabric(cfg Config, m ingress.Mesh) func(nl.Flow) bool {
 // staleInHost says which flows of the host are on the wrong side of a port's publishing: a UDP client that began before the port was
 // published goes past the translation, one that began before it was taken back goes on into the fabric.
 func staleInHost(cfg Config, ports []ingress.Port) func(nl.Flow) bool {
-	published := map[PortKey]bool{}
+	held, balanced := map[uint16]bool{}, map[uint16]bool{}
 	for _, p := range ports {
-		if len(p.Backends) > 0 {
-			published[PortKey{Protocol: p.Protocol, Published: p.Published}] = true
+		if p.Protocol == swarmnet.UDP {
+			held[p.Published] = true
+			balanced[p.Published] = balanced[p.Published] || len(p.Backends) > 0
 		}
 	}
 	return func(f nl.Flow) bool {
-		if f.Proto != unix.IPPROTO_UDP {
+		switch {
+		case f.Proto != unix.IPPROTO_UDP:
 			return false
+		case f.Translated() && slices.Contains(cfg.FabricAddrs, f.ReplySrc.Addr()):
+			return !held[f.Dst.Port()] // not: nothing takes new connections; what drains goes on
 		}
-		on := published[PortKey{Protocol: swarmnet.UDP, Published: f.Dst.Port()}]
-		if slices.Contains(cfg.FabricAddrs, f.ReplySrc.Addr()) && f.Translated() {
-			return !on
-		}
-		return on && !f.Translated() && f.ReplyDst == f.Src
+		return balanced[f.Dst.Port()] && !f.Translated() && f.ReplyDst == f.Src
 	}
 }
 

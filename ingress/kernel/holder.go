@@ -107,12 +107,56 @@ func bind(k PortKey) (io.Closer, error) {
 	var lc net.ListenConfig
 	switch k.Protocol {
 	case swarmnet.TCP:
-		// Listening, not bound only: a socket that merely is bound would let others share the port.
-		return lc.Listen(context.Background(), "tcp", addr)
+		// Bound and not listening: until the rules are in place, whoever connects is refused and not left waiting.
+		sock, err := bindTCP(k)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			// Perhaps only by connections of an ended program in TIME_WAIT. A listener may have the port all the same.
+			return lc.Listen(context.Background(), "tcp", addr)
+		}
+		return sock, err
 	case swarmnet.UDP:
 		return lc.ListenPacket(context.Background(), "udp", addr)
 	}
 	return bindSCTP(k)
+}
+
+// bindTCP binds a port without SO_REUSEADDR: nobody else can then bind it, with or without.
+func bindTCP(k PortKey) (io.Closer, error) {
+	family := unix.AF_INET6 // the wildcard of both families
+	if k.HostIP.Is4() {
+		family = unix.AF_INET
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if errors.Is(err, unix.EAFNOSUPPORT) && !k.HostIP.IsValid() {
+		family = unix.AF_INET
+		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var sa unix.Sockaddr
+	if family == unix.AF_INET {
+		sa4 := &unix.SockaddrInet4{Port: int(k.Published)}
+		if k.HostIP.IsValid() {
+			sa4.Addr = k.HostIP.As4()
+		}
+		sa = sa4
+	} else {
+		sa6 := &unix.SockaddrInet6{Port: int(k.Published)}
+		if k.HostIP.IsValid() {
+			sa6.Addr = k.HostIP.As16()
+		}
+		sa = sa6
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
+	}
+	if err == nil {
+		err = unix.Bind(fd, sa)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return fileDescriptor(fd), nil
 }
 
 // bindSCTP binds what net cannot. On a kernel without SCTP nobody can take the port.

@@ -53,16 +53,18 @@ func (t *tour) failure(ctx context.Context) error {
 	if _, err := t.show(ctx, "n1", "node", "ls"); err != nil {
 		return err
 	}
-	failed, last := 0, time.Duration(0)
+	failed, last, why := 0, time.Duration(0), ""
 	for _, r := range replies {
 		if r.Err == "" {
 			continue
 		}
 		failed++
-		last = max(last, r.At.Sub(cut))
+		if at := r.At.Sub(cut); at >= last {
+			last, why = at, ": "+r.Err
+		}
 	}
 	t.check(len(replies) > 1500, "%d requests were made, before, during and after", len(replies))
-	t.check(last < 5*time.Second, "%d requests failed, the last one made %.1f s after the cut (5 s are allowed)", failed, last.Seconds())
+	t.check(last < 5*time.Second, "%d requests failed, the last one made %.1f s after the cut (5 s are allowed)%s", failed, last.Seconds(), why)
 	t.check(elsewhere < 10*time.Second, "the task runs elsewhere %.1f s after the cut (10 s are allowed)", elsewhere.Seconds())
 	t.measured("requests made while a node was cut off and killed", "%d", len(replies))
 	t.measured("of them failed", "%d", failed)

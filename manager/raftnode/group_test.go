@@ -25,6 +25,7 @@ import (
 type list struct {
 	Items []string
 	Seen  map[string]int // by proposal: its place
+	Last  uint64         // the index of the newest entry that it has seen
 }
 
 func newList() *list { return &list{Seen: map[string]int{}} }
@@ -32,6 +33,10 @@ func newList() *list { return &list{Seen: map[string]int{}} }
 func (l *list) Apply(entries []Entry) ([]any, error) {
 	var out []any
 	for _, e := range entries {
+		if e.Index <= l.Last {
+			return nil, fmt.Errorf("entry %d comes after entry %d", e.Index, l.Last)
+		}
+		l.Last = e.Index
 		id := string(e.ID[:])
 		if _, ok := l.Seen[id]; !ok {
 			l.Seen[id] = len(l.Items)
@@ -61,10 +66,11 @@ func (i image) WriteTo(w io.Writer) (int64, error) {
 type listImage struct {
 	Items []string
 	IDs   [][]byte
+	Last  uint64
 }
 
 func (l *list) Snapshot() (io.WriterTo, error) {
-	out := listImage{Items: l.Items, IDs: make([][]byte, len(l.Items))}
+	out := listImage{Items: l.Items, Last: l.Last, IDs: make([][]byte, len(l.Items))}
 	for id, at := range l.Seen {
 		out.IDs[at] = []byte(id)
 	}
@@ -81,7 +87,7 @@ func (l *list) Restore(r io.Reader) error {
 	if err := json.Unmarshal(b, &in); err != nil {
 		return err
 	}
-	*l = list{Items: in.Items, Seen: map[string]int{}}
+	*l = list{Items: in.Items, Last: in.Last, Seen: map[string]int{}}
 	for i, id := range in.IDs {
 		l.Seen[string(id)] = i
 	}

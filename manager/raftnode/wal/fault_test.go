@@ -240,3 +240,23 @@ func TestChain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a crash has torn is cut off for good: later starts, for which its segment is not the newest any more, read the log.
+func TestTornTailStaysCut(t *testing.T) {
+	fs := vfs.NewMem()
+	l, _ := mustOpen(t, fs)
+	if err := l.Append(one(1, "a"), true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.file.WriteAt([]byte("half a frame"), l.off); err != nil {
+		t.Fatal(err)
+	}
+	fs = fs.Kill()
+	for start := range 3 {
+		l, rec := mustOpen(t, fs)
+		if rec.Last() != 1 || start == 0 && rec.Torn == 0 || start > 0 && rec.Torn != 0 {
+			t.Errorf("start %d: %d entries, %d bytes torn", start, rec.Last(), rec.Torn)
+		}
+		l.Close()
+	}
+}

@@ -1,0 +1,88 @@
+package main
+
+// agentBugs are in the parts of the agent that decide.
+func agentBugs() []Bug {
+	return []Bug{{
+		Name: "session-ignore-gap", File: "agent/session/fold.go",
+		Old:  "	if !f.have || d.From != f.set.Revision {",
+		New:  "	if !f.have {",
+		Test: Test{"agent/session", "TestFold|TestSession"},
+		Why:  "A delta is added to a set that it was not made for.",
+	}, {
+		Name: "session-keep-removed", File: "agent/session/fold.go",
+		Old:  "		delete(out, k)\n",
+		New:  "		_ = k\n",
+		Test: Test{"agent/session", "TestFold"},
+		Why:  "Tasks that are gone are kept.",
+	}, {
+		Name: "session-change-a-set-in-use", File: "agent/session/fold.go",
+		Old:  "	out := maps.Clone(was)\n",
+		New:  "	out := was\n",
+		Test: Test{"agent/session", "TestFold"},
+		Why:  "A set changes under those who work from it.",
+	}, {
+		Name: "session-go-back", File: "agent/session/stream.go",
+		Old:  " && set.Revision < s.set.Revision\n",
+		New:  " && false\n",
+		Test: Test{"agent/session", "TestSessionNeverGoesBack"},
+		Why:  "A manager that lags behind takes an agent back to an old set.",
+	}, {
+		Name: "outbox-forget-unsent", File: "agent/session/outbox.go",
+		Old:  "return r.batch != 0 && r.batch <= n })",
+		New:  "return r.batch <= n })",
+		Test: Test{"agent/session", "TestOutboxLosesNothing"},
+		Why:  "A report that was never sent counts as committed.",
+	}, {
+		Name: "outbox-send-once", File: "agent/session/outbox.go",
+		Old:  "		r.batch = 0\n",
+		Test: Test{"agent/session", "TestOutboxLosesNothing|TestSessionRepeats"},
+		Why:  "What a broken stream swallowed is not sent again.",
+	}, {
+		Name: "session-trust-damaged-file", File: "agent/session/store.go",
+		Old:  "	if sha256.Sum256(body) != [sha256.Size]byte(b[:sha256.Size]) {",
+		New:  "	if false {",
+		Test: Test{"agent/session", "TestDamagedFileIsPassedOver"},
+		Why:  "An agent runs what a damaged file says.",
+	}, {
+		Name: "reconcile-prune-before-known", File: "agent/reconcile/loop.go",
+		Old:  "	return l.status.Wanted != 0 && (l.force",
+		New:  "	return (l.status.Wanted == 0 || l.force",
+		Test: Test{"agent/reconcile", "TestLoop"},
+		Why:  "At its start an agent removes the live data path, before it knows what is desired.",
+	}, {
+		Name: "reconcile-forget-failure", File: "agent/reconcile/loop.go",
+		Old:  "	if err == nil {\n		l.status.Applied, l.status.Failures = number, 0\n	} else {\n		l.status.Failures++\n	}\n",
+		New:  "	l.status.Applied, l.status.Failures = number, 0\n",
+		Test: Test{"agent/reconcile", "TestLoop"},
+		Why:  "What could not be put into force is not tried again.",
+	}, {
+		Name: "reconcile-no-drift-repair", File: "agent/reconcile/loop.go",
+		Old:  "		case <-timer.C:\n			l.mu.Lock()\n			l.force = true\n			l.mu.Unlock()\n",
+		New:  "		case <-timer.C:\n",
+		Test: Test{"agent/reconcile", "TestLoop"},
+		Why:  "What somebody deletes from the kernel does not come back.",
+	}, {
+		Name: "desired-half-a-sandbox", File: "agent/desired/desired.go",
+		Old:  "ep.Network == n.Network }) {\n			return sb, false\n		}\n",
+		New:  "ep.Network == n.Network }) {\n			continue\n		}\n",
+		Test: Test{"agent/desired", "TestSandboxes"},
+		Why:  "A task starts before all of its networks are there.",
+	}, {
+		Name: "task-ready-before-healthy", File: "agent/task/decide.go",
+		Old:  "	ready := in.Workload.Phase == executor.Running && !in.Settling && (!in.Checked || in.Health == Healthy || trusted)",
+		New:  "	ready := in.Workload.Phase == executor.Running && !in.Settling || trusted",
+		Test: Test{"agent/task", "TestDecide"},
+		Why:  "A task takes connections before its health check says that it can.",
+	}, {
+		Name: "task-stop-while-draining", File: "agent/task/decide.go",
+		Old:  "	case in.Desired >= swarmnet.DesireShutdown, in.Told.Terminal(), in.Health == Unhealthy:",
+		New:  "	case in.Desired >= swarmnet.DesireDraining, in.Told.Terminal(), in.Health == Unhealthy:",
+		Test: Test{"agent/task", "TestDecide"},
+		Why:  "A task is killed while balancers still lead to it.",
+	}, {
+		Name: "task-start-twice", File: "agent/task/decide.go",
+		Old:  "	case in.Told >= swarmnet.TaskRunning:\n		return released(swarmnet.TaskFailed, \"gone\", \"node restarted\")\n",
+		Test: Test{"agent/task", "TestDecide"},
+		Why:  "A workload that vanished is started a second time under one task.",
+	}}
+}

@@ -1,0 +1,90 @@
+package main
+
+// dataPathBugs are in the overlay and the ingress, as far as they are computed.
+func dataPathBugs() []Bug {
+	overlay, ingress := "overlay", "ingress"
+	return []Bug{{
+		Name: "overlay-remove-before-add", File: "overlay/diff.go",
+		Old:  "	return append(add, remove...)",
+		New:  "	return append(remove, add...)",
+		Test: Test{overlay, "TestDiff"},
+		Why:  "The data path is cut for as long as a change takes.",
+	}, {
+		Name: "overlay-never-remove", File: "overlay/diff.go",
+		Old:  "left && !goesWith(o, old) {",
+		New:  "left && !goesWith(o, old) && o.Kind != KindFDB {",
+		Test: Test{overlay, "TestDiff"},
+		Why:  "A MAC that moved away still leads to its old node.",
+	}, {
+		Name: "overlay-change-is-nothing", File: "overlay/diff.go",
+		Old:  "		if old[o.key()] != o {",
+		New:  "		if _, there := old[o.key()]; !there {",
+		Test: Test{overlay, "TestDiff"},
+		Why:  "An object with a wrong value is left as it is.",
+	}, {
+		Name: "overlay-bridge-after-its-addresses", File: "overlay/diff.go",
+		Old:  "	slices.SortStableFunc(add, func(a, b Op) int { return cmp.Compare(a.Kind, b.Kind) })",
+		New:  "	slices.SortStableFunc(add, func(a, b Op) int { return cmp.Compare(b.Kind, a.Kind) })",
+		Test: Test{overlay, "TestDiff"},
+		Why:  "Objects are made before the devices that they are on.",
+	}, {
+		Name: "overlay-own-mtu-only", File: "overlay/compute.go",
+		Old:  "		if m := n.Description.UnderlayMTU; m > 0 && (mtu <= 0 || m < mtu) {",
+		New:  "		if m := n.Description.UnderlayMTU; m > 0 && mtu <= 0 {",
+		Test: Test{overlay, "TestMTU"},
+		Why:  "Packets are larger than another node's device takes.",
+	}, {
+		Name: "overlay-other-family", File: "overlay/compute.go",
+		Old:  "	return b.IsValid() && a.Unmap().Is4() == b.Unmap().Is4()",
+		New:  "	return a.IsValid() && b.IsValid()",
+		Test: Test{overlay, "TestOtherFamilysNodesAreLeftOut"},
+		Why:  "The kernel is asked for a VTEP of the other family and refuses all.",
+	}, {
+		Name: "overlay-map-order", File: "overlay/compute.go",
+		Old:  "	slices.SortFunc(out.Remotes, func(a, b Remote) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })\n",
+		Test: Test{overlay, "TestSameInputsSameDesired"},
+		Why:  "What is desired differs each time it is computed.",
+	}, {
+		Name: "ingress-drop-tie-break", File: "ingress/mesh.go",
+		Old:  "	case ok && (have.Service < id || have.Service == id && have.Mode < p.Mode):",
+		New:  "	case ok && have.Service == id && have.Mode < p.Mode:",
+		Test: Test{ingress, "TestClashHasOneWinner"},
+		Why:  "While two services have a port, each node leads to another of them.",
+	}, {
+		Name: "ingress-give-up-empty-port", File: "ingress/mesh.go",
+		Old:  "	for _, p := range ports {\n",
+		New:  "	for _, p := range ports {\n		if len(p.Backends) == 0 {\n			continue\n		}\n",
+		Test: Test{ingress, "Test"},
+		Why:  "A published port without a task is anybody's on the host.",
+	}, {
+		Name: "ingress-anothers-host-port", File: "ingress/mesh.go",
+		Old:  "				return ep.Task != id || ep.Node != set.Self\n",
+		New:  "				return id == \"\" || ep.Node != set.Self\n",
+		Test: Test{ingress, "TestHostPortIsItsTasks"},
+		Why:  "A port of the host leads to another task of the service.",
+	}, {
+		Name: "ingress-unready-backends", File: "ingress/mesh.go",
+		Old:  "			for _, ep := range gossip.Usable(set, view, byService[id]) {",
+		New:  "			for _, ep := range byService[id] {",
+		Test: Test{ingress, "Test"},
+		Why:  "Connections are led to tasks that drain or have not started.",
+	}, {
+		Name: "ingress-cut-draining", File: "ingress/vips.go",
+		Old:  "			out.Draining = append(out.Draining, addr)\n",
+		New:  "			out.Lost = append(out.Lost, addr)\n",
+		Test: Test{ingress, "Test"},
+		Why:  "A task that drains loses the connections that it has.",
+	}, {
+		Name: "ingress-any-networks-vips", File: "ingress/vips.go",
+		Old:  "		if _, mine := set.Tasks[ep.Task]; mine && ep.Node == set.Self {",
+		New:  "		if ep.Node != \"\" {",
+		Test: Test{ingress, "Test"},
+		Why:  "The balancing of other nodes' tasks is computed here.",
+	}, {
+		Name: "ingress-lost-is-not", File: "ingress/mesh.go",
+		Old:  "	lost := ep.Node != set.Self && (view.Nodes",
+		New:  "	lost := false && (view.Nodes",
+		Test: Test{ingress, "Test"},
+		Why:  "UDP flows stay with a node that is dead.",
+	}}
+}
