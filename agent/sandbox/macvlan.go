@@ -43,7 +43,8 @@ func (w *wiring) ensureMacvlan(sandbox string, i Interface, have nl.Link) (int, 
 	return have.Index, w.ensureInside(i, have)
 }
 
-// macvlanName is what an interface is called at first: kernels before 6.10 make it in the host's namespace, where its own name may be taken.
+// macvlanName is what an interface is called at first: older kernels (6.1 is one) make it in the host's namespace, where its own name may be
+// taken.
 func macvlanName(sandbox, name string) string {
 	return "mv" + swarmnet.ShortID(swarmnet.DeriveID("macvlan", sandbox, name))
 }
