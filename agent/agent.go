@@ -47,8 +47,9 @@ type Agent struct {
 	updates chan struct{} // one while a sandbox is changed
 	wake    chan struct{} // something that plan depends on has changed
 
-	vnis atomic.Pointer[map[swarmnet.VNI]bool] // of the networks that the fabric has
-	mtu  int                                   // of the underlay, as last read by plan; 0: not yet
+	vnis    atomic.Pointer[map[swarmnet.VNI]bool] // of the networks that the fabric has
+	orphans orphans                               // used by plan alone
+	mtu     int                                   // of the underlay, as last read by plan; 0: not yet
 
 	mu      sync.Mutex
 	runners map[swarmnet.TaskID]*runner
@@ -91,6 +92,7 @@ func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
 		updates: make(chan struct{}, parallelUpdates),
 		wake:    make(chan struct{}, 1),
 		runners: map[swarmnet.TaskID]*runner{},
+		orphans: orphans{},
 	}
 	a.session = session.New(session.Config{
 		Dial: cfg.Dial, Managers: cfg.Managers, Describe: a.describe, Path: cfg.assignmentsFile(), Logger: cfg.Logger,
@@ -183,6 +185,7 @@ func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) 
 	if look && r.Live {
 		a.prune(ctx, tasks, want)
 		a.PruneParents(ctx)
+		a.giveBack(ctx, tasks, r.Set)
 	}
 	if vnis := a.vnis.Load(); vnis == nil || want.Mesh.VNI != 0 && !(*vnis)[want.Mesh.VNI] {
 		return due // the mesh lives in the fabric and needs its network there

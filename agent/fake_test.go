@@ -154,7 +154,7 @@ func (f fakeExecutor) set(id swarmnet.TaskID, what string, change func(*executor
 	f.changed(id)
 }
 func (f fakeExecutor) Start(_ context.Context, s executor.Spec) error {
-	f.set(s.ID, "start "+string(s.ID), func(st *executor.Status) { st.Phase, st.StartedAt = executor.Running, time.Now() })
+	f.set(s.ID, "start "+string(s.ID), func(st *executor.Status) { st.Phase, st.StartedAt, st.Run = executor.Running, time.Now(), s.Run })
 	return nil
 }
 func (f fakeExecutor) Stop(id swarmnet.TaskID, _ string, _ time.Duration) error {

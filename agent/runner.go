@@ -152,7 +152,9 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 		in.Network = want.Ready
 	}
 	out := task.Decide(in)
-	r.report(want, out.Status)
+	if err := r.report(want, out.Status); err != nil {
+		return false, err
+	}
 	if (out.Sandbox || want.Stack.Lent) && want.Ready && fabric && want.Stack.Own() {
 		r.keepNetwork(ctx, want)
 	}
@@ -166,8 +168,8 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 		return false, r.stop(want)
 	case task.Release:
 		switch {
-		case want.Standalone() && r.a.restarted(r.id, want.SpecVersion):
-			return false, nil // what it had is for the next run, which is about to be wanted
+		case want.Standalone() && !want.Status.State.Terminal() && !want.Stack.Lent:
+			return false, nil // whether it goes on, in another run or for others who use its stack, is about to be said
 		case want.Stack.Lent:
 			r.endChecks()
 			return false, nil
@@ -194,21 +196,24 @@ func (r *runner) workload(want desired.Task) executor.Status {
 }
 
 // report tells the managers what they do not know yet.
-func (r *runner) report(want desired.Task, st swarmnet.TaskStatus) {
+func (r *runner) report(want desired.Task, st swarmnet.TaskStatus) error {
 	was := r.reported
 	same := st.State == was.State && st.Err == was.Err && st.Message == was.Message
 	if same || st.State < want.Status.State || st.State == want.Status.State && was == (swarmnet.TaskStatus{}) {
-		return
+		return nil
 	}
-	r.reported = st
 	if st.At.IsZero() {
 		st.At = time.Now()
 	}
 	if want.Standalone() {
-		r.a.reportOwn(r.id, want.SpecVersion, st)
-		return
+		if err := r.a.reportOwn(r.id, want.SpecVersion, st); err != nil {
+			return err
+		}
+	} else {
+		r.a.session.Report(r.id, st)
 	}
-	r.a.session.Report(r.id, st)
+	r.reported = st
+	return nil
 }
 
 // publish has gossip say of every endpoint what it should; EndpointUnknown withdraws.

@@ -44,21 +44,21 @@ func (a *Agent) idle(f local.Fragment) bool {
 }
 
 // reportOwn takes in what became of a sandbox's process.
-func (a *Agent) reportOwn(id swarmnet.TaskID, run uint64, st swarmnet.TaskStatus) {
-	a.step("what became of a sandbox", func(s local.State) local.State { return s.Report(id, run, st, time.Now()) })
+func (a *Agent) reportOwn(id swarmnet.TaskID, run uint64, st swarmnet.TaskStatus) error {
+	if a.cfg.Local == nil {
+		return nil
+	}
+	_, err := a.cfg.Local.Step(func(s local.State) (local.State, error) { return s.Report(id, run, st, time.Now()), nil })
+	return err
 }
 
-// gone forgets a sandbox that was removed, if it is one.
+// gone forgets a sandbox that was removed, if it is one. Should that fail, it is removed again.
 func (a *Agent) gone(id swarmnet.TaskID) {
-	a.step("that a sandbox is gone", func(s local.State) local.State { return s.Gone(id) })
-}
-
-func (a *Agent) step(what string, f func(local.State) local.State) {
 	if a.cfg.Local == nil {
 		return
 	}
-	if _, err := a.cfg.Local.Step(func(s local.State) (local.State, error) { return f(s), nil }); err != nil {
-		a.cfg.Logger.Error("cannot be noted", "what", what, "err", err)
+	if _, err := a.cfg.Local.Step(func(s local.State) (local.State, error) { return s.Gone(id), nil }); err != nil {
+		a.cfg.Logger.Error("a removed sandbox cannot be forgotten", "sandbox", swarmnet.ShortID(id), "err", err)
 	}
 }
 
@@ -68,11 +68,6 @@ func (a *Agent) watchOwn() (stop func()) {
 		return func() {}
 	}
 	return a.cfg.Local.Watch(a.wake)
-}
-
-// restarted reports whether a sandbox's process, which ended in a run, is to run again.
-func (a *Agent) restarted(id swarmnet.TaskID, run uint64) bool {
-	return a.cfg.Local != nil && a.cfg.Local.Read().Sandboxes[id].Run > run
 }
 
 // PruneParents takes away the VLAN devices of networks that are gone.

@@ -43,15 +43,16 @@ func (a *app) attach(ctx context.Context, local pb.LocalClient, s sandboxInfo, b
 	return ended(s)
 }
 
-// ended is the workload's status as an exit status of ours.
+// ended is the workload's status as an exit status of ours. Its error is told only where the command could not be run: the output of
+// one that failed speaks for itself.
 func ended(s sandboxInfo) error {
-	switch {
-	case s.Status.Err != "" && s.Status.ExitCode == 0:
+	switch code := s.Status.ExitCode; {
+	case s.Status.Err != "" && s.Started.IsZero() && code != 0:
+		return exitError{errors.New(s.Status.Err), code}
+	case s.Status.Err != "" && code == 0:
 		return errors.New(s.Status.Err)
-	case s.Status.Err != "":
-		return exitError{errors.New(s.Status.Err), s.Status.ExitCode}
-	case s.Status.ExitCode != 0:
-		return exitStatus(s.Status.ExitCode)
+	case code != 0:
+		return exitStatus(code)
 	}
 	return nil
 }

@@ -292,6 +292,10 @@ func (f *fakeCluster) ListTasks(context.Context, *pb.ListTasksRequest) (*pb.List
 	return &pb.ListTasksResponse{Tasks: f.tasks}, f.err
 }
 
+func (f *fakeCluster) ListNodes(context.Context, *pb.ListNodesRequest) (*pb.ListNodesResponse, error) {
+	return &pb.ListNodesResponse{Nodes: []*pb.Node{wire.NodeToProto(swarmnet.Node{ID: "node1", Spec: swarmnet.NodeSpec{Name: "n1"}})}}, f.err
+}
+
 func (f *fakeCluster) ListEndpoints(_ context.Context, r *pb.ListEndpointsRequest) (*pb.ListEndpointsResponse, error) {
 	var out []*pb.Endpoint
 	for _, e := range f.endpoints {
@@ -313,7 +317,7 @@ func netOf(id, name, driver, subnet string) *pb.Network {
 
 func endpointOf(network, task, addr string) swarmnet.Endpoint {
 	p := netip.MustParsePrefix(addr)
-	return swarmnet.Endpoint{ID: swarmnet.EndpointID("e-" + task), Network: swarmnet.NetworkID(network), Task: swarmnet.TaskID(task), MAC: swarmnet.MACFor(p.Addr()), Addrs: []netip.Prefix{p}, DefaultRoute: true}
+	return swarmnet.Endpoint{Node: "node1", ID: swarmnet.EndpointID("e-" + task), Network: swarmnet.NetworkID(network), Task: swarmnet.TaskID(task), MAC: swarmnet.MACFor(p.Addr()), Addrs: []netip.Prefix{p}, DefaultRoute: true}
 }
 
 // someNode is a node with a bit of everything.

@@ -35,8 +35,8 @@ type holder struct {
 	Kind, Name, ID string
 	MAC            string
 	Aliases        []string
-	// Running says that a sandbox runs; a task's state is its service's to tell.
-	Running bool
+	// Node and State are those of a task, or the state of a sandbox of this node; of another's only its node tells the state.
+	Node, State string
 }
 
 func (a *app) networkInspectCmd() *cobra.Command {
@@ -95,7 +95,7 @@ func (i *networkInfo) holdSandbox(s sandboxInfo) {
 		if e.Network != i.ID {
 			continue
 		}
-		i.holdEndpoint(e, holder{Kind: "sandbox", Name: s.Spec.Name, ID: string(s.ID), Running: running(s)})
+		i.holdEndpoint(e, holder{Kind: "sandbox", Name: s.Spec.Name, ID: string(s.ID), State: s.State.String()})
 	}
 }
 
@@ -136,18 +136,26 @@ func (a *app) clusterHolders(ctx context.Context, info *networkInfo) error {
 	for _, t := range tasks {
 		byID[t.ID] = t
 	}
+	nodes, err := a.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	names := map[swarmnet.NodeID]string{}
+	for _, n := range nodes {
+		names[n.ID] = n.Name()
+	}
 	ends, err := a.endpoints(ctx, string(info.ID))
 	if err != nil {
 		return err
 	}
 	for _, e := range ends {
 		info.Endpoints = append(info.Endpoints, e)
-		h := holder{Kind: "task", ID: string(e.Task)}
-		if t, ok := byID[e.Task]; ok {
-			h.Name, h.Running = t.Name(), t.Status.State == swarmnet.TaskRunning
-			if t.Service == "" {
-				h.Kind = "sandbox"
-			}
+		h := holder{Kind: "task", ID: string(e.Task), Node: names[e.Node]}
+		switch t, ok := byID[e.Task]; {
+		case ok && t.Standalone():
+			h.Kind, h.Name = "sandbox", t.Name()
+		case ok:
+			h.Name, h.State = t.Name(), t.Status.State.String()
 		}
 		info.holdEndpoint(e, h)
 	}

@@ -127,11 +127,15 @@ func claim(ports map[portKey]*Port, by owner, p swarmnet.PortSpec) *Port {
 }
 
 // targets are the endpoints that published ports lead to: of each placed task, the one with the default route, so that a server bound
-// to the wildcard answers from the address that was asked.
+// to the wildcard answers from the address that was asked. On a macvlan network there is none: it does not pass the fabric, and others reach its
+// members by themselves.
 func targets(set swarmnet.AssignmentSet) map[owner][]swarmnet.PeerEndpoint {
 	out := map[owner][]swarmnet.PeerEndpoint{}
 	for _, ep := range set.Endpoints {
 		known := ep.Node == set.Self || set.Nodes[ep.Node].Index != 0 // a node in no cluster has no index
+		if set.Networks[ep.Network].Spec.Driver == swarmnet.DriverMacvlan {
+			continue
+		}
 		if ep.DefaultRoute && ep.Node != "" && !ep.State.Terminal() && known {
 			by := ownerOf(ep.Service, ep.Task)
 			out[by] = append(out[by], ep)

@@ -68,6 +68,17 @@ func TestC32StoppedSandboxPublishesNothing(t *testing.T) {
 	}
 }
 
+// The fabric has no way to a macvlan network; its members are reached by their own addresses.
+func TestMacvlanMemberPublishesNothing(t *testing.T) {
+	set := oneSandbox(published(8080, ""))
+	n := set.Networks["lan"]
+	n.Spec.Driver = swarmnet.DriverMacvlan
+	set.Networks["lan"] = n
+	if m := ComputeMesh(set, gossip.View{}); len(m.Tasks)+len(m.Direct)+len(m.Gateways) != 0 || len(m.Ports) != 1 || len(m.Ports[0].Backends) != 0 {
+		t.Errorf("got %s", m)
+	}
+}
+
 // Two that want one port are not mixed: the managers and the node see to it that it does not come to that for long.
 func TestSandboxesDoNotShareAPort(t *testing.T) {
 	set := oneSandbox(published(8080, ""))

@@ -68,6 +68,9 @@ func (s State) Report(id swarmnet.TaskID, run uint64, st swarmnet.TaskStatus, no
 	if st.At.IsZero() {
 		st.At = now
 	}
+	if st.State == swarmnet.TaskFailed && st.ExitCode == 0 {
+		st.ExitCode = 128 + 9 // its end was seen by nobody: a power cut, or a SIGKILL
+	}
 	switch {
 	case st.State == swarmnet.TaskRunning:
 		if sb.State != swarmnet.SandboxRunning {

@@ -57,7 +57,7 @@ type Sandbox struct {
 
 // Active reports whether a process of it runs, is about to, or has not ended yet.
 func (s Sandbox) Active() bool {
-	return s.Run > 0 && (s.State != swarmnet.SandboxExited && (s.State != swarmnet.SandboxCreated || s.Wanted || !s.Status.State.Terminal()))
+	return s.Run > 0 && s.State != swarmnet.SandboxExited
 }
 
 // Env is what only the host knows, at the moment of a step.

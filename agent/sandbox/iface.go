@@ -11,7 +11,7 @@ import (
 // ensureInterface makes or repairs one interface, have being what carries its name now, and returns its index.
 func (w *wiring) ensureInterface(sandbox string, i Interface, have nl.Link) (int, error) {
 	if i.Macvlan.Parent != "" {
-		return w.ensureMacvlan(i, have)
+		return w.ensureMacvlan(sandbox, i, have)
 	}
 	if w.fabric == nil {
 		return 0, fmt.Errorf("the fabric is not there yet")

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/internal/nl"
 )
 
@@ -23,7 +24,7 @@ const maxVLAN = 4094
 func aliasMacvlan(m Macvlan) string { return markPrefix + "macvlan " + m.Mode + " " + m.Parent }
 
 // ensureMacvlan makes or repairs an interface on a network of the host's.
-func (w *wiring) ensureMacvlan(i Interface, have nl.Link) (int, error) {
+func (w *wiring) ensureMacvlan(sandbox string, i Interface, have nl.Link) (int, error) {
 	if have.Name != "" && (have.Kind != "macvlan" || have.Alias != aliasMacvlan(i.Macvlan)) {
 		if err := w.in.DelLink(have.Name); err != nil {
 			return 0, err
@@ -34,30 +35,49 @@ func (w *wiring) ensureMacvlan(i Interface, have nl.Link) (int, error) {
 		i.MAC = [6]byte{} // to change it would change the parent's
 	}
 	if have.Name == "" {
-		host, err := nl.Open(w.sandboxes.cfg.HostNS)
-		if err != nil {
-			return 0, err
-		}
-		defer host.Close()
-		parent, err := ensureParent(host, i.Macvlan.Parent)
-		if err != nil {
-			return 0, err
-		}
-		err = host.AddMacvlan(nl.Macvlan{Name: i.Name, Parent: parent.Index, Mode: i.Macvlan.Mode, MAC: i.MAC, MTU: i.MTU}, w.in.NS())
-		if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EINVAL) {
-			return 0, fmt.Errorf("%w: %s may be a bridge's port, or used alone by a sandbox in mode passthru", err, parent.Name)
-		}
-		if err != nil {
-			return 0, err
-		}
-		if have, err = must(w.in, i.Name); err != nil {
-			return 0, err
-		}
-		if err := w.in.SetAlias(have.Index, aliasMacvlan(i.Macvlan)); err != nil {
+		var err error
+		if have, err = w.makeMacvlan(macvlanName(sandbox, i.Name), i); err != nil {
 			return 0, err
 		}
 	}
 	return have.Index, w.ensureInside(i, have)
+}
+
+// macvlanName is what an interface is called at first: older kernels (6.1 is one) make it in the host's namespace, where its own name may be
+// taken.
+func macvlanName(sandbox, name string) string {
+	return "mv" + swarmnet.ShortID(swarmnet.DeriveID("macvlan", sandbox, name))
+}
+
+func (w *wiring) makeMacvlan(name string, i Interface) (nl.Link, error) {
+	host, err := nl.Open(w.sandboxes.cfg.HostNS)
+	if err != nil {
+		return nl.Link{}, err
+	}
+	defer host.Close()
+	parent, err := ensureParent(host, i.Macvlan.Parent)
+	if err != nil {
+		return nl.Link{}, err
+	}
+	if err := w.in.DelLink(name); err != nil { // half-made
+		return nl.Link{}, err
+	}
+	err = host.AddMacvlan(nl.Macvlan{Name: name, Parent: parent.Index, Mode: i.Macvlan.Mode, MAC: i.MAC, MTU: i.MTU}, w.in.NS())
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EINVAL) {
+		return nl.Link{}, fmt.Errorf("%w: %s may be a bridge's port, or used alone by a sandbox in mode passthru", err, parent.Name)
+	}
+	if err != nil {
+		return nl.Link{}, err
+	}
+	l, err := must(w.in, name)
+	if err != nil {
+		return l, err
+	}
+	// The mark comes first: what has its name is whole.
+	if err := errors.Join(w.in.SetAlias(l.Index, aliasMacvlan(i.Macvlan)), w.in.Rename(l.Index, i.Name)); err != nil {
+		return l, err
+	}
+	return must(w.in, i.Name)
 }
 
 // EnsureParent makes the VLAN device that a macvlan network wants as its parent, if it is one and not there yet. A parent that is not

@@ -92,8 +92,14 @@ func TestKernelC30PublishedPortsByEveryWay(t *testing.T) {
 	if changes := n.reconcile(); changes != 0 {
 		t.Errorf("a second pass changed %d things", changes)
 	}
+	if held := n.mesh.Held(); len(held) != 2 {
+		t.Errorf("held are %v", held)
+	}
 	c.remove("web")
 	c.apply()
+	if held := n.mesh.Held(); len(held) != 0 {
+		t.Errorf("of nobody's ports these are held: %v", held)
+	}
 	for _, from := range []*kerneltest.NS{c.outside, far, near, n.host} {
 		saw(t, from, "192.0.2.1:8080", "", "")
 	}

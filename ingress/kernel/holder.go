@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -89,6 +90,13 @@ func (h *Holder) Release(but []ingress.Port) {
 			delete(h.held, k)
 		}
 	}
+}
+
+// Held are the ports that are held, in no order.
+func (h *Holder) Held() []PortKey {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.held))
 }
 
 // Degraded says which ports this node does not publish, and why.

@@ -12,7 +12,7 @@ import (
 	"github.com/swarmnet/swarmnet/internal/nl"
 )
 
-// Mesh keeps a node's published ports as they should be. Its methods but Degraded may be called by one goroutine at a time.
+// Mesh keeps a node's published ports as they should be. Its methods but Degraded and Held may be called by one goroutine at a time.
 type Mesh struct {
 	cfg                    Config
 	holder                 *Holder
@@ -62,6 +62,10 @@ func (k *Mesh) Reconcile(ctx context.Context, m ingress.Mesh) (changes int, err 
 
 // Degraded says which published ports this node could not hold, and why. It may be called at any time.
 func (k *Mesh) Degraded() map[PortKey]error { return k.holder.Degraded() }
+
+// Held are the published ports that this node holds, in no order: what is found in use on the host and is one of them is ours. It may be called at
+// any time.
+func (k *Mesh) Held() []PortKey { return k.holder.Held() }
 
 func (k *Mesh) ensure(ns string, memo *nft.Memo, tables ...nft.Table) (changes int, err error) {
 	err = withNFT(ns, func(c *nft.Conn) error {

@@ -60,6 +60,9 @@ func (c *Conn) FDB(index int) ([]Neigh, error) {
 			if e.state&(unix.NUD_PERMANENT|unix.NUD_NOARP) == 0 || e.index != index {
 				return
 			}
+			if e.vlan != 0 { // kernels with VLAN filtering repeat each entry for the default VLAN
+				return
+			}
 			if !e.addr.IsValid() && (e.flags&unix.NTF_SELF != 0 || e.master == 0 && e.flags&unix.NTF_MASTER == 0) {
 				return // the device's own address
 			}
@@ -72,7 +75,7 @@ func (c *Conn) FDB(index int) ([]Neigh, error) {
 // entry is a struct ndmsg with the attributes that count here.
 type entry struct {
 	index, master int
-	state         uint16
+	state, vlan   uint16
 	flags         uint8
 	addr          netip.Addr
 	mac           swarmnet.MAC
@@ -141,6 +144,10 @@ func parseEntry(b []byte) (e entry, ok bool) {
 		case unix.NDA_LLADDR:
 			if ok = len(data) == len(e.mac); ok {
 				e.mac = swarmnet.MAC(data)
+			}
+		case unix.NDA_VLAN:
+			if len(data) == 2 {
+				e.vlan = binary.NativeEndian.Uint16(data)
 			}
 		case unix.NDA_MASTER:
 			if len(data) == 4 {

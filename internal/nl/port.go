@@ -13,8 +13,8 @@ type Port struct {
 	Learning, Flood bool
 	// Isolated keeps the port from talking to other isolated ports.
 	Isolated bool
-	// Locked drops frames whose source address has no entry for this port: nobody speaks in another's name. Kernels before 5.16 do not know
-	// it and do without.
+	// Locked drops frames whose source address has no entry for this port: nobody speaks in another's name. Older kernels do not know it and do
+	// without.
 	Locked bool
 }
 
