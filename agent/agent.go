@@ -180,6 +180,7 @@ func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) 
 	set, view := local.Merge(r.Set, own), a.parts.gossip.View()
 	want := desired.Compute(set, view, desired.Local{UnderlayMTU: mtu, Stacks: own.Stacks})
 	fabric := a.fabric.Set(want.Overlay)
+	a.keepVNIs(want.Overlay)
 	a.parts.resolver.Update(set, view)
 	a.assign(ctx, tasks, set, want)
 	if look && r.Live {
@@ -252,6 +253,23 @@ func (a *Agent) applyFabric(ctx context.Context, d overlay.Desired) error {
 	}
 	a.vnis.Store(&vnis)
 	return nil
+}
+
+// keepVNIs forgets networks that are about to go: should one come again, it must have been made again before anything is put on it.
+func (a *Agent) keepVNIs(d overlay.Desired) {
+	have := a.vnis.Load()
+	if have == nil {
+		return
+	}
+	kept := map[swarmnet.VNI]bool{}
+	for _, n := range d.Networks {
+		if (*have)[n.VNI] {
+			kept[n.VNI] = true
+		}
+	}
+	if len(kept) < len(*have) {
+		a.vnis.CompareAndSwap(have, &kept)
+	}
 }
 
 func (a *Agent) planAgain(reconcile.Status) { a.wakePlan() }

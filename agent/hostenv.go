@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -57,14 +58,17 @@ func (a *Agent) PortHolder(p swarmnet.PortSpec) string {
 			}
 		}
 	}
-	// What we hold ourselves is given back a moment after its sandbox has ended.
+	// What we hold ourselves is given back a moment after its sandbox has ended, and what nobody is found to hold may just have been.
 	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if !inUse(p) {
 			return ""
 		}
 		who, ours := programOn(p)
-		if !ours || time.Now().After(deadline) {
+		if who != "" && !ours {
 			return who
+		}
+		if time.Now().After(deadline) {
+			return cmp.Or(who, "another program")
 		}
 	}
 }
@@ -103,12 +107,13 @@ func family(a netip.Addr) string {
 	return "6"
 }
 
-// programOn names the program that has a port, as far as /proc tells (proc(5), /proc/net/tcp), and whether it is this one.
+// programOn names the program that has a port, as far as /proc tells (proc(5), /proc/net/tcp), and whether it is this one; empty: it does
+// not tell.
 func programOn(p swarmnet.PortSpec) (who string, ours bool) {
 	inodes := socketsOn(p)
 	fds, err := filepath.Glob("/proc/[0-9]*/fd/*")
 	if err != nil {
-		return "another program", false
+		return "", false
 	}
 	for _, fd := range fds {
 		link, err := os.Readlink(fd)
@@ -119,7 +124,7 @@ func programOn(p swarmnet.PortSpec) (who string, ours bool) {
 		name, _ := os.ReadFile("/proc/" + pid + "/comm")
 		return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid), pid == strconv.Itoa(os.Getpid())
 	}
-	return "another program", false
+	return "", false
 }
 
 // socketsOn are the sockets on a port, as the links of /proc/PID/fd name them.

@@ -62,7 +62,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.host, "host", "H", defaultHost, "daemon to ask: unix:///PATH, or HOST:PORT of a manager (SWARMNET_HOST)")
 	root.PersistentFlags().StringVar(&a.certPath, "cert-path", os.Getenv("SWARMNET_CERT_PATH"), "directory with an admin certificate, for HOST:PORT (SWARMNET_CERT_PATH)")
 	root.AddCommand(a.runCmd(), a.psCmd(), a.execCmd(), a.logsCmd(), a.portCmd(), a.stopCmd(), a.startCmd(), a.rmCmd(), a.waitCmd(), a.inspectAnyCmd(), a.pauseCmd())
-	root.AddCommand(a.clusterCmd(), a.nodeCmd(), a.networkCmd(), a.serviceCmd(), a.eventsCmd(), a.versionCmd(), a.doctorCmd(),
+	root.AddCommand(a.clusterCmd(), a.nodeCmd(), a.networkCmd(), a.serviceCmd(), a.eventsCmd(), a.versionCmd(), a.doctorCmd(), a.traceCmd(),
 		a.daemonCmd(), a.whoamiCmd(), a.probeCmd(), a.labCmd())
 	return root
 }

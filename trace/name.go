@@ -20,6 +20,7 @@ func (t *tracer) name(name string) {
 		if t.ok("name", fmt.Sprintf("%s is no name of its networks; the name servers outside answer %s", name, list(got))) {
 			t.address(got[0])
 		}
+	case !known && t.byShortName(name):
 	case !known:
 		t.fail("name", name, t.unknown(name, err))
 	case err != nil:
@@ -42,6 +43,21 @@ func (t *tracer) name(name string) {
 			}
 		}
 	}
+}
+
+// byShortName goes to a task that is named as tables do, without its id: that is no name which resolves. It reports whether there is one.
+func (t *tracer) byShortName(name string) bool {
+	for _, id := range sorted(t.set.Endpoints) {
+		ep := t.set.Endpoints[id]
+		if ep.Service == "" || len(ep.Addrs) == 0 || t.set.Networks[ep.Network].Spec.Ingress || !strings.EqualFold(short(ep.TaskName), name) {
+			continue
+		}
+		if t.note("name", name+" is "+addrsOf(ep), "it does not resolve: the task's name is "+ep.TaskName) {
+			t.address(ep.Addrs[0].Addr())
+		}
+		return true
+	}
+	return false
 }
 
 func list(addrs []netip.Addr) string {
@@ -76,12 +92,27 @@ func (t *tracer) unknown(name string, err error) string {
 		return fmt.Sprintf("it is a name of network %s, and %s is on %s only: `swarmnet network connect %s %s`", strings.Join(elsewhere, ", "), t.from.Name(), on, elsewhere[0], t.from.Name())
 	case len(elsewhere) > 0:
 		return fmt.Sprintf("it is a name of network %s, and %s is on %s only: `swarmnet service update --network-add %s %s`", strings.Join(elsewhere, ", "), short(t.from.Name()), on, elsewhere[0], t.from.ServiceName)
+	case t.elsewhere(name) != "":
+		return t.elsewhere(name)
 	case t.onDefaultBridge():
 		return "the default network bridge resolves no names: use addresses, or a network of your own"
-	case err != nil && !errors.Is(err, ErrNoName):
-		return fmt.Sprintf("no service, task or sandbox on network %s has that name, and its resolver says of names outside: %v", on, err)
 	}
-	return fmt.Sprintf("no service, task or sandbox on network %s has that name, nor do the name servers outside know it; a task that has ended, or one on a network that this node is not on, is not known here", on)
+	outside := "the name servers outside do not know it either"
+	if err != nil && !errors.Is(err, ErrNoName) {
+		outside = "of names outside its resolver says: " + err.Error()
+	}
+	why := fmt.Sprintf("no service, task or sandbox on network %s has that name, and %s", on, outside)
+	if t.in.Elsewhere == nil {
+		why += "; what has ended, or is on networks that this node is not on, only managers know: `swarmnet service ls` there"
+	}
+	return why
+}
+
+func (t *tracer) elsewhere(name string) string {
+	if t.in.Elsewhere == nil {
+		return ""
+	}
+	return t.in.Elsewhere(name)
 }
 
 func (t *tracer) networkNames() string {

@@ -37,8 +37,10 @@ type Input struct {
 	// Shared are the sandboxes that use another's network stack, Host those that use the host's.
 	Shared map[swarmnet.TaskID]swarmnet.TaskID
 	Host   map[swarmnet.TaskID]bool
-	From   string // name, id, or the beginning of an id
-	To     string // NAME, ADDRESS, :PORT; with a port or without
+	// Elsewhere says what the managers know of a name that is unknown here; nil where this node is none. Empty: nothing.
+	Elsewhere func(name string) string
+	From      string // name, id, or the beginning of an id
+	To        string // NAME, ADDRESS, :PORT; with a port or without
 }
 
 // Forwarding is what the fabric has for a remote endpoint.

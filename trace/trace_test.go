@@ -153,6 +153,11 @@ func TestC61_Steps(t *testing.T) {
 		{"a service's task, not shared", "web.1", "db", nil, "from name!", "service update --network-add back web"},
 		{"an address not shared", "box", "10.0.2.3:5432", nil, "from address!", "it is the address of db.1 on network back"},
 		{"a virtual address not shared", "box", "10.0.2.2", nil, "from address!", "virtual address of service db"},
+		{"a task by its short name", "box", "web.2:80", nil, "from name? endpoint node vtep probe", "connected"},
+		{"a task not shared by its short name", "box", "db.1", nil, "from name? address!", "db.1 on network back"},
+		{"what managers know", "box", "gone", func(in *Input, _ *fake) {
+			in.Elsewhere = func(name string) string { return name + " has ended" }
+		}, "from name!", "gone has ended"},
 		{"a free address", "box", "10.0.1.77", nil, "from address!", "nothing on network app has that address"},
 		{"the default bridge", "plain", "other", nil, "from name!", "default network bridge resolves no names"},
 		{"the resolver is gone", "box", "web", func(_ *Input, f *fake) { f.resolve = map[string]any{"web": ErrSilent} }, "from name!", "should answer 10.0.1.2, and does not: no answer"},

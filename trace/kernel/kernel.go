@@ -60,6 +60,9 @@ func (p Prober) Resolve(ctx context.Context, from swarmnet.TaskID, name string) 
 		}
 		return nil
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = told(err)
+	}
 	return out, err
 }
 
@@ -184,6 +187,8 @@ func told(err error) error {
 		return nil
 	case errors.Is(err, unix.ECONNREFUSED):
 		return trace.ErrRefused
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("its network namespace is not there: see the daemon's log")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return trace.ErrSilent
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
