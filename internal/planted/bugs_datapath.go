@@ -46,8 +46,8 @@ func dataPathBugs() []Bug {
 		Why:  "What is desired differs each time it is computed.",
 	}, {
 		Name: "ingress-drop-tie-break", File: "ingress/mesh.go",
-		Old:  "	case ok && (have.Service < id || have.Service == id && have.Mode < p.Mode):",
-		New:  "	case ok && have.Service == id && have.Mode < p.Mode:",
+		Old:  "		case first < 0 || first == 0 && have.Mode < p.Mode:",
+		New:  "		case first == 0 && have.Mode < p.Mode:",
 		Test: Test{ingress, "TestClashHasOneWinner"},
 		Why:  "While two services have a port, each node leads to another of them.",
 	}, {
@@ -64,8 +64,8 @@ func dataPathBugs() []Bug {
 		Why:  "A port of the host leads to another task of the service.",
 	}, {
 		Name: "ingress-unready-backends", File: "ingress/mesh.go",
-		Old:  "			for _, ep := range gossip.Usable(set, view, byService[id]) {",
-		New:  "			for _, ep := range byService[id] {",
+		Old:  "			for _, ep := range gossip.Usable(set, view, byOwner[by]) {",
+		New:  "			for _, ep := range byOwner[by] {",
 		Test: Test{ingress, "Test"},
 		Why:  "Connections are led to tasks that drain or have not started.",
 	}, {
