@@ -118,6 +118,24 @@ func TestE2ES02Attachable(t *testing.T) {
 	c.refused("n2", 125, []string{"ingress"}, "run", "-d", "--name", "a", "--network", "ingress", "--", "sleep", "1000")
 	c.must("n2", "run", "-d", "--name", "a", "--network", "app", "--", "sleep", "1000")
 	c.refused("n1", 1, []string{"app", "sandbox a on node n2"}, "network", "rm", "app")
+	// Its name is known to sandboxes of other nodes while it runs.
+	c.box("box", "--network", "app")
+	resolves := func(want bool) {
+		t.Helper()
+		deadline := time.Now().Add(10 * time.Second)
+		for (len(c.resolve("box", "a").Answers) > 0) != want {
+			if time.Now().After(deadline) {
+				t.Fatalf("the name resolves: %t, want %t", !want, want)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	resolves(true)
+	c.must("n2", "stop", "-t", "0", "a")
+	resolves(false)
+	c.must("n2", "start", "a")
+	resolves(true)
+	c.must("n1", "rm", "-f", "box")
 	c.must("n2", "rm", "-f", "a")
 	c.must("n1", "network", "rm", "app")
 }
