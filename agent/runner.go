@@ -209,7 +209,8 @@ func (r *runner) report(want desired.Task, st swarmnet.TaskStatus) error {
 		if err := r.a.reportOwn(r.id, want.SpecVersion, st); err != nil {
 			return err
 		}
-	} else {
+	}
+	if !r.a.standalone() { // of the node's own sandboxes those want to know that see their names
 		r.a.session.Report(r.id, st)
 	}
 	r.reported = st

@@ -21,6 +21,7 @@ const module = "github.com/swarmnet/swarmnet"
 var pure = []string{
 	"", "ipam", "manager/state", "manager/allocator", "manager/orchestrator", "manager/scheduler", "manager/planner",
 	"overlay", "ingress", "dns/records", "gossip", "agent/desired",
+	"doctor", "trace",
 }
 
 // notPure is what a pure package may not import, and why.

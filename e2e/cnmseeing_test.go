@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// verdict is a finding of doctor or a step of trace.
+type verdict struct{ Check, Step, Verdict, Found, Cure, Why string }
+
+// look runs doctor or trace on a node and returns what it says, and its exit status.
+func (c cluster) look(node string, args ...string) (out []verdict, status int) {
+	c.t.Helper()
+	r, err := c.Run(c.t.Context(), node, append(append([]string{"swarmnet"}, args...), "--format", "json")...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return lines[verdict](c.t, r.Stdout), r.Code
+}
+
+// sysctl sets a value on a node. There is no sysctl program on every machine.
+func (c cluster) sysctl(node, path, value string) {
+	c.t.Helper()
+	if r, err := c.Run(c.t.Context(), node, "sh", "-c", "echo "+value+" > /proc/sys/"+path); err != nil || r.Code != 0 {
+		c.t.Fatalf("%s=%s on %s: %v %s", path, value, node, err, r.Stderr)
+	}
+}
+
+func TestE2EC60Doctor(t *testing.T) {
+	c := up(t)
+	if got, status := c.look("n1", "doctor"); status != 0 || len(got) < 10 {
+		t.Errorf("a healthy node: status %d, %+v", status, got)
+	}
+	// wrong breaks something until doctor names it: a fault that the daemon mends may be gone again when doctor looks.
+	wrong := func(what, check, cure string, breakIt func()) {
+		t.Helper()
+		var got []verdict
+		var status int
+		for range 3 {
+			breakIt()
+			got, status = c.look("n1", "doctor", "-q")
+			for _, f := range got {
+				if f.Verdict == "wrong" && f.Check == check && strings.Contains(f.Cure, cure) && status == 1 {
+					return
+				}
+			}
+		}
+		t.Errorf("%s: status %d, %+v", what, status, got)
+	}
+	wrong("forwarding off", "forwarding", "net.ipv4.ip_forward=1", func() { c.sysctl("n1", "net/ipv4/ip_forward", "0") })
+	c.sysctl("n1", "net/ipv4/ip_forward", "1")
+	wrong("a node cut off", "node", "see that the node is up", func() {
+		if err := c.Cut("n3"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := c.Heal("n3"); err != nil {
+		t.Fatal(err)
+	}
+	wrong("no daemon", "daemon", "swarmnet daemon", func() {
+		if err := c.Stop("n1", true); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestE2EC61Trace(t *testing.T) {
+	c := up(t)
+	c.must("n1", "network", "create", "-d", "overlay", "--attachable", "app")
+	c.must("n1", "network", "create", "-d", "overlay", "--attachable", "back")
+	c.must("n1", "service", "create", "--name", "web", "--replicas", "3", "--network", "app", "-p", "8080:80", "--", "swarmnet", "whoami")
+	c.box("box", "--network", "app")
+	c.box("other", "--network", "back")
+	c.box("old", "--network", "app")
+	c.must("n1", "stop", "-t", "0", "old")
+	c.must("n3", "run", "-d", "--name", "far", "--network", "app", "--", "swarmnet", "whoami")
+	end := func(step, why string, args ...string) {
+		t.Helper()
+		deadline := time.Now().Add(15 * time.Second)
+		for {
+			got, status := c.look("n1", append([]string{"trace"}, args...)...)
+			last := got[len(got)-1]
+			if last.Step == step && last.Verdict == "failed" && strings.Contains(last.Why, why) && status == 1 {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("trace %v: status %d, %+v", args, status, got)
+				return
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	whole := func(args ...string) {
+		t.Helper()
+		if got, status := c.look("n1", append([]string{"trace"}, args...)...); status != 0 || got[len(got)-1].Step != "probe" {
+			t.Errorf("trace %v: status %d, %+v", args, status, got)
+		}
+	}
+	whole("box", "web:80")
+	whole("box", "far:80")
+	whole("box", ":8080")
+	end("name", "has that name", "box", "nothing")
+	end("name", "does not run", "box", "old")
+	end("from", "swarmnet start old", "old", "web")
+	end("name", "network connect app other", "other", "web")
+	if err := c.Cut("n3"); err != nil {
+		t.Fatal(err)
+	}
+	end("probe", "node n3 answers no gossip: it is down or cut off", "box", "far:80")
+}
+
+func TestE2ES02Attachable(t *testing.T) {
+	c := up(t)
+	c.must("n1", "network", "create", "-d", "overlay", "--attachable", "app")
+	c.must("n1", "network", "create", "-d", "overlay", "closed")
+	c.refused("n2", 125, []string{"closed", "not attachable"}, "run", "-d", "--name", "a", "--network", "closed", "--", "sleep", "1000")
+	c.refused("n2", 125, []string{"ingress"}, "run", "-d", "--name", "a", "--network", "ingress", "--", "sleep", "1000")
+	c.must("n2", "run", "-d", "--name", "a", "--network", "app", "--", "sleep", "1000")
+	c.refused("n1", 1, []string{"app", "sandbox a on node n2"}, "network", "rm", "app")
+	// Its name is known to sandboxes of other nodes while it runs.
+	c.box("box", "--network", "app")
+	resolves := func(want bool) {
+		t.Helper()
+		deadline := time.Now().Add(10 * time.Second)
+		for (len(c.resolve("box", "a").Answers) > 0) != want {
+			if time.Now().After(deadline) {
+				t.Fatalf("the name resolves: %t, want %t", !want, want)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	resolves(true)
+	c.must("n2", "stop", "-t", "0", "a")
+	resolves(false)
+	c.must("n2", "start", "a")
+	resolves(true)
+	c.must("n1", "rm", "-f", "box")
+	c.must("n2", "rm", "-f", "a")
+	c.must("n1", "network", "rm", "app")
+}
