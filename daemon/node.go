@@ -34,8 +34,7 @@ func (d *daemon) openLocal() error {
 func (d *daemon) runAlone(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d.cleanup.Lock() // the last member's agent may be taking things away
-	d.cleanup.Unlock()
+	d.awaitCleanup()
 	a, err := agent.New(agent.Config{
 		DataDir: filepath.Join(d.cfg.DataDir, "local"), RunDir: d.cfg.RunDir, Hostname: d.cfg.Hostname, Version: version.Version,
 		ResolvConf: d.cfg.ResolvConf, DNS: d.cfg.DNS, Logger: d.log, Local: d.local,
@@ -53,6 +52,12 @@ func (d *daemon) runAlone(ctx context.Context) error {
 		}
 	}()
 	return a.Run(ctx)
+}
+
+// awaitCleanup waits until the last member's agent has taken away what it had.
+func (d *daemon) awaitCleanup() {
+	d.cleanup.Lock()
+	defer d.cleanup.Unlock()
 }
 
 func (d *daemon) setAgent(a *agent.Agent) {

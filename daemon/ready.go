@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet"
-	"github.com/swarmnet/swarmnet/agent"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 )
 
@@ -47,12 +46,6 @@ func (m *member) managerError() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.managerErr
-}
-
-func (m *member) runningAgent() *agent.Agent {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.agent
 }
 
 // describe adds what the node knows of its cluster.
