@@ -32,11 +32,10 @@ func (a *app) networkCreateCmd() *cobra.Command {
 		labels, opts, subnets, gateways, ranges, aux []string
 	)
 	cmd := &cobra.Command{Use: "create NETWORK", Short: "Create a network", Args: exactly("NETWORK"),
-		Long: `Create a network: one of this node (bridge, macvlan, cni), or with -d overlay one of the whole cluster.
+		Long: `Create a network: one of this node (bridge, macvlan), or with -d overlay one of the whole cluster.
 
 As docker network create. The driver alone decides the scope; there is no --scope, --config-from and --config-only. The options of
-docker's bridge (com.docker.network.bridge.enable_icc and so on) have short forms too: --opt icc=false. -d cni --opt conf=FILE makes
-a network of a CNI plugin.`,
+docker's bridge (com.docker.network.bridge.enable_icc and so on) have short forms too: --opt icc=false.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
@@ -60,7 +59,7 @@ a network of a CNI plugin.`,
 			return nil
 		}}
 	f := cmd.Flags()
-	f.StringVarP(&s.Driver, "driver", "d", swarmnet.DriverBridge, "bridge, macvlan, overlay or cni")
+	f.StringVarP(&s.Driver, "driver", "d", swarmnet.DriverBridge, "bridge, macvlan or overlay")
 	f.BoolVar(&s.Internal, "internal", false, "no way out of the network")
 	f.BoolVar(&s.Attachable, "attachable", false, "overlay: sandboxes outside services may join")
 	f.BoolVar(&s.Ingress, "ingress", false, "overlay: carries the routing mesh")
@@ -71,7 +70,7 @@ a network of a CNI plugin.`,
 	f.StringArrayVar(&aux, "aux-address", nil, "NAME=ADDRESS that is never given out")
 	f.StringArrayVarP(&opts, "opt", "o", nil, "KEY=VALUE for the driver")
 	f.StringArrayVar(&labels, "label", nil, "KEY=VALUE")
-	a.mustCompleteFlag(cmd, "driver", cobra.FixedCompletions([]string{swarmnet.DriverBridge, swarmnet.DriverMacvlan, swarmnet.DriverOverlay, "cni"}, cobra.ShellCompDirectiveNoFileComp))
+	a.mustCompleteFlag(cmd, "driver", cobra.FixedCompletions([]string{swarmnet.DriverBridge, swarmnet.DriverMacvlan, swarmnet.DriverOverlay}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
