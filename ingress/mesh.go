@@ -51,18 +51,18 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 				continue
 			}
 			by := ownerOf(t.Service, id)
+			own := slices.DeleteFunc(slices.Clone(byOwner[by]), func(ep swarmnet.PeerEndpoint) bool {
+				return ep.Task != id || ep.Node != set.Self
+			})
+			for _, ep := range own { // whoever has the port: what is here must not depend on the order of a map
+				addTasks(tasks, set, view, ep)
+			}
 			port := claim(ports, by, p)
 			if port == nil {
 				continue
 			}
-			own := slices.DeleteFunc(slices.Clone(byOwner[by]), func(ep swarmnet.PeerEndpoint) bool {
-				return ep.Task != id || ep.Node != set.Self
-			})
 			for _, ep := range gossip.Usable(set, view, own) {
 				port.add(set, ep, p.Target)
-			}
-			for _, ep := range own {
-				addTasks(tasks, set, view, ep)
 			}
 		}
 	}
