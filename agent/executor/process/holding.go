@@ -44,7 +44,7 @@ func (h *holding) hello() error {
 		return err
 	}
 	var m message
-	files, err := receive(h.conn, &m)
+	files, err := receive(h.conn, &m, maxMessage)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (h *holding) follow(changed func()) {
 	changed()
 	for {
 		var m message
-		files, err := receive(h.conn, &m)
+		files, err := receive(h.conn, &m, maxMessage)
 		closeAll(files)
 		h.mu.Lock()
 		switch {
