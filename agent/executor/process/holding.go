@@ -69,7 +69,9 @@ func (h *holding) follow(changed func()) {
 			h.mu.Unlock()
 			return
 		case err != nil:
+			shim := h.rec.ShimPID
 			h.mu.Unlock()
+			go reapShim(shim) // its connection has ended, and with it, or in a moment, it has
 			rec, recErr := readRecord(h.dir)
 			if recErr != nil {
 				rec = record{Err: recErr.Error()}
