@@ -24,7 +24,10 @@ func zombies() (out []string) {
 func TestKernelShimsAreReaped(t *testing.T) {
 	needNamespaces(t)
 	dir := t.TempDir()
-	e := newExecutor(t, dir)
+	e, err := New(Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
 	run(t, e, "ends", "true")
 	run(t, e, "stays", "sleep", "600")
 	waitEnd(t, e, "ends")
@@ -32,8 +35,8 @@ func TestKernelShimsAreReaped(t *testing.T) {
 
 	// So are those that another executor of this process began, as when a node joins a cluster.
 	e.Close()
-	e2 := newExecutor(t, dir)
-	if err := e2.Remove(t.Context(), "stays"); err != nil {
+	e = newExecutor(t, dir)
+	if err := e.Remove(t.Context(), "stays"); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "the shim is reaped", func() bool { return len(zombies()) == 0 })
