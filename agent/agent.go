@@ -47,9 +47,10 @@ type Agent struct {
 	updates chan struct{} // one while a sandbox is changed
 	wake    chan struct{} // something that plan depends on has changed
 
-	vnis    atomic.Pointer[map[swarmnet.VNI]bool] // of the networks that the fabric has
-	orphans orphans                               // used by plan alone
-	mtu     int                                   // of the underlay, as last read by plan; 0: not yet
+	vnis       atomic.Pointer[map[swarmnet.VNI]bool] // of the networks that the fabric has
+	fabricPace pace
+	orphans    orphans // used by plan alone
+	mtu        int     // of the underlay, as last read by plan; 0: not yet
 
 	mu      sync.Mutex
 	runners map[swarmnet.TaskID]*runner
@@ -98,7 +99,7 @@ func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
 		Dial: cfg.Dial, Managers: cfg.Managers, Describe: a.describe, Path: cfg.assignmentsFile(), Logger: cfg.Logger,
 	})
 	a.fabric = reconcile.New(reconcile.Config[overlay.Desired]{
-		Name: "overlay networks", Apply: a.applyFabric, Equal: deepEqual[overlay.Desired],
+		Name: "networks", Apply: a.applyFabric, Slot: a.fabricPace.slot, Equal: deepEqual[overlay.Desired],
 		Resync: resyncEvery, Done: a.planAgain, Logger: cfg.Logger,
 	})
 	a.mesh = reconcile.New(reconcile.Config[ingress.Mesh]{
@@ -140,9 +141,15 @@ func (a *Agent) plan(ctx context.Context) error {
 	defer tick.Stop()
 	defer a.watchOwn()()
 	look := true
+	var pace pace
 	for {
+		began := time.Now()
 		due := a.planOnce(ctx, &tasks, look)
 		look = false
+		pace.worked(began)
+		if _, err := pace.slot(ctx); err != nil {
+			return nil
+		}
 		timer := time.NewTimer(time.Until(due))
 		if due.IsZero() {
 			timer.Stop()
@@ -182,7 +189,7 @@ func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) 
 	fabric := a.fabric.Set(want.Overlay)
 	a.keepVNIs(want.Overlay)
 	a.parts.resolver.Update(set, view)
-	a.assign(ctx, tasks, set, want)
+	a.assign(ctx, tasks, set, want, look)
 	if look && r.Live {
 		a.prune(ctx, tasks, want)
 		a.PruneParents(ctx)
@@ -240,6 +247,7 @@ func (a *Agent) take(r session.Reading) bool {
 }
 
 func (a *Agent) applyFabric(ctx context.Context, d overlay.Desired) error {
+	defer a.fabricPace.worked(time.Now())
 	remade, err := a.parts.fabric.Reconcile(ctx, d)
 	if remade {
 		a.refreshSandboxes()

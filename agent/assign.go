@@ -8,8 +8,8 @@ import (
 	"github.com/swarmnet/swarmnet/agent/desired"
 )
 
-// assign hands each task to its runner.
-func (a *Agent) assign(ctx context.Context, wg *sync.WaitGroup, set swarmnet.AssignmentSet, want desired.NodeState) {
+// assign hands each task to its runner. look has them look at what is there even if nothing is new.
+func (a *Agent) assign(ctx context.Context, wg *sync.WaitGroup, set swarmnet.AssignmentSet, want desired.NodeState, look bool) {
 	vnis := a.vnis.Load()
 	for _, t := range want.Tasks {
 		r := a.runner(ctx, wg, t.ID)
@@ -17,7 +17,7 @@ func (a *Agent) assign(ctx context.Context, wg *sync.WaitGroup, set swarmnet.Ass
 			r.drop()
 			continue
 		}
-		r.update(t, vnis != nil && hasAll(*vnis, t.Sandbox), environment(set, t.Task))
+		r.update(t, vnis != nil && hasAll(*vnis, t.Sandbox), environment(set, t.Task), look)
 	}
 }
 

@@ -95,6 +95,11 @@ func endpointsOf(set swarmnet.AssignmentSet, id swarmnet.TaskID, order []swarmne
 			out = append(out, ep.Endpoint)
 		}
 	}
+	return inOrder(out, order)
+}
+
+// inOrder sorts endpoints by the order of their networks; others come last.
+func inOrder(out []swarmnet.Endpoint, order []swarmnet.NetworkAttachment) []swarmnet.Endpoint {
 	place := func(ep swarmnet.Endpoint) int {
 		i := slices.IndexFunc(order, func(a swarmnet.NetworkAttachment) bool { return a.Network == ep.Network })
 		if i < 0 {
@@ -113,25 +118,47 @@ func (a *Agent) Sandboxes() []local.Sandbox {
 	if a.cfg.Local == nil {
 		return nil
 	}
-	set, state := a.Assigned(), a.cfg.Local.Read()
-	merged := local.Merge(set, state.Fragment(time.Now()))
+	state := a.cfg.Local.Read()
 	out := state.SortedSandboxes()
 	for i, sb := range out {
-		if slices.ContainsFunc(sb.Spec.Networks, func(n swarmnet.NetworkAttachment) bool { _, own := state.Networks[n.Network]; return !own }) {
-			all := endpointsOf(merged, sb.ID, sb.Spec.Networks)
-			for _, ep := range sb.Endpoints { // of one that does not run, only the managers' are in the set
-				if !slices.ContainsFunc(all, func(e swarmnet.Endpoint) bool { return e.ID == ep.ID }) {
-					all = append(all, ep)
-				}
-			}
-			out[i].Endpoints = all
-		}
-		owner := state.Sandboxes[sb.Spec.SharedWith]
-		if sb.Spec.Mode == swarmnet.ModeShared && sb.State == swarmnet.SandboxRunning && owner.State != swarmnet.SandboxRunning {
-			out[i].Status.Message = fmt.Sprintf("running; %s, whose network stack it uses, has stopped", owner.Spec.Name)
-		}
+		out[i] = a.complete(state, sb)
 	}
 	return out
+}
+
+// Sandbox finds one of the node's own by id, name, or unique prefix of an id.
+func (a *Agent) Sandbox(ref string) (local.Sandbox, error) {
+	state := a.cfg.Local.Read()
+	sb, err := state.Sandbox(ref)
+	if err != nil {
+		return sb, err
+	}
+	return a.complete(state, sb), nil
+}
+
+// complete adds what the managers gave a sandbox, and what is to be said of a stack that is not its own.
+func (a *Agent) complete(state local.State, sb local.Sandbox) local.Sandbox {
+	foreign := func(n swarmnet.NetworkAttachment) bool { _, own := state.Networks[n.Network]; return !own }
+	if slices.ContainsFunc(sb.Spec.Networks, foreign) {
+		set := a.Assigned()
+		all := slices.Clone(sb.Endpoints)
+		for _, ep := range endpointsOf(set, sb.ID, nil) {
+			if ep.Node == set.Self {
+				all = append(all, ep)
+			}
+		}
+		sb.Endpoints = local.Routed(inOrder(all, sb.Spec.Networks), sb.Spec.Networks, func(id swarmnet.NetworkID) swarmnet.Network {
+			if n, own := state.Networks[id]; own {
+				return n.Network
+			}
+			return set.Networks[id]
+		})
+	}
+	owner := state.Sandboxes[sb.Spec.SharedWith]
+	if sb.Spec.Mode == swarmnet.ModeShared && sb.State == swarmnet.SandboxRunning && owner.State != swarmnet.SandboxRunning {
+		sb.Status.Message = fmt.Sprintf("running; %s, whose network stack it uses, has stopped", owner.Spec.Name)
+	}
+	return sb
 }
 
 // Settled returns when what was last asked of a sandbox's networks is in force, or its sandbox is not to be there.

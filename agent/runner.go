@@ -63,15 +63,18 @@ func newRunner(a *Agent, id swarmnet.TaskID) *runner {
 	return &runner{a: a, id: id, wake: make(chan struct{}, 1), rows: map[swarmnet.EndpointID]row{}}
 }
 
-// update says what the managers want of the task.
-func (r *runner) update(t desired.Task, fabric bool, env []string) {
+// update says what the managers want of the task. Nothing new is looked at with look only.
+func (r *runner) update(t desired.Task, fabric bool, env []string, look bool) {
 	r.mu.Lock()
+	same := r.have && !r.dropped && r.fabric == fabric && reflect.DeepEqual(r.want, t)
 	if !reflect.DeepEqual(r.want.Sandbox, t.Sandbox) {
 		r.inForce = nil
 	}
 	r.want, r.fabric, r.env, r.have, r.dropped = t, fabric, env, true, false
 	r.mu.Unlock()
-	r.poke()
+	if look || !same {
+		r.poke()
+	}
 }
 
 // drop says that nobody wants anything of the task to be left.

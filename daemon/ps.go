@@ -56,13 +56,8 @@ func (s *localServer) get(ctx context.Context, ref string) (*pb.Sandbox, error) 
 
 // find finds a sandbox of the node's own, or a task of a service on it, by id, name, or the beginning of an id.
 func (s *localServer) find(a *agent.Agent, ref string) (swarmnet.Sandbox, error) {
-	own, err := s.d.local.Read().Sandbox(ref)
+	own, err := a.Sandbox(ref)
 	if err == nil {
-		for _, sb := range a.Sandboxes() {
-			if sb.ID == own.ID {
-				return sb.Sandbox, nil
-			}
-		}
 		return own.Sandbox, nil
 	}
 	var found []swarmnet.Sandbox

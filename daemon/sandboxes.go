@@ -32,8 +32,10 @@ func (s *localServer) CreateSandbox(ctx context.Context, req *pb.CreateSandboxRe
 	if spec.Name == "" {
 		spec.Name = s.d.local.Read().ChooseName(id)
 	}
-	if _, _, err := s.d.local.Read().CreateSandbox(id, withoutForeign(s.d.local.Read(), spec), env); err != nil {
-		return nil, refusal(err) // before the managers are asked for anything
+	if st := s.d.local.Read(); s.d.current() != nil { // before the managers are asked for anything
+		if _, _, err := st.CreateSandbox(id, withoutForeign(st, spec), env); err != nil {
+			return nil, refusal(err)
+		}
 	}
 	attached, err := s.attachAll(ctx, a, id, &spec, &env)
 	if err == nil {

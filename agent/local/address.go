@@ -39,7 +39,7 @@ func (s State) endpoint(sb Sandbox, n Network, att swarmnet.NetworkAttachment, e
 	if ep.MAC.IsZero() {
 		ep.MAC = swarmnet.MACFor(ep.Addrs[0].Addr())
 	}
-	for _, other := range s.SortedSandboxes() {
+	for _, other := range s.Sandboxes { // one at most has it
 		for _, have := range other.Endpoints {
 			if have.Network == n.ID && have.MAC == ep.MAC {
 				return ep, refuse(Refused, "Ethernet address %s is taken on network %s by sandbox %s", ep.MAC, n.Spec.Name, other.Spec.Name)

@@ -132,22 +132,13 @@ func (s State) Disconnect(ref, network string, env Env) (State, Sandbox, error) 
 
 // routed marks the endpoint whose network carries the default route.
 func (s State) routed(sb Sandbox) Sandbox {
-	networks, eps := map[swarmnet.NetworkID]swarmnet.Network{}, make([]swarmnet.PeerEndpoint, len(sb.Endpoints))
-	for i, ep := range sb.Endpoints {
-		networks[ep.Network] = s.Networks[ep.Network].Network
-		eps[i].Endpoint = ep
-	}
-	best := defaultEndpoint(eps, sb.Spec.Networks, networks)
-	sb.Endpoints = slices.Clone(sb.Endpoints)
-	for i := range sb.Endpoints {
-		sb.Endpoints[i].DefaultRoute = i == best
-	}
+	sb.Endpoints = Routed(sb.Endpoints, sb.Spec.Networks, func(id swarmnet.NetworkID) swarmnet.Network { return s.Networks[id].Network })
 	return sb
 }
 
-// defaultEndpoint is the index of the endpoint whose network carries the default route: of those with a gateway the one of the highest
-// priority, among equals the first by name; -1: none.
-func defaultEndpoint(eps []swarmnet.PeerEndpoint, atts []swarmnet.NetworkAttachment, networks map[swarmnet.NetworkID]swarmnet.Network) int {
+// Routed returns the endpoints of a sandbox with that one marked whose network carries the default route: of those with a gateway the one
+// of the highest priority, among equals the first by name.
+func Routed(eps []swarmnet.Endpoint, atts []swarmnet.NetworkAttachment, network func(swarmnet.NetworkID) swarmnet.Network) []swarmnet.Endpoint {
 	priority := func(n swarmnet.NetworkID) int {
 		for _, a := range atts {
 			if a.Network == n {
@@ -158,15 +149,20 @@ func defaultEndpoint(eps []swarmnet.PeerEndpoint, atts []swarmnet.NetworkAttachm
 	}
 	best := -1
 	for i, ep := range eps {
-		if !networks[ep.Network].HasGateway() {
+		n := network(ep.Network)
+		if !n.HasGateway() {
 			continue
 		}
 		if best < 0 || cmp.Or(
 			-cmp.Compare(priority(ep.Network), priority(eps[best].Network)),
-			cmp.Compare(networks[ep.Network].Spec.Name, networks[eps[best].Network].Spec.Name),
+			cmp.Compare(n.Spec.Name, network(eps[best].Network).Spec.Name),
 		) < 0 {
 			best = i
 		}
 	}
-	return best
+	eps = slices.Clone(eps)
+	for i := range eps {
+		eps[i].DefaultRoute = i == best
+	}
+	return eps
 }

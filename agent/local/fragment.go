@@ -2,7 +2,6 @@ package local
 
 import (
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/swarmnet/swarmnet"
@@ -128,22 +127,24 @@ func Merge(cluster swarmnet.AssignmentSet, f Fragment) swarmnet.AssignmentSet {
 	return out
 }
 
-// routeTasks chooses the default route of each sandbox over all of its networks, the cluster's too.
+// routeTasks chooses the default route of the sandboxes that are on networks of the cluster; of the others it was when they were made.
 func routeTasks(set swarmnet.AssignmentSet, f Fragment) {
-	byTask := map[swarmnet.TaskID][]swarmnet.PeerEndpoint{}
-	for _, ep := range set.Endpoints {
+	foreign, own := map[swarmnet.TaskID][]swarmnet.Endpoint{}, map[swarmnet.TaskID][]swarmnet.Endpoint{}
+	for id, ep := range set.Endpoints {
 		if _, mine := f.Tasks[ep.Task]; mine && ep.Node == set.Self {
-			byTask[ep.Task] = append(byTask[ep.Task], ep)
+			if _, local := f.Endpoints[id]; local {
+				own[ep.Task] = append(own[ep.Task], ep.Endpoint)
+			} else {
+				foreign[ep.Task] = append(foreign[ep.Task], ep.Endpoint)
+			}
 		}
 	}
-	for id, eps := range byTask {
-		if !slices.ContainsFunc(eps, func(ep swarmnet.PeerEndpoint) bool { _, own := f.Endpoints[ep.ID]; return !own }) {
-			continue // all local: that was done when they were made
-		}
-		best := defaultEndpoint(eps, f.Tasks[id].Networks, set.Networks)
-		for i, ep := range eps {
-			ep.DefaultRoute = i == best
-			set.Endpoints[ep.ID] = ep
+	for id, eps := range foreign {
+		network := func(id swarmnet.NetworkID) swarmnet.Network { return set.Networks[id] }
+		for _, ep := range Routed(append(eps, own[id]...), f.Tasks[id].Networks, network) {
+			peer := set.Endpoints[ep.ID]
+			peer.DefaultRoute = ep.DefaultRoute
+			set.Endpoints[ep.ID] = peer
 		}
 	}
 }

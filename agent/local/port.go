@@ -1,6 +1,8 @@
 package local
 
 import (
+	"slices"
+
 	"github.com/swarmnet/swarmnet"
 )
 
@@ -63,15 +65,15 @@ func (s State) portHolder(id swarmnet.TaskID, p swarmnet.PortSpec, own []swarmne
 			return "another port of the same sandbox"
 		}
 	}
-	for _, other := range s.SortedSandboxes() {
-		if other.ID == id {
-			continue
+	holder := ""
+	for _, other := range s.Sandboxes {
+		clash := func(q swarmnet.PortSpec) bool { return p.Clashes(q) }
+		if other.ID != id && (holder == "" || other.Spec.Name < holder) && slices.ContainsFunc(other.Ports, clash) {
+			holder = other.Spec.Name
 		}
-		for _, q := range other.Ports {
-			if p.Clashes(q) {
-				return "sandbox " + other.Spec.Name
-			}
-		}
+	}
+	if holder != "" {
+		return "sandbox " + holder
 	}
 	if env.Busy == nil {
 		return ""

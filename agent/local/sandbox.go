@@ -110,11 +110,12 @@ func (s State) RemoveSandbox(ref string, force bool) (State, Sandbox, error) {
 // sharers are the names of the active sandboxes that use another's stack.
 func (s State) sharers(owner swarmnet.TaskID) []string {
 	var out []string
-	for _, sb := range s.SortedSandboxes() {
+	for _, sb := range s.Sandboxes {
 		if sb.Spec.Mode == swarmnet.ModeShared && sb.Spec.SharedWith == owner && sb.Active() && !sb.Removing {
 			out = append(out, sb.Spec.Name)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

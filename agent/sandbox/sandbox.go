@@ -112,36 +112,42 @@ func (s *Sandboxes) Delete(_ context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if err := errors.Join(s.deletePorts(name), s.deleteMacvlans(name)); err != nil {
+	there, err := s.deleteInterfaces(name)
+	if err == nil && !there {
+		err = s.deletePorts(name)
+	}
+	if err != nil {
 		return fmt.Errorf("sandbox %s: %w", name, err)
 	}
 	return netns.Delete(s.cfg.NetnsDir, prefix+name)
 }
 
-// deleteMacvlans takes away the interfaces that have no other end to be deleted by.
-func (s *Sandboxes) deleteMacvlans(name string) error {
+// deleteInterfaces takes away the interfaces inside a sandbox, and with one end of a pair goes the other. It reports whether the sandbox is
+// there.
+func (s *Sandboxes) deleteInterfaces(name string) (there bool, err error) {
 	in, err := nl.Open(s.Path(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer in.Close()
 	links, err := in.Links()
 	if err != nil {
-		return err
+		return true, err
 	}
 	for _, l := range links {
-		if isOurs(l) && l.Kind == "macvlan" {
+		if isOurs(l) {
 			if err := in.DelLink(l.Name); err != nil {
-				return err
+				return true, err
 			}
 		}
 	}
-	return nil
+	return true, nil
 }
 
+// deletePorts looks through the whole fabric for the ends of a sandbox whose namespace lost its name, and that a process keeps alive.
 func (s *Sandboxes) deletePorts(name string) error {
 	fabric, err := nl.Open(s.cfg.FabricNS)
 	if errors.Is(err, fs.ErrNotExist) {

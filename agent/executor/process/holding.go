@@ -44,7 +44,7 @@ func (h *holding) hello() error {
 		return err
 	}
 	var m message
-	files, err := receive(h.conn, &m)
+	files, err := receive(h.conn, &m, maxMessage)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (h *holding) follow(changed func()) {
 	changed()
 	for {
 		var m message
-		files, err := receive(h.conn, &m)
+		files, err := receive(h.conn, &m, maxMessage)
 		closeAll(files)
 		h.mu.Lock()
 		switch {
@@ -69,7 +69,9 @@ func (h *holding) follow(changed func()) {
 			h.mu.Unlock()
 			return
 		case err != nil:
+			shim := h.rec.ShimPID
 			h.mu.Unlock()
+			go reapShim(shim) // its connection has ended, and with it, or in a moment, it has
 			rec, recErr := readRecord(h.dir)
 			if recErr != nil {
 				rec = record{Err: recErr.Error()}

@@ -44,7 +44,9 @@ type message struct {
 }
 
 const (
-	maxPacket    = 64 << 10
+	maxRequest   = 64 << 10 // octets: a command of exec and its environment may be long
+	maxMessage   = 4 << 10  // a daemon has a buffer of this for every workload
+	maxErr       = 1 << 10
 	writeTimeout = 2 * time.Second
 )
 
@@ -68,9 +70,9 @@ func send(c *net.UnixConn, v any, files ...*os.File) error {
 	return err
 }
 
-// receive reads one packet into v and returns the files that came with it.
-func receive(c *net.UnixConn, v any) ([]*os.File, error) {
-	buf, oob := make([]byte, maxPacket), make([]byte, unix.CmsgSpace(3*4))
+// receive reads one packet of at most most octets into v and returns the files that came with it.
+func receive(c *net.UnixConn, v any, most int) ([]*os.File, error) {
+	buf, oob := make([]byte, most), make([]byte, unix.CmsgSpace(3*4))
 	n, oobn, _, _, err := c.ReadMsgUnix(buf, oob)
 	if err != nil {
 		return nil, err

@@ -124,7 +124,7 @@ func (s *shim) onSignals() {
 func (s *shim) end(code int, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rec.Phase, s.rec.ExitCode, s.rec.Err, s.rec.EndedAt = executor.Ended, code, why, time.Now()
+	s.rec.Phase, s.rec.ExitCode, s.rec.Err, s.rec.EndedAt = executor.Ended, code, why[:min(len(why), maxErr)], time.Now()
 	if err := s.save(true); err != nil {
 		fmt.Fprintln(os.Stderr, "swarmnet shim:", err)
 	}
@@ -175,7 +175,7 @@ func (s *shim) serve(c *net.UnixConn) {
 	}()
 	for {
 		var req request
-		files, err := receive(c, &req)
+		files, err := receive(c, &req, maxRequest)
 		if req.Op != "exec" || err != nil {
 			closeAll(files)
 		}
@@ -211,6 +211,7 @@ func (s *shim) reply(c *net.UnixConn, seq uint64, err error) {
 }
 
 func (s *shim) say(c *net.UnixConn, m message) {
+	m.Err = m.Err[:min(len(m.Err), maxErr)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if send(c, m) != nil {

@@ -42,17 +42,20 @@ func (e *Executor) launch(spec executor.Spec) (*holding, error) {
 		return nil, err
 	}
 	defer l.Close()
-	if err := spawn(dir, spec.NetnsPath, l); err != nil {
+	pid, err := spawn(dir, spec.NetnsPath, l)
+	if err != nil {
 		return nil, err
 	}
 	conn, err := dial(dir)
 	if err != nil {
+		go reapShim(pid)
 		return nil, err
 	}
 	l.Close() // now the shim alone has it: when it dies, the connection ends
 	h := newHolding(spec.ID, dir, conn)
 	if err := h.hello(); err != nil {
 		conn.Close()
+		go reapShim(pid)
 		if rec, recErr := readRecord(dir); recErr == nil && rec.Phase == executor.Ended { // it was faster than we
 			h = newHolding(spec.ID, dir, nil)
 			h.finish(rec)
@@ -132,16 +135,16 @@ func environment(given []string, hostname string) []string {
 	return out
 }
 
-// spawn starts the shim in the network namespace, with l as its control socket.
-func spawn(dir, netnsPath string, l *net.UnixListener) error {
+// spawn starts the shim in the network namespace, with l as its control socket. Whoever sees the shim's end must reap it.
+func spawn(dir, netnsPath string, l *net.UnixListener) (pid int, err error) {
 	control, err := l.File()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer control.Close()
 	log, err := os.OpenFile(filepath.Join(dir, shimLog), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer log.Close()
 	cmd := exec.Command("/proc/self/exe", ShimArg)
@@ -153,10 +156,19 @@ func spawn(dir, netnsPath string, l *net.UnixListener) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS}
 	err = netns.Do(netnsPath, cmd.Start) // the child has the network namespace of the thread that makes it
 	if err != nil {
-		return fmt.Errorf("its shim: %w", err)
+		return 0, fmt.Errorf("its shim: %w", err)
 	}
-	go func() { _ = cmd.Wait() }() // ends with the shim, which may be after us
-	return nil
+	pid = cmd.Process.Pid
+	return pid, cmd.Process.Release() // to wait for it would take a thread for as long as it runs
+}
+
+// reapShim reaps a shim whose end is near, if it is a child of this process: one that another daemon started is init's.
+func reapShim(pid int) {
+	for pid > 1 {
+		if _, err := syscall.Wait4(pid, nil, 0, nil); !errors.Is(err, syscall.EINTR) {
+			return
+		}
+	}
 }
 
 // shimError says why a shim did not speak, in the shim's own words where it left any.
