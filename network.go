@@ -113,6 +113,15 @@ type Subnet struct {
 // Allocated reports whether the network has got its VNI and subnets.
 func (n Network) Allocated() bool { return n.VNI != 0 && len(n.Subnets) > 0 }
 
+// PredefinedNetworkID is the id of one of the networks that every node has; it is the same on each.
+func PredefinedNetworkID(name string) NetworkID { return NetworkID(DeriveID("local network", name)) }
+
+// HasNames reports whether the members of the network find each other by name. On the ingress network, a transit between nodes, and on the
+// predefined bridge they don't.
+func (n Network) HasNames() bool {
+	return !n.Spec.Ingress && n.ID != PredefinedNetworkID(DriverBridge)
+}
+
 // HasGateway reports whether members of the network can leave it through a gateway.
 func (n Network) HasGateway() bool { return !n.Spec.Internal }
 

@@ -70,17 +70,14 @@ func (r *dnsResolver) Attach(t desired.Task, socks *executor.Sockets) error {
 	return r.srv.Attach(sb)
 }
 
-// place is on which networks a task is, and whether none of them leads outside.
+// place is on which networks a task's names are looked for, and whether none of them leads outside.
 func place(t desired.Task) (networks []swarmnet.NetworkID, internal bool) {
-	for _, n := range t.Networks {
-		networks = append(networks, n.Network)
-	}
 	for _, ifc := range t.Sandbox.Interfaces {
 		if len(ifc.DefaultVia) > 0 {
-			return networks, false
+			return t.Lookup, false
 		}
 	}
-	return networks, true
+	return t.Lookup, true
 }
 
 func (r *dnsResolver) Reconfigure(t desired.Task) {

@@ -26,6 +26,33 @@ func TestE2EC40Names(t *testing.T) {
 	}
 }
 
+// On the default bridge nobody is found by name, only what is the sandbox's own and names outside.
+func TestE2EC40DefaultBridge(t *testing.T) {
+	c := hosts(t, 1, "--dns", lab.Addr(lab.Outside).String())
+	upstream := c.nameserver(lab.Outside, "far.example=198.51.100.7")
+	c.box("x")
+	c.box("y", "--hostname", "host-y")
+	id := c.must("n1", "ps", "-q", "--filter", "name=y")
+	for _, name := range []string{"y", "y.bridge", id} {
+		c.names("x", name)
+	}
+	c.names("x", "far.example", "198.51.100.7")
+	addr := strings.Split(c.addr("y", "bridge"), ".")
+	slices.Reverse(addr)
+	reverse := strings.Join(addr, ".") + ".in-addr.arpa"
+	if r := c.resolve("x", reverse, "--type", "PTR"); len(r.Answers) > 0 || len(upstream.asked(reverse+".")) == 0 {
+		t.Errorf("PTR of another member: %+v, want it forwarded", r)
+	}
+	if got := c.inside("y", "getent", "hosts", "host-y"); !strings.HasPrefix(got, c.addr("y", "bridge")) {
+		t.Errorf("its own name is %q", got)
+	}
+	// A user-made network beside it has names, on either side of the connect.
+	c.must("n1", "network", "create", "--subnet", "10.9.0.0/24", "one")
+	c.must("n1", "network", "connect", "one", "x")
+	c.must("n1", "network", "connect", "one", "y")
+	c.names("x", "y", c.addr("y", "one"))
+}
+
 func TestE2EC41WhoSeesWhom(t *testing.T) {
 	c := hosts(t, 1)
 	c.must("n1", "network", "create", "one")
@@ -52,6 +79,21 @@ func TestE2EC42Qualified(t *testing.T) {
 	c.names("asker", "db.aaa", c.addr("db", "aaa"))
 	c.names("asker", "db.bbb", c.addr("db", "bbb"))
 	c.names("asker", "db", c.addr("db", "aaa")) // the first by name
+}
+
+func TestE2EC42OverlayFirst(t *testing.T) {
+	c := hosts(t, 1)
+	c.must("n1", "cluster", "init")
+	c.must("n1", "network", "create", "--subnet", "10.9.1.0/24", "aaa")
+	c.must("n1", "network", "create", "--subnet", "10.9.2.0/24", "bbb")
+	c.must("n1", "network", "create", "-d", "overlay", "--attachable", "zzz")
+	for _, n := range []string{"asker", "db"} {
+		c.box(n, "--network", "name=aaa,gw-priority=-1", "--network", "bbb", "--network", "zzz")
+	}
+	c.names("asker", "db", c.addr("db", "zzz"))
+	c.must("n1", "network", "disconnect", "zzz", "asker")
+	c.names("asker", "db", c.addr("db", "bbb")) // aaa is the first by name, and of a lower priority
+	c.names("asker", "db.aaa", c.addr("db", "aaa"))
 }
 
 func TestE2EC43OtherTypes(t *testing.T) {

@@ -41,6 +41,8 @@ type Task struct {
 	Ready bool
 	VIPs  ingress.VIPs
 	Stack Stack
+	// Lookup are the task's networks in the order in which a name is looked for on them.
+	Lookup []swarmnet.NetworkID
 }
 
 // Sandbox is a network namespace, as it must be.
@@ -79,7 +81,7 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeStat
 		}
 	}
 	for id, t := range set.Tasks {
-		task := Task{Task: t, VIPs: vips[id], Endpoints: ordered(t, endpoints[id]), Stack: local.Stacks[id]}
+		task := Task{Task: t, VIPs: vips[id], Endpoints: ordered(t, endpoints[id]), Stack: local.Stacks[id], Lookup: lookupOrder(set, t)}
 		switch stack := task.Stack; stack.Mode {
 		case swarmnet.ModeHost:
 			task.Ready = true
@@ -92,6 +94,28 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeStat
 	}
 	slices.SortFunc(s.Tasks, func(a, b Task) int { return cmp.Compare(a.ID, b.ID) })
 	return s
+}
+
+// lookupOrder puts overlay networks first, then goes by the priority of their gateways and by name, as the default route does.
+func lookupOrder(set swarmnet.AssignmentSet, t swarmnet.Task) []swarmnet.NetworkID {
+	atts := slices.Clone(t.Networks)
+	overlay := func(id swarmnet.NetworkID) int {
+		if set.Networks[id].Spec.Driver == swarmnet.DriverOverlay {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(atts, func(a, b swarmnet.NetworkAttachment) int {
+		return cmp.Or(
+			cmp.Compare(overlay(a.Network), overlay(b.Network)), -cmp.Compare(a.GatewayPriority, b.GatewayPriority),
+			cmp.Compare(set.Networks[a.Network].Spec.Name, set.Networks[b.Network].Spec.Name),
+		)
+	})
+	var out []swarmnet.NetworkID
+	for _, a := range atts {
+		out = append(out, a.Network)
+	}
+	return out
 }
 
 // ordered sorts a task's endpoints by the order of its networks; others (on the ingress network) come last, by id.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,24 @@ task b ready=false
 `
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// Names are looked for on overlay networks first, then by the priority of the gateway, then by the network's name (C42).
+func TestC42LookupOrder(t *testing.T) {
+	set := example()
+	for _, name := range []string{"one", "two", "three"} {
+		id := swarmnet.NetworkID(name)
+		set.Networks[id] = swarmnet.Network{ID: id, Spec: swarmnet.NetworkSpec{Name: name, Driver: swarmnet.DriverBridge}}
+	}
+	a := set.Tasks["a"]
+	for _, n := range []swarmnet.NetworkAttachment{{Network: "two"}, {Network: "one"}, {Network: "three", EndpointSettings: swarmnet.EndpointSettings{GatewayPriority: 1}}} {
+		a.Networks = append([]swarmnet.NetworkAttachment{n}, a.Networks...)
+	}
+	set.Tasks["a"] = a
+	got := Compute(set, gossip.View{}, Local{UnderlayMTU: 1500}).Tasks[0].Lookup
+	if want := []swarmnet.NetworkID{"app", "db", "three", "one", "two"}; !slices.Equal(got, want) {
+		t.Errorf("names are looked for on %v, not %v", got, want)
 	}
 }
 

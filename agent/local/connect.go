@@ -74,7 +74,7 @@ func (s State) attach(id swarmnet.TaskID, att swarmnet.NetworkAttachment, env En
 	if !n.Allocated() {
 		return s, refuse(Refused, "network %s has no subnet on this host, since all that it could have overlap its routes: make a network with --subnet", n.Spec.Name)
 	}
-	if n.ID == PredefinedID(swarmnet.DriverBridge) && len(att.Aliases) > 0 {
+	if n.ID == swarmnet.PredefinedNetworkID(swarmnet.DriverBridge) && len(att.Aliases) > 0 {
 		return s, refuse(Invalid, "network bridge does not resolve names, aliases neither: use a network made with `swarmnet network create`")
 	}
 	ep, err := s.endpoint(sb, n, att, env)

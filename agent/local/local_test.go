@@ -311,7 +311,7 @@ func TestC21InterfacesStay(t *testing.T) {
 	if got := step(w.Disconnect("web", "a", w.env)); len(got) != 1 || got["net-b"] != "eth1" {
 		t.Errorf("after the disconnect: %v", got)
 	}
-	if got := step(w.Connect("web", swarmnet.NetworkAttachment{Network: "bridge"}, w.env)); got["net-b"] != "eth1" || got[PredefinedID("bridge")] != "eth0" {
+	if got := step(w.Connect("web", swarmnet.NetworkAttachment{Network: "bridge"}, w.env)); got["net-b"] != "eth1" || got[swarmnet.PredefinedNetworkID("bridge")] != "eth0" {
 		t.Errorf("after the connect: %v", got)
 	}
 	_, _, err := w.Disconnect("web", "a", w.env)

@@ -31,20 +31,15 @@ var macvlanModes = []string{"bridge", "vepa", "private", "passthru"}
 // predefined are the networks that every node has, the id of each is the same everywhere.
 var predefined = []string{swarmnet.DriverBridge, swarmnet.DriverHost, swarmnet.DriverNone}
 
-// PredefinedID is the id of a predefined network.
-func PredefinedID(name string) swarmnet.NetworkID {
-	return swarmnet.NetworkID(swarmnet.DeriveID("local network", name))
-}
-
 // IsPredefined reports whether a network is one of those that every node has.
 func IsPredefined(id swarmnet.NetworkID) bool {
-	return slices.ContainsFunc(predefined, func(name string) bool { return PredefinedID(name) == id })
+	return slices.ContainsFunc(predefined, func(name string) bool { return swarmnet.PredefinedNetworkID(name) == id })
 }
 
 // Predefine adds the predefined networks that are missing. Where no subnet is left for the bridge, it has none and nobody can use it.
 func (s State) Predefine(env Env) State {
 	for _, name := range predefined {
-		id := PredefinedID(name)
+		id := swarmnet.PredefinedNetworkID(name)
 		if have, ok := s.Networks[id]; ok && (name != swarmnet.DriverBridge || have.Allocated()) {
 			continue
 		}

@@ -37,7 +37,7 @@ func (s State) CreateSandbox(id swarmnet.TaskID, spec swarmnet.SandboxSpec, env 
 func (s State) resolve(spec swarmnet.SandboxSpec, env Env) (swarmnet.SandboxSpec, error) {
 	spec.Networks = slices.Clone(spec.Networks)
 	if spec.Mode == swarmnet.ModeNetworks && len(spec.Networks) == 0 {
-		spec.Networks = []swarmnet.NetworkAttachment{{Network: PredefinedID(swarmnet.DriverBridge)}}
+		spec.Networks = []swarmnet.NetworkAttachment{{Network: swarmnet.PredefinedNetworkID(swarmnet.DriverBridge)}}
 	}
 	for i, att := range spec.Networks {
 		n, err := s.attachable(string(att.Network), env)

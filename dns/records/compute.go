@@ -17,12 +17,12 @@ import (
 //	task name, 12-character task id,
 //	aliases of an endpoint            the endpoint's addresses, while its task is there
 //
-// A service's names are known as long as it exists, so that a service without a usable task is not asked for elsewhere. The
-// ingress network has no names: it is a transit between nodes.
+// A service's names are known as long as it exists, so that a service without a usable task is not asked for elsewhere. Some networks
+// have no names: see swarmnet.Network.HasNames.
 func Compute(set swarmnet.AssignmentSet, view gossip.View) *Records {
 	r := &Records{zones: make(map[swarmnet.NetworkID]*zone, len(set.Networks))}
 	for id, n := range set.Networks {
-		if !n.Spec.Ingress {
+		if n.HasNames() {
 			r.zones[id] = newZone(n)
 		}
 	}

@@ -70,6 +70,14 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 	return ""
 }
 
+// networkID tells the predefined bridge from all others.
+func networkID(name string) swarmnet.NetworkID {
+	if name == swarmnet.DriverBridge {
+		return swarmnet.PredefinedNetworkID(name)
+	}
+	return swarmnet.NetworkID("id-" + name)
+}
+
 func args(d *datadriven.TestData) []string {
 	var out []string
 	for _, a := range d.CmdArgs {
@@ -84,7 +92,7 @@ func (w *world) ask(d *datadriven.TestData, one func([]swarmnet.NetworkID, strin
 	for _, a := range d.CmdArgs {
 		if a.Key == "networks" {
 			for _, v := range strings.Split(strings.Join(a.Vals, ","), ",") {
-				nets = append(nets, swarmnet.NetworkID("id-"+v))
+				nets = append(nets, networkID(v))
 			}
 			continue
 		}
@@ -103,7 +111,8 @@ func (w *world) object(words []string) error {
 	switch words[0] {
 	case "network":
 		_, ingress := opt["ingress"]
-		w.set.Networks[swarmnet.NetworkID("id-"+name)] = swarmnet.Network{Spec: swarmnet.NetworkSpec{Name: name, Ingress: ingress}}
+		id := networkID(name)
+		w.set.Networks[id] = swarmnet.Network{ID: id, Spec: swarmnet.NetworkSpec{Name: name, Ingress: ingress}}
 	case "service":
 		s := swarmnet.Service{ID: swarmnet.ServiceID(name), Spec: swarmnet.ServiceSpec{Name: name}}
 		if opt["mode"] != nil {
@@ -114,7 +123,7 @@ func (w *world) object(words []string) error {
 			s.Spec.EndpointMode = mode
 		}
 		for i, n := range opt["network"] {
-			id := swarmnet.NetworkID("id-" + n)
+			id := networkID(n)
 			s.Spec.Networks = append(s.Spec.Networks, swarmnet.NetworkAttachment{Network: id, Aliases: opt["alias"]})
 			if i < len(opt["vip"]) {
 				s.VIPs = append(s.VIPs, swarmnet.VIP{Network: id, Addr: netip.MustParseAddr(opt["vip"][i])})
@@ -139,7 +148,7 @@ func (w *world) task(name string, opt map[string][]string) error {
 	service, _, inService := strings.Cut(name, ".")
 	ep := swarmnet.PeerEndpoint{TaskName: name, State: swarmnet.TaskRunning, Desired: swarmnet.DesireRunning}
 	ep.ID, ep.Task, ep.Node = swarmnet.EndpointID(name), swarmnet.TaskID("id0of"+name+"00000000000000000000000"), swarmnet.NodeID(opt["node"][0])
-	ep.Network, ep.Aliases = swarmnet.NetworkID("id-"+opt["network"][0]), opt["alias"]
+	ep.Network, ep.Aliases = networkID(opt["network"][0]), opt["alias"]
 	if inService {
 		ep.Service = swarmnet.ServiceID(service)
 	}
