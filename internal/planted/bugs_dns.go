@@ -52,9 +52,21 @@ func dnsBugs() []Bug {
 		Why:  "Names lead to tasks that drain.",
 	}, {
 		Name: "dns-other-networks-names", File: "dns/records/compute.go",
-		Old:  "		if !n.Spec.Ingress {",
+		Old:  "		if n.HasNames() {",
 		New:  "		if true {",
 		Test: Test{"dns/records", "TestRecords"},
 		Why:  "Names lead to the addresses of the mesh, which answer to nobody else.",
+	}, {
+		Name: "dns-names-on-the-default-bridge", File: "network.go",
+		Old:  "return !n.Spec.Ingress && n.ID != PredefinedNetworkID(DriverBridge)",
+		New:  "return !n.Spec.Ingress",
+		Test: Test{"dns/records", "TestRecords"},
+		Why:  "Strangers on the default bridge find each other by name.",
+	}, {
+		Name: "dns-overlay-last", File: "agent/desired/desired.go",
+		Old:  "cmp.Compare(overlay(a.Network), overlay(b.Network)), -cmp",
+		New:  "-cmp",
+		Test: Test{"agent/desired", "TestC42LookupOrder"},
+		Why:  "A network of the host hides the cluster's names.",
 	}}
 }
