@@ -24,11 +24,11 @@ demo: build
 # Everything: unit and scripted tests, kernel tests in namespaces of their own, whole clusters on the lab.
 test: test-unit test-kernel e2e
 
-# The gossip's simulation is one goroutine: all its seeds run without the race detector, a few with it.
+# The gossip's simulation and the node's own state are one goroutine: all their seeds run without the race detector, a few with it.
 test-unit:
-	$(GO) test $(RACE) -skip '^TestKernel' $(filter-out %/gossip,$(UNIT))
-	$(GO) test ./gossip
-	$(GO) test $(RACE) -short ./gossip
+	$(GO) test $(RACE) -skip '^TestKernel' $(filter-out %/gossip %/agent/local %/agent/local/store,$(UNIT))
+	$(GO) test ./gossip ./agent/local/...
+	$(GO) test $(RACE) -short ./gossip ./agent/local/...
 
 # Each test binary gets a network, mount (and for an ordinary user: user) namespace of its own.
 test-kernel: $(BIN)/nsexec

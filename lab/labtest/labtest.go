@@ -97,31 +97,35 @@ func logs(t *testing.T, l *lab.Lab) {
 	}
 }
 
-// Snapshot is what a lab could leave behind on the machine: mounts, links, files, processes.
+// Snapshot is what a lab could leave behind on the machine: mounts, links, files, processes. What others do on it meanwhile, other labs
+// too, does not count: a mount or a file bears the lab's name, and a link one that only labs give.
 func Snapshot(name string) []string {
 	var out []string
 	if b, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
 		for line := range strings.Lines(string(b)) {
-			if !strings.Contains(line, " /tmp/Test") { // of a test beside this one
+			if strings.Contains(line, name+"/") || strings.Contains(line, name+" ") {
 				out = append(out, "mount "+strings.TrimSpace(line))
 			}
 		}
 	}
 	if links, err := net.Interfaces(); err == nil {
 		for _, l := range links {
-			out = append(out, "link "+l.Name)
+			if slices.ContainsFunc(labLinks, func(begin string) bool { return strings.HasPrefix(l.Name, begin) }) {
+				out = append(out, "link "+l.Name)
+			}
 		}
 	}
-	for _, pattern := range []string{"/tmp/swarmnet-lab*", "/run/swarmnet*", "/var/lib/swarmnet*", "/run/netns/*"} {
+	for _, pattern := range []string{"/tmp/swarmnet-lab*" + name, "/run/swarmnet*", "/var/lib/swarmnet*"} {
 		files, _ := filepath.Glob(pattern) //nolint:errcheck // the pattern is well-formed
 		for _, f := range files {
-			if strings.HasSuffix(f, name) || !strings.HasPrefix(f, "/tmp/swarmnet-lab") { // not those of a lab beside this one
-				out = append(out, "file "+f)
-			}
+			out = append(out, "file "+f)
 		}
 	}
 	return append(out, processes(name)...)
 }
+
+// labLinks are how the names begin that a lab and the daemons in it give to links, where nobody else does.
+var labLinks = []string{"swarmnet", "uplink", "vx-", "n1", "n2", "n3", "outside"}
 
 // processes are those whose command line or environment names the lab's directory.
 func processes(name string) []string {

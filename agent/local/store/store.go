@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/swarmnet/swarmnet"
@@ -20,60 +17,65 @@ import (
 
 // Store is the live state and its files. Its methods may be called from any goroutine.
 type Store struct {
-	dir string
-	log *slog.Logger
+	disk disk
+	log  *slog.Logger
 
 	mu       sync.Mutex
 	state    local.State
+	doubt    map[key]bool  // of what the disk may have something else than state
 	changed  chan struct{} // closed at the next change
 	watchers map[chan<- struct{}]bool
 }
 
+// key names an object on the disk.
+type key struct{ folder, id string }
+
 // Open reads the state that is kept in dir, made when absent; env completes it with what is predefined. A file that cannot be read is
 // set aside under another name, so that one damaged object does not keep a node from its others.
 func Open(dir string, env local.Env, log *slog.Logger) (*Store, error) {
-	s := &Store{dir: dir, log: log, changed: make(chan struct{}), watchers: map[chan<- struct{}]bool{}}
+	return open(files{dir}, env, log)
+}
+
+// The folders of the disk.
+const (
+	networks  = "networks"
+	sandboxes = "sandboxes"
+)
+
+func open(d disk, env local.Env, log *slog.Logger) (*Store, error) {
+	s := &Store{disk: d, log: log, doubt: map[key]bool{}, changed: make(chan struct{}), watchers: map[chan<- struct{}]bool{}}
 	s.state = local.State{Networks: map[swarmnet.NetworkID]local.Network{}, Sandboxes: map[swarmnet.TaskID]local.Sandbox{}}
-	for _, sub := range []string{"networks", "sandboxes"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return nil, fmt.Errorf("the node's own networks and sandboxes: %w", err)
-		}
-	}
-	if err := load(s, "networks", s.state.Networks); err != nil {
-		return nil, err
-	}
-	if err := load(s, "sandboxes", s.state.Sandboxes); err != nil {
-		return nil, err
+	if err := errors.Join(load(s, networks, s.state.Networks), load(s, sandboxes, s.state.Sandboxes)); err != nil {
+		return nil, fmt.Errorf("the node's own networks and sandboxes: %w", err)
 	}
 	_, err := s.Step(func(st local.State) (local.State, error) { return st.Predefine(env), nil })
 	return s, err
 }
 
-func load[K ~string, V any](s *Store, sub string, into map[K]V) error {
-	dir := filepath.Join(s.dir, sub)
-	entries, err := os.ReadDir(dir)
+func load[K ~string, V any](s *Store, folder string, into map[K]V) error {
+	all, err := s.disk.load(folder)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		id, ok := strings.CutSuffix(e.Name(), ".json")
-		if !ok {
+	for id, versions := range all {
+		var damage error
+		for _, b := range versions {
+			var v V
+			err := json.Unmarshal(b, &v)
+			if err == nil {
+				into[K(id)] = v
+				break
+			}
+			damage = errors.Join(damage, err)
+		}
+		if _, ok := into[K(id)]; ok {
 			continue
 		}
-		path := filepath.Join(dir, e.Name())
-		b, err := os.ReadFile(path)
+		path, err := s.disk.setAside(folder, id)
 		if err != nil {
 			return err
 		}
-		var v V
-		if err := json.Unmarshal(b, &v); err != nil {
-			s.log.Error("a file of the node's own objects is damaged and set aside", "file", path, "err", err)
-			if err := os.Rename(path, path+".damaged"); err != nil {
-				return err
-			}
-			continue
-		}
-		into[K(id)] = v
+		s.log.Error("a file of the node's own objects is damaged and set aside", "file", path, "err", damage)
 	}
 	return nil
 }
@@ -93,17 +95,15 @@ func (s *Store) Step(f func(local.State) (local.State, error)) (local.State, err
 	if err != nil {
 		return s.state, err
 	}
-	nets, boxes := next.Touched()
-	networks, err := save(s, "networks", nets, s.state.Networks, next.Networks, func(a, b local.Network) bool { return !reflect.DeepEqual(a.Network, b.Network) })
+	changed, err := s.write(next)
 	if err != nil {
-		return s.state, err
-	}
-	sandboxes, err := save(s, "sandboxes", boxes, s.state.Sandboxes, next.Sandboxes, lasting)
-	if err != nil {
+		if _, undo := s.write(s.state); undo != nil { // every later step tries again
+			s.log.Error("what was not done is on the disk in part", "err", undo)
+		}
 		return s.state, err
 	}
 	s.state = next.Settled()
-	if !networks && !sandboxes {
+	if !changed {
 		return next, nil
 	}
 	close(s.changed)
@@ -117,61 +117,66 @@ func (s *Store) Step(f func(local.State) (local.State, error)) (local.State, err
 	return next, nil
 }
 
-// lasting reports whether a change must outlast a power cut. What became of a process need not: the next daemon sees that itself.
-func lasting(a, b local.Sandbox) bool {
-	return a.Wanted != b.Wanted || a.Removing != b.Removing || !reflect.DeepEqual(a.Spec, b.Spec) || !reflect.DeepEqual(a.Endpoints, b.Endpoints)
+// lastingSandbox reports whether a change must outlast a power cut; b is nil when it is the end of a. What somebody asked for must. What became
+// of a process need not, the next daemon sees that itself, nor that nothing is left of what was being removed.
+func lastingSandbox(a local.Sandbox, b *local.Sandbox) bool {
+	return b != nil && (a.Wanted != b.Wanted || a.Removing != b.Removing || !a.Meta.UpdatedAt.Equal(b.Meta.UpdatedAt) ||
+		!reflect.DeepEqual(a.Spec, b.Spec) || !reflect.DeepEqual(a.Endpoints, b.Endpoints))
 }
 
-// save writes what differs of the objects with the given ids. It reports whether anything does.
-func save[K ~string, V any](s *Store, sub string, ids []K, was, is map[K]V, lasting func(a, b V) bool) (changed bool, err error) {
+// lastingNetwork is like lastingSandbox. Which addresses rest is not worth the time.
+func lastingNetwork(a local.Network, b *local.Network) bool {
+	return b == nil || !reflect.DeepEqual(a.Network, b.Network)
+}
+
+// write makes the disk say what next does, where that is another state than the one in force or the disk is in doubt.
+func (s *Store) write(next local.State) (changed bool, err error) {
+	nets, boxes := next.Touched()
+	n, err := save(s, networks, nets, s.state.Networks, next.Networks, lastingNetwork)
+	if err != nil {
+		return false, err
+	}
+	b, err := save(s, sandboxes, boxes, s.state.Sandboxes, next.Sandboxes, lastingSandbox)
+	if err != nil {
+		return false, err
+	}
+	clear(s.doubt)
+	return n || b, nil
+}
+
+// save writes what differs of the objects with the given ids, and those in doubt. It reports whether anything does.
+func save[K ~string, V any](s *Store, folder string, ids []K, was, is map[K]V, lasting func(a V, b *V) bool) (changed bool, err error) {
+	for k := range s.doubt {
+		if k.folder == folder {
+			ids = append(ids, K(k.id))
+		}
+	}
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
-		path := filepath.Join(s.dir, sub, string(id)+".json")
+		k := key{folder, string(id)}
 		old, had := was[id]
 		v, there := is[id]
 		switch {
+		case s.doubt[k]:
 		case !there && !had, there && had && reflect.DeepEqual(old, v):
 			continue
-		case there:
-			err = writeFile(path, v, !had || lasting(old, v))
-		default:
-			if err = os.Remove(path); errors.Is(err, os.ErrNotExist) {
-				err = nil
-			}
 		}
-		if changed = true; err != nil {
+		changed = true
+		sync := s.doubt[k] || !had || there && lasting(old, &v) || !there && lasting(old, nil)
+		s.doubt[k] = true // until all of the step is written
+		if there {
+			var b []byte
+			if b, err = json.MarshalIndent(v, "", "  "); err == nil {
+				err = s.disk.replace(folder, string(id), b, sync)
+			}
+		} else {
+			err = s.disk.remove(folder, string(id), sync)
+		}
+		if err != nil {
 			return changed, fmt.Errorf("the node's own networks and sandboxes cannot be kept on the disk: %w", err)
 		}
 	}
 	return changed, nil
-}
-
-// writeFile replaces a file as a whole; with sync it outlasts a power cut.
-func writeFile(path string, v any, sync bool) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil || !sync {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Watch has ch receive after changes, several of which may be one receipt, until the returned function is called.

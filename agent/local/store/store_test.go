@@ -14,7 +14,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent/local"
 )
 
-func open(t *testing.T, dir string) *Store {
+func openDir(t *testing.T, dir string) *Store {
 	t.Helper()
 	s, err := Open(dir, local.Env{Now: time.Unix(1, 0).UTC()}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -41,7 +41,7 @@ func create(t *testing.T, s *Store, id swarmnet.TaskID) {
 
 func TestC25WhatIsKept(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir)
+	s := openDir(t, dir)
 	create(t, s, "one")
 	create(t, s, "two")
 	if _, err := s.Step(func(st local.State) (local.State, error) {
@@ -50,17 +50,17 @@ func TestC25WhatIsKept(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	again := open(t, dir)
+	again := openDir(t, dir)
 	if got, want := again.Read(), s.Read(); !reflect.DeepEqual(got.Sandboxes, want.Sandboxes) || !reflect.DeepEqual(got.Networks, want.Networks) {
 		t.Errorf("read  %+v\nwrote %+v", got, want)
 	}
-	if files, _ := filepath.Glob(dir + "/*/*"); len(files) != 4 {
+	if files, _ := filepath.Glob(dir + "/*/*.json"); len(files) != 4 {
 		t.Errorf("files %v", files)
 	}
 }
 
 func TestRefusedStepChangesNothing(t *testing.T) {
-	s := open(t, t.TempDir())
+	s := openDir(t, t.TempDir())
 	before := s.Read()
 	no := errors.New("no")
 	if _, err := s.Step(func(st local.State) (local.State, error) { return local.State{}, no }); !errors.Is(err, no) {
@@ -73,7 +73,7 @@ func TestRefusedStepChangesNothing(t *testing.T) {
 
 func TestFullDiskIsAnError(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir)
+	s := openDir(t, dir)
 	if err := os.RemoveAll(filepath.Join(dir, "sandboxes")); err != nil {
 		t.Fatal(err)
 	}
@@ -90,13 +90,13 @@ func TestFullDiskIsAnError(t *testing.T) {
 
 func TestDamagedFile(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir)
+	s := openDir(t, dir)
 	create(t, s, "one")
 	create(t, s, "two")
 	if err := os.WriteFile(filepath.Join(dir, "sandboxes", "one.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := open(t, dir).Read().Sandboxes; len(got) != 1 || got["two"].ID != "two" {
+	if got := openDir(t, dir).Read().Sandboxes; len(got) != 1 || got["two"].ID != "two" {
 		t.Errorf("left: %v", got)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "sandboxes", "one.json.damaged")); err != nil {
@@ -104,8 +104,51 @@ func TestDamagedFile(t *testing.T) {
 	}
 }
 
+// Many file systems have nothing in a file after a power cut that was not synced: what was synced last counts then.
+func TestC25PowerCutAmidAReport(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	create(t, s, "one")
+	before := s.Read().Sandboxes["one"]
+	report := func(st swarmnet.TaskState) {
+		t.Helper()
+		if _, err := s.Step(func(s local.State) (local.State, error) {
+			return s.Report("one", 1, swarmnet.TaskStatus{State: st}, time.Unix(4, 0).UTC()), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report(swarmnet.TaskStarting)
+	report(swarmnet.TaskRunning)
+	path := filepath.Join(dir, "sandboxes", "one.json")
+	if got := openDir(t, dir).Read().Sandboxes["one"]; got.State != swarmnet.SandboxRunning {
+		t.Errorf("without a power cut: %+v", got)
+	}
+	for _, left := range []string{"", "{\"ID\": \"on"} {
+		if err := os.WriteFile(path, []byte(left), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := openDir(t, dir).Read().Sandboxes["one"]; !reflect.DeepEqual(got, before) {
+			t.Errorf("%q was left in the file, and of the sandbox %+v", left, got)
+		}
+	}
+	if err := os.WriteFile(path+".tmp", []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = openDir(t, dir)
+	if _, err := s.Step(func(s local.State) (local.State, error) {
+		s, sb, err := s.RemoveSandbox("one", true)
+		return s.Gone(sb.ID), err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(dir + "/sandboxes/*"); len(left) != 0 {
+		t.Errorf("left of a removed sandbox: %v", left)
+	}
+}
+
 func TestAwaitAndWatch(t *testing.T) {
-	s := open(t, t.TempDir())
+	s := openDir(t, t.TempDir())
 	ch := make(chan struct{}, 1)
 	stop := s.Watch(ch)
 	arrived := make(chan error, 1)

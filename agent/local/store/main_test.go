@@ -1,0 +1,10 @@
+package store
+
+import (
+	"os"
+	"testing"
+
+	"github.com/swarmnet/swarmnet/internal/sequences"
+)
+
+func TestMain(m *testing.M) { sequences.Default(3000); os.Exit(m.Run()) }
