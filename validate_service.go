@@ -78,7 +78,8 @@ func (s ServiceSpec) validatePorts() error {
 // Clashes reports whether two ports of one service cannot both be published: they have one number and protocol and are
 // not bound to different addresses of the hosts.
 func (p PortSpec) Clashes(q PortSpec) bool {
-	apart := p.Mode == PublishHost && q.Mode == PublishHost && p.HostIP.IsValid() && q.HostIP.IsValid() && p.HostIP != q.HostIP
+	bound := func(p PortSpec) bool { return p.Mode == PublishHost && p.HostIP.IsValid() && !p.HostIP.IsUnspecified() }
+	apart := bound(p) && bound(q) && p.HostIP != q.HostIP
 	return p.Published == q.Published && p.Protocol == q.Protocol && !apart
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/ingress/kernel"
 )
@@ -31,6 +32,14 @@ func (b kernelBalancer) Mesh(ctx context.Context, m ingress.Mesh) error {
 func (b kernelBalancer) VIPs(ctx context.Context, netnsPath string, v ingress.VIPs) error {
 	_, err := b.vips.Reconcile(ctx, netnsPath, v)
 	return err
+}
+
+func (b kernelBalancer) Held() []swarmnet.PortSpec {
+	var out []swarmnet.PortSpec
+	for _, k := range b.mesh.Held() {
+		out = append(out, swarmnet.PortSpec{Protocol: k.Protocol, Published: k.Published, HostIP: k.HostIP, Mode: swarmnet.PublishHost})
+	}
+	return out
 }
 
 func (b kernelBalancer) Remove(ctx context.Context) error { return b.mesh.Remove(ctx) }

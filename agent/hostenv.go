@@ -1,21 +1,19 @@
 package agent
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/local"
+	"github.com/swarmnet/swarmnet/internal/hostport"
 	okernel "github.com/swarmnet/swarmnet/overlay/kernel"
 )
 
@@ -58,17 +56,47 @@ func (a *Agent) PortHolder(p swarmnet.PortSpec) string {
 			}
 		}
 	}
-	// What we hold ourselves is given back a moment after its sandbox has ended, and what nobody is found to hold may just have been.
-	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if !inUse(p) {
-			return ""
+	// What this node holds itself is given back a moment after its sandbox has ended, and what nobody is found to hold may just have been.
+	unseen, giveUp := 0, time.Now().Add(givenBack)
+	for ; inUse(p); time.Sleep(10 * time.Millisecond) {
+		who, _ := hostport.Find(p.Protocol, p.HostIP, p.Published)
+		switch {
+		case who.PID != 0 && who.PID != os.Getpid():
+			return who.String()
+		case a.holds(p) || who.PID != 0:
+			unseen = 0
+		default:
+			unseen++
 		}
-		who, ours := programOn(p)
-		if who != "" && !ours {
-			return who
+		if unseen >= looks || time.Now().After(giveUp) {
+			return "another program"
 		}
-		if time.Now().After(deadline) {
-			return cmp.Or(who, "another program")
+	}
+	return ""
+}
+
+const (
+	// givenBack bounds how long a port that this node holds without need is waited for.
+	givenBack = 5 * time.Second
+	// looks is how often a port must be found in use with no holder to be seen before that is believed: whoever had it may have gone between
+	// the two looks. A TCP socket that is bound and does not listen is seen by nobody.
+	looks = 20
+)
+
+// holds reports whether this node's mesh holds a port, or one that is in its way.
+func (a *Agent) holds(p swarmnet.PortSpec) bool {
+	return slices.ContainsFunc(a.parts.balancer.Held(), p.Clashes)
+}
+
+// Freed returns when this node holds none of these ports any more, as after their sandbox was stopped, or ctx ends.
+func (a *Agent) Freed(ctx context.Context, ports []swarmnet.PortSpec) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for slices.ContainsFunc(ports, a.holds) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }
@@ -105,45 +133,4 @@ func family(a netip.Addr) string {
 		return "4"
 	}
 	return "6"
-}
-
-// programOn names the program that has a port, as far as /proc tells (proc(5), /proc/net/tcp), and whether it is this one; empty: it does
-// not tell.
-func programOn(p swarmnet.PortSpec) (who string, ours bool) {
-	inodes := socketsOn(p)
-	fds, err := filepath.Glob("/proc/[0-9]*/fd/*")
-	if err != nil {
-		return "", false
-	}
-	for _, fd := range fds {
-		link, err := os.Readlink(fd)
-		if err != nil || !slices.Contains(inodes, link) {
-			continue
-		}
-		pid := strings.Split(fd, "/")[2]
-		name, _ := os.ReadFile("/proc/" + pid + "/comm")
-		return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid), pid == strconv.Itoa(os.Getpid())
-	}
-	return "", false
-}
-
-// socketsOn are the sockets on a port, as the links of /proc/PID/fd name them.
-func socketsOn(p swarmnet.PortSpec) []string {
-	var out []string
-	suffix := fmt.Sprintf(":%04X", p.Published)
-	for _, f := range []string{"4", "6"} {
-		name := "/proc/net/" + p.Protocol.String() + strings.TrimPrefix(f, "4")
-		b, err := os.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(b)) {
-			col := strings.Fields(line)
-			const listening, unconnected = "0A", "07"
-			if len(col) > 9 && strings.HasSuffix(col[1], suffix) && (col[3] == listening || col[3] == unconnected) {
-				out = append(out, "socket:["+col[9]+"]")
-			}
-		}
-	}
-	return out
 }

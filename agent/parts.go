@@ -35,6 +35,8 @@ type fabric interface {
 type balancer interface {
 	Mesh(ctx context.Context, m ingress.Mesh) error
 	VIPs(ctx context.Context, netnsPath string, v ingress.VIPs) error
+	// Held are the published ports that this node holds on the host, in no order.
+	Held() []swarmnet.PortSpec
 	// Remove takes the mesh off the host.
 	Remove(ctx context.Context) error
 	// Close gives back what only a running daemon can hold; what is in the kernel stays.

@@ -191,7 +191,21 @@ func (s *localServer) StopSandbox(ctx context.Context, req *pb.StopSandboxReques
 	if err := s.await(ctx, sb.ID, func(now local.Sandbox) bool { return !now.Active() || now.Wanted }); err != nil {
 		return nil, err
 	}
+	s.awaitFreed(ctx, sb)
 	return s.get(ctx, string(sb.ID))
+}
+
+// freedTimeout bounds how long the ports of a stopped sandbox are waited for: it is stopped all the same.
+const freedTimeout = 2 * time.Second
+
+// awaitFreed returns when anybody may have the ports that a sandbox had.
+func (s *localServer) awaitFreed(ctx context.Context, was local.Sandbox) {
+	ctx, cancel := context.WithTimeout(ctx, freedTimeout)
+	defer cancel()
+	a, err := s.d.awaitAgent(ctx)
+	if now, there := s.d.local.Read().Sandboxes[was.ID]; err == nil && (!there || len(now.Ports) == 0) {
+		a.Freed(ctx, was.Ports)
+	}
 }
 
 // await returns when ok holds for a sandbox or it is gone.
@@ -251,6 +265,7 @@ func (s *localServer) removeNow(ctx context.Context, a *agent.Agent, ref string)
 	if err := s.await(ctx, sb.ID, func(local.Sandbox) bool { return false }); err != nil {
 		return err
 	}
+	s.awaitFreed(ctx, sb)
 	for _, att := range sb.Spec.Networks {
 		if _, own := s.d.local.Read().Networks[att.Network]; !own {
 			s.detach(ctx, a, sb.ID, "")

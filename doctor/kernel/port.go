@@ -1,14 +1,11 @@
 package kernel
 
 import (
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"net/netip"
 
+	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/doctor"
+	"github.com/swarmnet/swarmnet/internal/hostport"
 	"github.com/swarmnet/swarmnet/internal/nl"
 )
 
@@ -16,12 +13,17 @@ import (
 // where the devices were made: the host.
 func (o *observer) vxlanPort(host *nl.Conn) (doctor.Port, error) {
 	p := doctor.Port{Number: o.cfg.Port, Ours: o.ours()}
-	inodes, err := udpSockets(host, o.cfg.Port)
-	if err != nil || len(inodes) == 0 {
+	var who hostport.Program
+	bound := false
+	err := host.NS().Do(func() error {
+		who, bound = hostport.Find(swarmnet.UDP, netip.Addr{}, o.cfg.Port)
+		return nil
+	})
+	if err != nil || !bound {
 		return p, err
 	}
-	if who := program(inodes); who != "" {
-		p.Holder = who
+	if who.PID != 0 {
+		p.Holder = who.String()
 		return p, nil
 	}
 	links, err := host.Links()
@@ -38,51 +40,4 @@ func (o *observer) vxlanPort(host *nl.Conn) (doctor.Port, error) {
 		p.Holder = "a program that cannot be seen from here, or a VXLAN device elsewhere"
 	}
 	return p, nil
-}
-
-// udpSockets are the inodes of the sockets bound to a UDP port, as /proc/net/udp lists them (proc(5)).
-func udpSockets(host *nl.Conn, port uint16) (inodes []string, err error) {
-	err = host.NS().Do(func() error {
-		for _, name := range []string{"udp", "udp6"} {
-			b, err := os.ReadFile("/proc/thread-self/net/" + name)
-			if errors.Is(err, os.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			for _, line := range strings.Split(string(b), "\n")[1:] {
-				f := strings.Fields(line)
-				if len(f) < 10 {
-					continue
-				}
-				_, hex, _ := strings.Cut(f[1], ":")
-				if n, err := strconv.ParseUint(hex, 16, 16); err == nil && uint16(n) == port {
-					inodes = append(inodes, f[9])
-				}
-			}
-		}
-		return nil
-	})
-	return inodes, err
-}
-
-// program names the program that has one of the sockets open; empty: none that can be seen has.
-func program(inodes []string) string {
-	want := map[string]bool{}
-	for _, i := range inodes {
-		want["socket:["+i+"]"] = true
-	}
-	fds, err := filepath.Glob("/proc/[0-9]*/fd/*")
-	if err != nil {
-		return ""
-	}
-	for _, fd := range fds {
-		if to, err := os.Readlink(fd); err == nil && want[to] {
-			dir := filepath.Dir(filepath.Dir(fd))
-			comm, _ := os.ReadFile(filepath.Join(dir, "comm"))
-			return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(comm)), filepath.Base(dir))
-		}
-	}
-	return ""
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/internal/hostport"
 	"github.com/swarmnet/swarmnet/internal/netns"
 )
 
@@ -192,15 +193,23 @@ type fileDescriptor int
 
 func (f fileDescriptor) Close() error { return unix.Close(int(f)) }
 
+// holderOf names who has a port, as far as the system tells.
+func holderOf(k PortKey) string {
+	if who, _ := hostport.Find(k.Protocol, k.HostIP, k.Published); who.PID != 0 {
+		return who.String()
+	}
+	return "another program"
+}
+
 func (h *Holder) explain(k PortKey, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		for held := range h.held {
 			if held.Protocol == k.Protocol && held.Published == k.Published && (held.HostIP == k.HostIP || !held.HostIP.IsValid() || !k.HostIP.IsValid()) {
-				return fmt.Errorf("port %s is published on this node already, as %s: publish another port", k, held)
+				return fmt.Errorf("port %s is published on this node already, as %s", k, held)
 			}
 		}
-		return fmt.Errorf("port %s is used by another program on this node: stop it or publish another port", k)
+		return fmt.Errorf("port %s is held by %s", k, holderOf(k))
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("port %s cannot be held: %s is no address of this node", k, k.HostIP)
 	}
