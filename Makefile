@@ -12,7 +12,7 @@ TOOLS     := $(CURDIR)/.cache/tools
 KERNEL     = $(shell grep -rl --include='*_test.go' '^func TestKernel' . | xargs -n1 dirname | sort -u)
 UNIT       = $(shell $(GO) list ./... | grep -v -e /e2e -e /bench -e '/lab$$')
 
-.PHONY: all build demo test test-unit test-kernel e2e planted bench verify proto fmt clean
+.PHONY: all build demo test test-unit test-kernel e2e e2e-vm planted bench verify proto fmt clean
 all: build
 
 build:
@@ -36,6 +36,15 @@ test-kernel: $(BIN)/nsexec
 
 e2e: build
 	SWARMNET_BIN=$(BIN)/swarmnet $(GO) test -count=1 -timeout 15m -p 1 ./lab/... ./e2e/...
+
+# What this machine's kernel may lack, on Debian's kernel in a virtual machine: the same kernel tests, static, and a lab.
+VM := .cache/vm/files
+e2e-vm: build
+	rm -rf $(VM) && mkdir -p $(VM)
+	cp $(BIN)/swarmnet $(VM)/
+	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/ingress.test ./ingress/kernel
+	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/overlay.test ./overlay/kernel
+	$(GO) run ./e2e/vm -files $(VM) $(VMFLAGS) e2e/vm/guest.sh
 
 # The tests of the tests: plants bugs one at a time, outside the tree; each must be caught. NAME=wal tries those that begin so.
 planted:
