@@ -94,10 +94,12 @@ func (f fakeSandboxes) Ensure(_ context.Context, s desired.Sandbox) (err error) 
 		if err = f.broken; err != nil {
 			return
 		}
-		if len(f.fabric.Networks) == 0 {
-			err = errors.New("made before its network")
-			f.log = append(f.log, err.Error())
-			return
+		for _, i := range s.Interfaces {
+			if !slices.ContainsFunc(f.fabric.Networks, func(n overlay.Network) bool { return n.VNI == i.VNI }) {
+				err = errors.New("made before its network")
+				f.log = append(f.log, err.Error())
+				return
+			}
 		}
 		if _, ok := f.sandboxes[s.Name]; !ok {
 			f.log = append(f.log, "make "+s.Name)

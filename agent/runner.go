@@ -129,7 +129,10 @@ func (r *runner) run(ctx context.Context) bool {
 	}
 }
 
-var errDropped = errors.New("nothing is left")
+var (
+	errDropped   = errors.New("nothing is left")
+	errOwnerDown = errors.New("the sandbox whose network stack it shares has stopped: start that first")
+)
 
 // step decides once and does what was decided. again says that there is more to do at once.
 func (r *runner) step(ctx context.Context) (again bool, err error) {
@@ -153,6 +156,9 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 	}
 	if !want.Stack.Own() {
 		in.Network = want.Ready
+		if want.Stack.OwnerDown {
+			in.NetworkErr, in.NetworkFor = errOwnerDown, task.RejectAfter
+		}
 	}
 	out := task.Decide(in)
 	if err := r.report(want, out.Status); err != nil {

@@ -5,9 +5,10 @@ import "github.com/swarmnet/swarmnet"
 // Stack says where a task's network stack is from. The zero value is one of its own.
 type Stack struct {
 	Mode swarmnet.NetworkMode
-	// Owner is the sandbox whose stack is used with swarmnet.ModeShared; OwnerUp says that it is there.
-	Owner   swarmnet.TaskID
-	OwnerUp bool
+	// Owner is the sandbox whose stack is used with swarmnet.ModeShared; OwnerUp says that it is there, OwnerDown that there is nothing to
+	// wait for.
+	Owner              swarmnet.TaskID
+	OwnerUp, OwnerDown bool
 	// Interfaces are the names of the interfaces by network: those of a sandbox stay while others come and go.
 	Interfaces map[swarmnet.NetworkID]string
 	// Lent says that the task has ended, and others still use its stack: it stays as it is.

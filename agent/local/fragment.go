@@ -55,7 +55,9 @@ func (s State) Fragment(now time.Time) Fragment {
 		t := task(sb, now)
 		stack := desired.Stack{Mode: sb.Spec.Mode, Owner: sb.Spec.SharedWith, Interfaces: sb.Interfaces}
 		if sb.Spec.Mode == swarmnet.ModeShared {
-			stack.OwnerUp = s.Sandboxes[sb.Spec.SharedWith].State == swarmnet.SandboxRunning || sb.Status.State == swarmnet.TaskRunning
+			owner := s.Sandboxes[sb.Spec.SharedWith]
+			stack.OwnerUp = owner.State == swarmnet.SandboxRunning || sb.Status.State == swarmnet.TaskRunning
+			stack.OwnerDown = !stack.OwnerUp && (!owner.Active() || owner.Removing)
 		}
 		state := t.Status.State
 		if state.Terminal() && lent[id] && !sb.Removing {

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// rejectAfter is how long a sandbox may fail to come up before another node should try.
-	rejectAfter = 30 * time.Second
+	// RejectAfter is how long a sandbox may fail to come up before another node should try.
+	RejectAfter = 30 * time.Second
 	// maxStarts is how many times a start is tried that fails for a reason of this node's own.
 	maxStarts = 3
 )
@@ -105,7 +105,7 @@ func decideAbsent(in Input) Output {
 		return released(swarmnet.TaskFailed, "gone", "node restarted")
 	case in.Starts >= maxStarts:
 		return released(swarmnet.TaskRejected, "cannot be started", in.StartErr.Error())
-	case !in.Network && in.NetworkErr != nil && in.NetworkFor >= rejectAfter:
+	case !in.Network && in.NetworkErr != nil && in.NetworkFor >= RejectAfter:
 		return released(swarmnet.TaskRejected, "its sandbox cannot be made", in.NetworkErr.Error())
 	case !in.Network:
 		if in.NetworkErr != nil {
