@@ -37,6 +37,10 @@ type SandboxSpec struct {
 	Networks []NetworkAttachment
 	// Ports are published in host mode, ranges already spelt out. Published 0: chosen when it starts.
 	Ports []PortSpec
+	// AutoRemove says that it is removed when its process has ended and is not started again.
+	AutoRemove bool
+	// StartWithDaemon says that it is started with the daemon although it was stopped: the restart policy `always`.
+	StartWithDaemon bool
 }
 
 // Sandbox is a sandbox that a person runs on one node, with one process in it. Its id has the form of a task's, and everything that

@@ -99,6 +99,9 @@ type TaskSpec struct {
 	StopSignal      string
 	StopGracePeriod time.Duration
 	ForceUpdate     uint64 // rises to replace tasks without another change
+	User            string // NAME|UID[:GROUP|GID]; empty: the daemon's
+	Stdin           bool   // standard input stays open for those that attach
+	TTY             bool   // its standard files are one terminal
 }
 
 // TaskStatus is what is observed of a task.

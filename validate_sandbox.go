@@ -44,6 +44,9 @@ func (s SandboxSpec) Validate() error {
 			}
 		}
 	}
+	if s.AutoRemove && s.Task.Restart.Condition != RestartNone {
+		return errors.New("a sandbox that is removed when its command ends cannot have a restart policy as well: choose one of them")
+	}
 	return s.Task.Validate()
 }
 

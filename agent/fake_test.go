@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -164,6 +165,11 @@ func (f fakeExecutor) Stop(id swarmnet.TaskID, _ string, _ time.Duration) error 
 	f.set(id, "stop "+string(id), func(st *executor.Status) { st.Phase, st.Stopping, st.ExitCode = executor.Ended, true, 143 })
 	return nil
 }
+func (f fakeExecutor) Signal(swarmnet.TaskID, string) error { return nil }
+func (f fakeExecutor) Attach(swarmnet.TaskID, *os.File, *os.File) (executor.Attachment, error) {
+	return executor.Attachment{}, errors.New("not here")
+}
+func (f fakeExecutor) Processes(swarmnet.TaskID) ([]executor.Proc, error) { return nil, nil }
 func (f fakeExecutor) Exec(swarmnet.TaskID, executor.Exec) (executor.Process, error) {
 	return nil, executor.ErrUnknownTask
 }
@@ -181,7 +187,7 @@ func (f fakeExecutor) Remove(_ context.Context, id swarmnet.TaskID) error {
 	f.do("forget "+string(id), func() { delete(f.workloads, id) })
 	return nil
 }
-func (f fakeExecutor) Logs(context.Context, swarmnet.TaskID, bool, int, func([]byte, bool) error) error {
+func (f fakeExecutor) Logs(context.Context, swarmnet.TaskID, executor.LogQuery, func(executor.Line) error) error {
 	return nil
 }
 

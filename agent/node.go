@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
@@ -17,6 +18,21 @@ import (
 // Exec starts a command inside a task or sandbox of this node.
 func (a *Agent) Exec(id swarmnet.TaskID, x executor.Exec) (executor.Process, error) {
 	return a.parts.executor.Exec(id, x)
+}
+
+// Signal sends the command of one of the node's sandboxes a signal.
+func (a *Agent) Signal(id swarmnet.TaskID, signal string) error {
+	return a.parts.executor.Signal(id, signal)
+}
+
+// Join attaches files to the output of a task or sandbox of this node that runs.
+func (a *Agent) Join(id swarmnet.TaskID, stdout, stderr *os.File) (executor.Attachment, error) {
+	return a.parts.executor.Attach(id, stdout, stderr)
+}
+
+// Processes are those of a task or sandbox of this node that runs.
+func (a *Agent) Processes(id swarmnet.TaskID) ([]executor.Proc, error) {
+	return a.parts.executor.Processes(id)
 }
 
 // Attach asks the managers for an endpoint of one of the node's sandboxes on a network of the cluster.

@@ -298,7 +298,7 @@ func (r *runner) start(ctx context.Context, want desired.Task, env []string) err
 	}
 	defer release()
 	r.detach() // a stack that others went on using has sockets of ours where the new holder wants its own
-	spec := executor.Spec{ID: r.id, Command: want.Spec.Command, Env: env, Dir: want.Spec.Dir}
+	spec := executor.Spec{ID: r.id, Command: want.Spec.Command, Env: env, Dir: want.Spec.Dir, User: want.Spec.User, Stdin: want.Spec.Stdin, TTY: want.Spec.TTY}
 	if want.Standalone() {
 		spec.Run = want.SpecVersion
 	}

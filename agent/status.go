@@ -33,14 +33,13 @@ func (a *Agent) Status() Status {
 	return s
 }
 
-// Logs copies the output of a task of this node to sink; task is its id, its name, or a unique prefix of either. With follow it goes on
-// until the task has ended or ctx does. tail is how many of the last lines to begin with; 0: all.
-func (a *Agent) Logs(ctx context.Context, task string, follow bool, tail int, sink func(data []byte, stderr bool) error) error {
+// Logs copies the output of a task of this node to sink; task is its id, its name, or a unique prefix of either.
+func (a *Agent) Logs(ctx context.Context, task string, q executor.LogQuery, sink func(executor.Line) error) error {
 	id, err := a.find(task)
 	if err != nil {
 		return err
 	}
-	return a.parts.executor.Logs(ctx, id, follow, tail, sink)
+	return a.parts.executor.Logs(ctx, id, q, sink)
 }
 
 func (a *Agent) find(ref string) (swarmnet.TaskID, error) {

@@ -39,14 +39,14 @@ func (s *localServer) Exec(stream execServer) error {
 		return err
 	}
 	if sb.State != swarmnet.SandboxRunning {
-		return status.Errorf(codes.FailedPrecondition, "sandbox %s does not run: start it with `swarmnet start %s`", sb.Spec.Name, sb.Spec.Name)
+		return notRunning(sb)
 	}
 	ends, err := openStdio(start)
 	if err != nil {
 		return status.Error(codes.ResourceExhausted, err.Error())
 	}
 	defer ends.close()
-	x := executor.Exec{Command: start.GetCommand(), Env: start.GetEnv(), Dir: start.GetDir(), TTY: start.GetTty(), Stdin: ends.theirs[0], Stdout: ends.theirs[1], Stderr: ends.theirs[2]}
+	x := executor.Exec{Command: start.GetCommand(), Env: start.GetEnv(), Dir: start.GetDir(), User: start.GetUser(), TTY: start.GetTty(), Stdin: ends.theirs[0], Stdout: ends.theirs[1], Stderr: ends.theirs[2]}
 	p, err := a.Exec(sb.ID, x)
 	ends.closeTheirs()
 	switch {
@@ -57,17 +57,22 @@ func (s *localServer) Exec(stream execServer) error {
 	case err != nil:
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}
+	return ends.serve(stream, p)
+}
+
+// serve joins the stream and the process until either ends.
+func (s *stdio) serve(stream execServer, p executor.Process) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	go func() { // ends with the stream: Recv then fails
-		if err := ends.take(stream, p); err != nil {
+		if err := s.take(stream, p); err != nil {
 			cancel()
 		}
 	}()
-	go ends.feed(ctx) // ends with ctx: close frees it from a Write
-	copied := ends.send(stream)
+	go s.feed(ctx) // ends with ctx: close frees it from a Write
+	copied := s.send(stream)
 	code := p.Wait(ctx)
-	ends.drain()
+	s.drain()
 	copied.Wait()
 	if err := stream.Context().Err(); err != nil {
 		return err
@@ -81,13 +86,15 @@ func exit(stream execServer, code int, why string) error {
 
 // stdio are both ends of a command's standard files.
 type stdio struct {
-	tty    bool
-	theirs [3]*os.File // the command's ends
-	input  *os.File    // where what it reads is written; nil: it reads nothing
-	typed  chan []byte // on its way to input: a command that does not read must not keep signals from it
-	ended  atomic.Bool // the command has
-	output []*os.File  // what it writes: standard output, and standard error unless both are one terminal
-	mu     sync.Mutex  // held around sends: two outputs, one stream
+	tty      bool
+	theirs   [3]*os.File  // the command's ends
+	terminal *os.File     // with tty, what is resized
+	input    *os.File     // where what it reads is written; nil: it reads nothing
+	eof      func() error // ends what it reads, beyond closing input; nil: that does
+	typed    chan []byte  // on its way to input: a command that does not read must not keep signals from it
+	ended    atomic.Bool  // the command has
+	output   []*os.File   // what it writes: standard output, and standard error unless both are one terminal
+	mu       sync.Mutex   // held around sends: two outputs, one stream
 }
 
 func openStdio(start *pb.ExecStart) (s *stdio, err error) {
@@ -104,7 +111,7 @@ func openStdio(start *pb.ExecStart) (s *stdio, err error) {
 			return s, err
 		}
 		s.theirs = [3]*os.File{tty, tty, tty}
-		s.output = []*os.File{master}
+		s.output, s.terminal = []*os.File{master}, master
 		if start.GetInteractive() {
 			s.input = master
 		}
@@ -118,19 +125,23 @@ func openStdio(start *pb.ExecStart) (s *stdio, err error) {
 	} else if s.theirs[0], s.input, err = os.Pipe(); err != nil {
 		return s, err
 	}
+	return s, s.openOutput()
+}
+
+func (s *stdio) openOutput() error {
 	for i := 1; i < 3; i++ {
 		r, w, err := os.Pipe()
 		if err != nil {
-			return s, err
+			return err
 		}
 		s.theirs[i], s.output = w, append(s.output, r)
 	}
-	return s, nil
+	return nil
 }
 
 func (s *stdio) resize(w *pb.WindowSize) {
-	if s.tty && w.GetRows() != 0 {
-		_ = process.ResizeTerminal(s.output[0], uint16(w.GetRows()), uint16(w.GetColumns())) // it has ended
+	if s.terminal != nil && w.GetRows() != 0 {
+		_ = process.ResizeTerminal(s.terminal, uint16(w.GetRows()), uint16(w.GetColumns())) // it has ended
 	}
 }
 
@@ -143,8 +154,10 @@ func (s *stdio) closeTheirs() {
 }
 
 func (s *stdio) close() {
-	if s.input != nil {
-		s.input.Close()
+	for _, f := range []*os.File{s.input, s.terminal} {
+		if f != nil {
+			f.Close()
+		}
 	}
 	for _, f := range s.output {
 		f.Close()
@@ -234,6 +247,9 @@ func (s *stdio) feed(ctx context.Context) {
 			case s.input == nil || b == nil && s.tty:
 			case b == nil:
 				s.input.Close()
+				if s.eof != nil {
+					_ = s.eof() // it has ended
+				}
 			default:
 				_, _ = s.input.Write(b)
 			}

@@ -13,8 +13,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/ca"
 	"github.com/swarmnet/swarmnet/internal/version"
 	"github.com/swarmnet/swarmnet/manager"
@@ -194,13 +196,24 @@ func (s *localServer) Info(ctx context.Context, _ *pb.InfoRequest) (*pb.InfoResp
 	return info, nil
 }
 
+func moment(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
 func (s *localServer) Logs(req *pb.LogsRequest, stream grpc.ServerStreamingServer[pb.LogChunk]) error {
 	a, err := s.d.awaitAgent(stream.Context())
 	if err != nil {
 		return err
 	}
-	err = a.Logs(stream.Context(), req.GetTask(), req.GetFollow(), int(req.GetTail()), func(data []byte, stderr bool) error {
-		return stream.Send(&pb.LogChunk{Data: data, Stderr: stderr})
+	if sb, err := s.find(a, req.GetTask()); err == nil && sb.State == swarmnet.SandboxCreated && sb.Started.IsZero() {
+		return nil // it has put out nothing yet
+	}
+	q := executor.LogQuery{Follow: req.GetFollow(), Tail: int(req.GetTail()), Since: moment(req.GetSince()), Until: moment(req.GetUntil())}
+	err = a.Logs(stream.Context(), req.GetTask(), q, func(l executor.Line) error {
+		return stream.Send(&pb.LogChunk{Data: l.Data, Stderr: l.Stderr, At: timestamppb.New(l.At)})
 	})
 	if err != nil && stream.Context().Err() == nil {
 		return status.Error(codes.NotFound, err.Error())

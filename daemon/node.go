@@ -27,6 +27,16 @@ func (d *daemon) openLocal() error {
 		d.log.Warn("the host's routes cannot be read: the predefined network may overlap one", "err", err)
 	}
 	d.local, err = store.Open(filepath.Join(d.cfg.DataDir, "local"), env, d.log)
+	if err != nil {
+		return err
+	}
+	_, err = d.local.Step(func(st local.State) (local.State, error) {
+		next, errs := st.StartWithDaemon(env)
+		for _, err := range errs {
+			d.log.Warn("a sandbox of the restart policy always is not started", "err", err)
+		}
+		return next, nil
+	})
 	return err
 }
 

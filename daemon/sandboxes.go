@@ -171,17 +171,12 @@ func (s *localServer) StopSandbox(ctx context.Context, req *pb.StopSandboxReques
 	if err := s.ownOnly(ctx, req.GetRef()); err != nil {
 		return nil, err
 	}
-	if err := process.CheckSignal(req.GetSignal()); err != nil {
-		return nil, badRequest(err)
-	}
-	grace := time.Duration(-1)
-	if g := req.GetGrace(); g != nil {
-		if grace = g.AsDuration(); g.CheckValid() != nil || grace < 0 {
-			return nil, badRequest(errors.New("the time to wait before the kill cannot be negative"))
-		}
+	grace, err := stopGrace(req)
+	if err != nil {
+		return nil, err
 	}
 	var sb local.Sandbox
-	_, err := s.d.local.Step(func(st local.State) (next local.State, err error) {
+	_, err = s.d.local.Step(func(st local.State) (next local.State, err error) {
 		next, sb, err = st.Stop(req.GetRef(), req.GetSignal(), grace)
 		return next, err
 	})

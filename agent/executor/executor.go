@@ -32,7 +32,10 @@ type Spec struct {
 	Command   []string
 	Env       []string // KEY=VALUE
 	Dir       string   // empty: /
-	Hostname  string
+	User      string   // NAME|UID[:GROUP|GID]; empty: the daemon's
+	// Stdin keeps standard input open for Attach; else it is empty. With TTY its standard files are one terminal.
+	Stdin, TTY bool
+	Hostname   string
 	// ResolvConf and Hosts are the contents of /etc/resolv.conf and /etc/hosts inside.
 	ResolvConf, Hosts string
 	// DNS is where the sandbox's resolver listens; the zero value: nowhere.
@@ -111,9 +114,43 @@ type Exec struct {
 	Command []string
 	Env     []string // beside the workload's own
 	Dir     string   // empty: the workload's
+	User    string   // empty: the workload's
 	// Stdin, Stdout and Stderr are the command's. With TTY they are one terminal, which becomes its controlling one.
 	Stdin, Stdout, Stderr *os.File
 	TTY                   bool
+}
+
+// Line is a line of a workload's output, with its newline; a long one comes in pieces.
+type Line struct {
+	At     time.Time
+	Stderr bool
+	Data   []byte // valid until the sink returns
+}
+
+// LogQuery says which part of a workload's output is wanted.
+type LogQuery struct {
+	Follow       bool      // go on until the workload has ended, or Until
+	Tail         int       // the last so many lines of what is there; 0: all
+	Since, Until time.Time // from, and before; zero: no bound
+}
+
+// Attachment is how somebody takes part in a workload that runs.
+type Attachment struct {
+	Process
+	// Input is where its standard input is written, and the terminal if it has one; nil: it is not open. The caller closes it.
+	Input *os.File
+	// CloseInput ends its standard input for good. A terminal has no such end.
+	CloseInput func() error
+}
+
+// Proc is a process of a workload, by the numbers of the daemon's PID namespace.
+type Proc struct {
+	PID, Parent int
+	UID         uint32
+	Started     time.Time
+	CPU         time.Duration
+	Memory      uint64 // resident, octets
+	Command     string
 }
 
 // Process is a command that Exec started.
@@ -131,8 +168,15 @@ type Executor interface {
 	Start(ctx context.Context, spec Spec) error
 	// Stop asks a workload to end: the signal first, SIGKILL for all that is left after grace. It does not wait.
 	Stop(id swarmnet.TaskID, signal string, grace time.Duration) error
+	// Signal sends the workload's command a signal, and does no more.
+	Signal(id swarmnet.TaskID, signal string) error
 	// Exec starts a command inside the sandbox of a workload that runs. The caller closes the files.
 	Exec(id swarmnet.TaskID, e Exec) (Process, error)
+	// Attach copies the output of a workload that runs to two files from now on, and what it put out at its very start. With a terminal all
+	// goes to stdout. Their Wait lets go of the workload when ctx ends. The caller closes the files.
+	Attach(id swarmnet.TaskID, stdout, stderr *os.File) (Attachment, error)
+	// Processes are those of a workload that runs, the oldest first.
+	Processes(id swarmnet.TaskID) ([]Proc, error)
 	// Probe returns nil when the workload is healthy.
 	Probe(ctx context.Context, id swarmnet.TaskID, p Probe) error
 	// Sockets returns the resolver's sockets of a workload that has them; the caller closes them.
@@ -141,6 +185,6 @@ type Executor interface {
 	List() []swarmnet.TaskID
 	// Remove forgets a workload and its output; one that still runs is killed first.
 	Remove(ctx context.Context, id swarmnet.TaskID) error
-	// Logs copies a workload's output to sink, and with follow goes on until the workload has ended.
-	Logs(ctx context.Context, id swarmnet.TaskID, follow bool, tail int, sink func(data []byte, stderr bool) error) error
+	// Logs copies a workload's output to sink.
+	Logs(ctx context.Context, id swarmnet.TaskID, q LogQuery, sink func(Line) error) error
 }

@@ -23,7 +23,7 @@ func (s State) Start(ref string, env Env) (State, Sandbox, error) {
 	switch {
 	case sb.Removing:
 		return s, sb, refuse(Refused, "sandbox %s is being removed", sb.Spec.Name)
-	case sb.Active() && sb.Wanted:
+	case sb.Active() && (sb.Wanted || sb.Again):
 		return s, sb, nil
 	case sb.Active():
 		return s, sb, refuse(Refused, "sandbox %s is being stopped: try again in a moment", sb.Spec.Name)
@@ -41,7 +41,7 @@ func (s State) Start(ref string, env Env) (State, Sandbox, error) {
 		return s, sb, err
 	}
 	sb.Wanted, sb.Run, sb.Restarts, sb.Failures, sb.NotBefore = true, sb.Run+1, 0, 0, time.Time{}
-	sb.StopSignal, sb.StopGrace = "", -1
+	sb.StopSignal, sb.StopGrace, sb.Again, sb.Last = "", -1, false, false
 	sb.State, sb.Started, sb.Finished = swarmnet.SandboxCreated, time.Time{}, time.Time{}
 	sb.Status = swarmnet.TaskStatus{State: swarmnet.TaskAssigned, At: env.Now}
 	sb.Meta.UpdatedAt = env.Now
@@ -55,8 +55,55 @@ func (s State) Stop(ref, signal string, grace time.Duration) (State, Sandbox, er
 	if err != nil || !sb.Active() {
 		return s, sb, err
 	}
-	sb.Wanted, sb.StopSignal, sb.StopGrace = false, signal, grace
+	sb.Wanted, sb.StopSignal, sb.StopGrace, sb.Again = false, signal, grace, false
 	return s.withSandbox(sb), sb, nil
+}
+
+// Restart asks for a sandbox's process to end, as Stop does, and to run again. One that is not active is started.
+func (s State) Restart(ref, signal string, grace time.Duration, env Env) (State, Sandbox, error) {
+	sb, err := s.Sandbox(ref)
+	switch {
+	case err != nil:
+		return s, sb, err
+	case !sb.Active():
+		return s.Start(ref, env)
+	case sb.Removing:
+		return s, sb, refuse(Refused, "sandbox %s is being removed", sb.Spec.Name)
+	}
+	sb.Wanted, sb.StopSignal, sb.StopGrace, sb.Again = false, signal, grace, true
+	return s.withSandbox(sb), sb, nil
+}
+
+// Kill notes that a sandbox's process, which must run, is sent a signal that is to be its end: the restart policy does not start it again.
+func (s State) Kill(ref string, final bool) (State, Sandbox, error) {
+	sb, err := s.Sandbox(ref)
+	switch {
+	case err != nil:
+		return s, sb, err
+	case sb.State != swarmnet.SandboxRunning:
+		return s, sb, refuse(Refused, "sandbox %s does not run", sb.Spec.Name)
+	case !final || sb.Last:
+		return s, sb, nil
+	}
+	sb.Last = true
+	return s.withSandbox(sb), sb, nil
+}
+
+// StartWithDaemon starts the sandboxes that were stopped and whose policy says that they are started whenever the daemon is.
+func (s State) StartWithDaemon(env Env) (State, []error) {
+	var errs []error
+	for _, sb := range s.SortedSandboxes() {
+		if !sb.Spec.StartWithDaemon || sb.Active() || sb.Run == 0 || sb.Removing {
+			continue
+		}
+		next, _, err := s.Start(string(sb.ID), env)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s = next
+	}
+	return s, errs
 }
 
 // Report takes in what became of a sandbox's process. Reports about an earlier run, and those that say less than is known, change nothing.
@@ -94,8 +141,17 @@ func ended(sb Sandbox, st swarmnet.TaskStatus, now time.Time) Sandbox {
 	if !sb.Started.IsZero() && sb.Finished.Sub(sb.Started) >= wellAfter && sb.State == swarmnet.SandboxRunning {
 		sb.Failures = 0
 	}
+	if sb.Again && !sb.Removing {
+		sb.Run, sb.Wanted, sb.Again, sb.Last, sb.Failures, sb.NotBefore = sb.Run+1, true, false, false, 0, time.Time{}
+		sb.StopSignal, sb.StopGrace, sb.State = "", -1, swarmnet.SandboxRestarting
+		sb.Status = swarmnet.TaskStatus{State: swarmnet.TaskAssigned, At: st.At, Message: "restarting", ExitCode: st.ExitCode}
+		return sb
+	}
 	if !restarts(sb, st) {
 		sb.Status, sb.State, sb.Ports = st, swarmnet.SandboxExited, nil
+		if sb.Spec.AutoRemove {
+			sb.Removing, sb.Wanted = true, false
+		}
 		return sb
 	}
 	delay := sb.Spec.Task.Restart.Delay
@@ -112,7 +168,7 @@ func ended(sb Sandbox, st swarmnet.TaskStatus, now time.Time) Sandbox {
 func restarts(sb Sandbox, st swarmnet.TaskStatus) bool {
 	p := sb.Spec.Task.Restart
 	switch {
-	case !sb.Wanted, sb.Started.IsZero():
+	case !sb.Wanted, sb.Last, sb.Started.IsZero():
 		return false
 	case p.Condition == swarmnet.RestartNone, p.Condition == swarmnet.RestartOnFailure && st.State == swarmnet.TaskComplete:
 		return false

@@ -18,10 +18,8 @@ func (s State) CreateSandbox(id swarmnet.TaskID, spec swarmnet.SandboxSpec, env 
 	if spec.Name == "" {
 		spec.Name = s.ChooseName(id)
 	}
-	for _, other := range s.Sandboxes {
-		if other.Spec.Name == spec.Name {
-			return s, Sandbox{}, refuse(Exists, "sandbox name %q is taken by %s: choose another, or remove that with `swarmnet rm %s`", spec.Name, swarmnet.ShortID(other.ID), spec.Name)
-		}
+	if err := s.nameFree(spec.Name); err != nil {
+		return s, Sandbox{}, err
 	}
 	sb := Sandbox{Sandbox: swarmnet.Sandbox{ID: id, Meta: swarmnet.Meta{CreatedAt: env.Now, UpdatedAt: env.Now}, Spec: spec}, StopGrace: -1}
 	s = s.withSandbox(sb)
@@ -31,6 +29,42 @@ func (s State) CreateSandbox(id swarmnet.TaskID, spec swarmnet.SandboxSpec, env 
 		}
 	}
 	return s, s.Sandboxes[id], nil
+}
+
+func (s State) nameFree(name string) error {
+	for _, other := range s.Sandboxes {
+		if other.Spec.Name == name {
+			return refuse(Exists, "sandbox name %q is taken by %s: choose another, or remove that with `swarmnet rm %s`", name, swarmnet.ShortID(other.ID), name)
+		}
+	}
+	return nil
+}
+
+// Rename gives a sandbox another name. Others find it by that at once.
+func (s State) Rename(ref, name string, env Env) (State, Sandbox, error) {
+	sb, err := s.Sandbox(ref)
+	if err != nil {
+		return s, sb, err
+	}
+	if name == "" {
+		return s, sb, refuse(Invalid, "sandbox %s needs another name: none was given", sb.Spec.Name)
+	}
+	if name == sb.Spec.Name {
+		return s, sb, refuse(Exists, "sandbox %s has that name already", name)
+	}
+	if err := s.nameFree(name); err != nil {
+		return s, sb, err
+	}
+	for _, att := range sb.Spec.Networks {
+		if _, own := s.Networks[att.Network]; !own {
+			return s, sb, refuse(Refused, "sandbox %s is on a network of the cluster, where it is known by its name: disconnect it first, or give it an alias there", sb.Spec.Name)
+		}
+	}
+	sb.Spec.Name, sb.Meta.UpdatedAt = name, env.Now
+	if err := sb.Spec.Validate(); err != nil {
+		return s, sb, invalid(err)
+	}
+	return s.withSandbox(sb), sb, nil
 }
 
 // resolve replaces references by ids, takes the networks host and none for the modes that they stand for, and checks the spec.

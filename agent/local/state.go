@@ -51,6 +51,9 @@ type Sandbox struct {
 	// StopSignal and StopGrace are those of the stop that was asked for last; empty and negative: the sandbox's own.
 	StopSignal string        `json:",omitempty"`
 	StopGrace  time.Duration `json:",omitempty"`
+	// Again says that its process is started again when it has ended: a restart that somebody asked for. Last, that the restart policy does
+	// not: somebody killed it.
+	Again, Last bool `json:",omitempty"`
 	// Removing says that it is on its way out: everything of it is taken away, then it is gone.
 	Removing bool `json:",omitempty"`
 }

@@ -11,6 +11,7 @@ func SandboxSpecToProto(s swarmnet.SandboxSpec) *pb.SandboxSpec {
 	return &pb.SandboxSpec{
 		Name: s.Name, Task: TaskSpecToProto(s.Task), Mode: enumTo[pb.NetworkMode](s.Mode), SharedWith: string(s.SharedWith),
 		Networks: each(s.Networks, attachmentTo), Ports: each(s.Ports, portTo),
+		AutoRemove: s.AutoRemove, StartWithDaemon: s.StartWithDaemon,
 	}
 }
 
@@ -23,6 +24,7 @@ func (d *decoder) sandboxSpec(m *pb.SandboxSpec) swarmnet.SandboxSpec {
 		Name: m.GetName(), Task: d.taskSpec(m.GetTask()), Mode: enumFrom(d, "network mode", m.GetMode(), swarmnet.ModeShared),
 		SharedWith: swarmnet.TaskID(m.GetSharedWith()),
 		Networks:   decodeEach(d, m.GetNetworks(), (*decoder).attachment), Ports: decodeEach(d, m.GetPorts(), (*decoder).portSpec),
+		AutoRemove: m.GetAutoRemove(), StartWithDaemon: m.GetStartWithDaemon(),
 	}
 }
 

@@ -31,6 +31,7 @@ func TaskSpecToProto(s swarmnet.TaskSpec) *pb.TaskSpec {
 		},
 		Placement:  &pb.Placement{Constraints: words(s.Placement.Constraints), MaxPerNode: s.Placement.MaxPerNode},
 		StopSignal: s.StopSignal, StopGracePeriod: durationTo(s.StopGracePeriod), ForceUpdate: s.ForceUpdate,
+		User: text(s.User), Stdin: s.Stdin, Tty: s.TTY,
 	}
 	if h := s.Health; h != nil {
 		m.Health = &pb.HealthCheck{
@@ -64,6 +65,7 @@ func (d *decoder) taskSpec(m *pb.TaskSpec) swarmnet.TaskSpec {
 			Constraints: words(m.GetPlacement().GetConstraints()), MaxPerNode: m.GetPlacement().GetMaxPerNode(),
 		},
 		StopSignal: m.GetStopSignal(), StopGracePeriod: d.duration("stop_grace_period", m.GetStopGracePeriod()), ForceUpdate: m.GetForceUpdate(),
+		User: m.GetUser(), Stdin: m.GetStdin(), TTY: m.GetTty(),
 	}
 	if h := m.GetHealth(); h != nil {
 		s.Health = &swarmnet.HealthCheck{

@@ -3,10 +3,12 @@ package process
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,18 +26,23 @@ type shimSpec struct {
 	Hostname string         `json:"hostname"`
 	DNS      netip.AddrPort `json:"dns"`
 	Run      uint64         `json:"run"`
+	User     string         `json:"user,omitempty"`
+	Stdin    bool           `json:"stdin,omitempty"`
+	TTY      bool           `json:"tty,omitempty"`
 }
 
 // copying is the copying of a command's stdout and stderr into the log.
 type copying struct{ sync.WaitGroup }
 
 // wait returns when both have ended, or after d: a process outside of this namespace may hold a pipe open.
-func (o *copying) wait(d time.Duration) {
+func (o *copying) wait(d time.Duration) (ended bool) {
 	done := make(chan struct{})
 	go func() { o.Wait(); close(done) }()
 	select {
 	case <-done:
+		return true
 	case <-time.After(d):
+		return false
 	}
 }
 
@@ -45,11 +52,7 @@ func (s *shim) start(children *os.Root) (*copying, int, error) {
 	if err != nil {
 		return nil, code, err
 	}
-	outR, outW, err := os.Pipe()
-	if err != nil {
-		return nil, 125, err
-	}
-	errR, errW, err := os.Pipe()
+	f, err := openStandard(s.spec)
 	if err != nil {
 		return nil, 125, err
 	}
@@ -58,15 +61,17 @@ func (s *shim) start(children *os.Root) (*copying, int, error) {
 	if s.rec.Stopping {
 		return nil, 128 + int(syscall.SIGTERM), errors.New("stopped before its command was started")
 	}
-	pid, err := forkQuiet(path, s.spec, outW, errW)
-	outW.Close()
-	errW.Close()
+	pid, err := fork(path, s.spec, f.theirs, s.spec.TTY)
+	closeAll(f.theirs[:])
 	if err != nil {
 		return nil, 126, fmt.Errorf("%w: %s: %w", executor.ErrNotExecutable, path, err)
 	}
 	o := &copying{}
-	o.Go(func() { s.log.copy("stdout", outR) })
-	o.Go(func() { s.log.copy("stderr", errR) })
+	s.input = f.input
+	s.out.open(s.spec.Stdin || s.spec.TTY)
+	for i, r := range f.output {
+		o.Go(func() { s.log.copy([]string{"stdout", "stderr"}[i], io.TeeReader(r, s.out.stream(i))) })
+	}
 	s.main = pid
 	s.rec.Phase, s.rec.StartedAt, s.rec.PID = executor.Running, time.Now(), daemonPID(children)
 	if s.rec.PID == 0 {
@@ -120,11 +125,25 @@ func forkQuiet(path string, spec shimSpec, stdout, stderr *os.File) (int, error)
 
 // fork starts a process with a session of its own; with tty, its standard input becomes its terminal.
 func fork(path string, spec shimSpec, stdio [3]*os.File, tty bool) (int, error) {
+	who, env, err := credential(spec.User, spec.Env)
+	if err != nil {
+		return 0, err
+	}
+	if tty && !hasVar(env, "TERM") {
+		env = append(slices.Clip(env), "TERM=xterm")
+	}
+	if tty && who != nil {
+		_ = stdio[0].Chown(int(who.Uid), int(who.Gid)) // as login does; it works without
+	}
 	return syscall.ForkExec(path, spec.Command, &syscall.ProcAttr{
-		Dir: spec.Dir, Env: spec.Env,
+		Dir: spec.Dir, Env: env,
 		Files: []uintptr{stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd()},
-		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: tty},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: tty, Credential: who},
 	})
+}
+
+func hasVar(env []string, name string) bool {
+	return slices.ContainsFunc(env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
 }
 
 // daemonPID is the process id, in the daemon's PID namespace, of the only child of this process; 0 where the kernel does not tell

@@ -19,12 +19,13 @@ func (e *Executor) Exec(id swarmnet.TaskID, x executor.Exec) (executor.Process, 
 	if err != nil {
 		return nil, err
 	}
-	req := request{Op: "exec", Command: x.Command, Env: x.Env, Dir: x.Dir, TTY: x.TTY}
-	seq, exit, err := h.askWith(req, 10*writeTimeout, true, x.Stdin, x.Stdout, x.Stderr)
+	req := request{Op: "exec", Command: x.Command, Env: x.Env, Dir: x.Dir, TTY: x.TTY, User: x.User}
+	p, answer, err := h.askWith(req, 10*writeTimeout, true, x.Stdin, x.Stdout, x.Stderr)
+	closeAll(answer.files)
 	if err != nil {
 		return nil, startError(executor.Status{Err: err.Error()})
 	}
-	return &execution{h, seq, exit}, nil
+	return &p, nil
 }
 
 // execution is a command that runs beside a workload's own.
@@ -85,6 +86,9 @@ func (s *shim) startExec(key execKey, req request, files []*os.File) (<-chan sys
 	if req.Dir != "" {
 		spec.Dir = req.Dir
 	}
+	if req.User != "" {
+		spec.User = req.User
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.main == 0 {
@@ -107,6 +111,9 @@ func (s *shim) startExec(key execKey, req request, files []*os.File) (<-chan sys
 func (s *shim) signalExec(c *net.UnixConn, req request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if req.Exec == 0 {
+		return s.signalMain(syscall.Signal(req.Signal))
+	}
 	pid, ok := s.execs[execKey{c, req.Exec}]
 	if !ok || s.probes[pid] == nil { // not reaped, so the number is still its own
 		return nil

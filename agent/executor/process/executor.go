@@ -156,6 +156,19 @@ func (e *Executor) Stop(id swarmnet.TaskID, signal string, grace time.Duration) 
 	return err
 }
 
+// Signal implements executor.Executor. signal is as for Stop, and must be given.
+func (e *Executor) Signal(id swarmnet.TaskID, signal string) error {
+	h, err := e.get(id)
+	if err != nil {
+		return err
+	}
+	sig, err := parseSignal(signal)
+	if err != nil {
+		return err
+	}
+	return h.ask(request{Op: "signal", Signal: int(sig)}, writeTimeout)
+}
+
 // Probe implements executor.Executor.
 func (e *Executor) Probe(_ context.Context, id swarmnet.TaskID, p executor.Probe) error {
 	h, err := e.get(id)

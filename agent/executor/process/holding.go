@@ -28,14 +28,20 @@ type holding struct {
 	rec     record
 	dns     []*os.File
 	seq     uint64
-	replies map[uint64]chan error
+	replies map[uint64]chan reply
 	execs   map[uint64]chan int // exit statuses to come, by the number of the request
 	closing bool
 	news    chan struct{} // closed at the next change of rec
 }
 
+// reply is the answer to a request, with the files that came with it.
+type reply struct {
+	err   error
+	files []*os.File
+}
+
 func newHolding(id swarmnet.TaskID, dir string, conn *net.UnixConn) *holding {
-	return &holding{id: id, dir: dir, conn: conn, gone: make(chan struct{}), replies: map[uint64]chan error{}, execs: map[uint64]chan int{}, news: make(chan struct{})}
+	return &holding{id: id, dir: dir, conn: conn, gone: make(chan struct{}), replies: map[uint64]chan reply{}, execs: map[uint64]chan int{}, news: make(chan struct{})}
 }
 
 // hello reads the shim's first word.
@@ -62,7 +68,6 @@ func (h *holding) follow(changed func()) {
 	for {
 		var m message
 		files, err := receive(h.conn, &m, maxMessage)
-		closeAll(files)
 		h.mu.Lock()
 		switch {
 		case h.closing:
@@ -92,14 +97,16 @@ func (h *holding) follow(changed func()) {
 		default:
 			if ch := h.replies[m.Reply]; ch != nil {
 				delete(h.replies, m.Reply)
-				var answer error
+				answer := reply{files: files}
 				if m.Err != "" {
-					answer = errors.New(m.Err)
+					answer.err = errors.New(m.Err)
 				}
 				ch <- answer
+				files = nil
 			}
 			h.mu.Unlock()
 		}
+		closeAll(files) // nobody waits for them
 	}
 }
 
@@ -126,7 +133,7 @@ func (h *holding) release() {
 	h.dns = nil
 	for seq, ch := range h.replies {
 		delete(h.replies, seq)
-		ch <- errGone
+		ch <- reply{err: errGone}
 	}
 	for seq, ch := range h.execs {
 		delete(h.execs, seq)
@@ -169,17 +176,18 @@ func (h *holding) watch() (executor.Status, <-chan struct{}) {
 
 // ask sends a request and waits for its answer.
 func (h *holding) ask(req request, timeout time.Duration) error {
-	_, _, err := h.askWith(req, timeout, false)
+	_, answer, err := h.askWith(req, timeout, false)
+	closeAll(answer.files)
 	return err
 }
 
-// askWith sends files along. With exec it returns the request's number and where its command's exit status will arrive.
-func (h *holding) askWith(req request, timeout time.Duration, exec bool, files ...*os.File) (uint64, <-chan int, error) {
-	answer := make(chan error, 1)
+// askWith sends files along. With exec, the exit status of a command will arrive. The caller closes the files of the answer.
+func (h *holding) askWith(req request, timeout time.Duration, exec bool, files ...*os.File) (execution, reply, error) {
+	answer := make(chan reply, 1)
 	h.mu.Lock()
 	if h.conn == nil || h.rec.Phase >= executor.Ended {
 		h.mu.Unlock()
-		return 0, nil, errGone
+		return execution{}, reply{}, errGone
 	}
 	h.seq++
 	req.Seq = h.seq
@@ -196,25 +204,30 @@ func (h *holding) askWith(req request, timeout time.Duration, exec bool, files .
 	}
 	h.mu.Unlock()
 	if err != nil {
-		return 0, nil, err
+		return execution{}, reply{}, err
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
-	case err := <-answer:
-		if err != nil && exec {
-			h.mu.Lock()
-			delete(h.execs, req.Seq)
-			h.mu.Unlock()
+	case got := <-answer:
+		if got.err != nil && exec {
+			h.forget(req.Seq)
 		}
-		return req.Seq, exit, err
+		return execution{h, req.Seq, exit}, got, got.err
 	case <-timer.C:
 		h.mu.Lock()
 		delete(h.replies, req.Seq)
 		delete(h.execs, req.Seq)
 		h.mu.Unlock()
-		return 0, nil, fmt.Errorf("the shim of task %s did not answer within %s", swarmnet.ShortID(h.id), timeout)
+		return execution{}, reply{}, fmt.Errorf("the shim of task %s did not answer within %s", swarmnet.ShortID(h.id), timeout)
 	}
+}
+
+// forget waits for no exit status any more.
+func (h *holding) forget(seq uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.execs, seq)
 }
 
 func (h *holding) sockets() (*executor.Sockets, error) {

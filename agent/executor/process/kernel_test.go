@@ -107,7 +107,8 @@ func waitEnd(t *testing.T, e *Executor, id swarmnet.TaskID) executor.Status {
 
 func output(t *testing.T, e *Executor, id swarmnet.TaskID, tail int) (stdout, stderr string) {
 	t.Helper()
-	err := e.Logs(t.Context(), id, false, tail, func(data []byte, isErr bool) error {
+	err := e.Logs(t.Context(), id, executor.LogQuery{Tail: tail}, func(l executor.Line) error {
+		data, isErr := l.Data, l.Stderr
 		if isErr {
 			stderr += string(data)
 		} else {

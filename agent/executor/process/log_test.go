@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/swarmnet/swarmnet/agent/executor"
 )
 
 func readAll(t *testing.T, path string, tail int) (lines []string) {
@@ -16,8 +18,8 @@ func readAll(t *testing.T, path string, tail int) (lines []string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	err = past(path+".1", bufio.NewReaderSize(f, 2*maxLine), tail, func(data []byte, _ bool) error {
-		lines = append(lines, string(data))
+	err = past(path+".1", bufio.NewReaderSize(f, 2*maxLine), executor.LogQuery{Tail: tail}, func(l executor.Line) error {
+		lines = append(lines, string(l.Data))
 		return nil
 	})
 	if err != nil {

@@ -17,10 +17,13 @@ import (
 // followEvery is how often a followed log is looked at.
 const followEvery = 100 * time.Millisecond
 
-type logSink func(data []byte, stderr bool) error
+type logSink func(executor.Line) error
 
-// Logs implements executor.Executor: tail is the number of last lines to begin with, 0 for all.
-func (e *Executor) Logs(ctx context.Context, id swarmnet.TaskID, follow bool, tail int, sink func(data []byte, stderr bool) error) error {
+// errUntil ends a reading at its last moment.
+var errUntil = errors.New("what is asked for ends here")
+
+// Logs implements executor.Executor.
+func (e *Executor) Logs(ctx context.Context, id swarmnet.TaskID, q executor.LogQuery, sink func(executor.Line) error) error {
 	h, err := e.get(id)
 	if err != nil {
 		return err
@@ -34,9 +37,31 @@ func (e *Executor) Logs(ctx context.Context, id swarmnet.TaskID, follow bool, ta
 	}
 	defer func() { f.Close() }()
 	r := bufio.NewReaderSize(f, 2*maxLine)
-	if err := past(path+".1", r, tail, sink); err != nil || !follow {
+	err = e.read(ctx, h, path, r, &f, q, sink)
+	if errors.Is(err, errUntil) {
+		return nil
+	}
+	return err
+}
+
+// bounded passes on what lies within the query's time.
+func bounded(q executor.LogQuery, sink logSink) logSink {
+	return func(l executor.Line) error {
+		switch {
+		case !q.Until.IsZero() && !l.At.Before(q.Until):
+			return errUntil
+		case l.At.Before(q.Since):
+			return nil
+		}
+		return sink(l)
+	}
+}
+
+func (e *Executor) read(ctx context.Context, h *holding, path string, r *bufio.Reader, file **os.File, q executor.LogQuery, sink logSink) error {
+	if err := past(path+".1", r, q, sink); err != nil || !q.Follow {
 		return err
 	}
+	sink = bounded(q, sink)
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
@@ -45,19 +70,19 @@ func (e *Executor) Logs(ctx context.Context, id swarmnet.TaskID, follow bool, ta
 			return err
 		}
 		if next, err := os.Open(path); err == nil {
-			if rotated(f, next) {
+			if rotated(*file, next) {
 				if err := drain(r, sink); err != nil { // what came before the rotation and after the last look
 					next.Close()
 					return err
 				}
-				f.Close()
-				f = next
-				r.Reset(f)
+				(*file).Close()
+				*file = next
+				r.Reset(next)
 				continue
 			}
 			next.Close()
 		}
-		if ended {
+		if ended || !q.Until.IsZero() && time.Now().After(q.Until) {
 			return nil
 		}
 		select {
@@ -68,34 +93,41 @@ func (e *Executor) Logs(ctx context.Context, id swarmnet.TaskID, follow bool, ta
 	}
 }
 
-// past gives what there is already: of the older file and the current one, the last tail lines.
-func past(older string, current *bufio.Reader, tail int, sink logSink) error {
+// past gives what there is already: of the older file and the current one, the last lines that the query asks for.
+func past(older string, current *bufio.Reader, q executor.LogQuery, sink logSink) error {
 	keep := sink
-	var ring [][]byte
-	var from []bool
-	if tail > 0 {
-		keep = func(data []byte, stderr bool) error {
-			ring, from = append(ring, bytes.Clone(data)), append(from, stderr)
-			if len(ring) > tail {
-				ring, from = ring[1:], from[1:]
+	var ring []executor.Line
+	if q.Tail > 0 {
+		keep = func(l executor.Line) error {
+			l.Data = bytes.Clone(l.Data)
+			if ring = append(ring, l); len(ring) > q.Tail {
+				ring = ring[1:]
 			}
 			return nil
 		}
 	}
+	keep = bounded(q, keep)
+	until := false
 	if f, err := os.Open(older); err == nil {
 		err := drain(bufio.NewReaderSize(f, 2*maxLine), keep)
 		f.Close()
-		if err != nil {
+		if until = errors.Is(err, errUntil); err != nil && !until {
 			return err
 		}
 	}
-	if err := drain(current, keep); err != nil {
-		return err
-	}
-	for i, data := range ring {
-		if err := sink(data, from[i]); err != nil {
+	if !until {
+		err := drain(current, keep)
+		if until = errors.Is(err, errUntil); err != nil && !until {
 			return err
 		}
+	}
+	for _, l := range ring {
+		if err := sink(l); err != nil {
+			return err
+		}
+	}
+	if until {
+		return errUntil
 	}
 	return nil
 }
@@ -109,27 +141,31 @@ func drain(r *bufio.Reader, sink logSink) error {
 		} else if err != nil {
 			return err
 		}
-		data, stderr, ok := parseRecord(line)
+		l, ok := parseRecord(line)
 		if !ok {
 			continue
 		}
-		if err := sink(data, stderr); err != nil {
+		if err := sink(l); err != nil {
 			return err
 		}
 	}
 }
 
 // parseRecord takes "TIME STREAM TAG TEXT\n" apart. The text of a full line keeps its newline.
-func parseRecord(line []byte) (data []byte, stderr, ok bool) {
+func parseRecord(line []byte) (l executor.Line, ok bool) {
 	f := bytes.SplitN(line, []byte{' '}, 4)
 	if len(f) != 4 {
-		return nil, false, false
+		return l, false
 	}
-	data = f[3]
+	at, err := time.Parse(time.RFC3339Nano, string(f[0]))
+	if err != nil {
+		return l, false
+	}
+	l = executor.Line{At: at, Stderr: string(f[1]) == "stderr", Data: f[3]}
 	if string(f[2]) == "P" {
-		data = data[:len(data)-1]
+		l.Data = l.Data[:len(l.Data)-1]
 	}
-	return data, string(f[1]) == "stderr", true
+	return l, true
 }
 
 func rotated(a, b *os.File) bool {

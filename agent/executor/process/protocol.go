@@ -16,8 +16,9 @@ import (
 // SCM_RIGHTS, the resolver's two sockets (UDP, TCP) if the sandbox has them. It sends its record again whenever that changes, and
 // answers each request by its number. The connection ends when the shim does: the last word is then in state.json.
 
-// request is what a daemon asks. Op is "stop", "probe", "exec" (with the command's three files) or "signal" (of the command that the
-// request numbered Exec started).
+// request is what a daemon asks. Op is "stop", "probe", "exec" (with the command's three files), "signal" (of the command that the
+// request numbered Exec started; 0: the workload's own), "attach" (with two files for its output; the answer comes with a file for its
+// input, if that is open) or "eof" (of its input).
 type request struct {
 	Seq    uint64        `json:"seq"`
 	Op     string        `json:"op"`
@@ -31,6 +32,7 @@ type request struct {
 	Env  []string `json:"env,omitempty"`
 	Dir  string   `json:"dir,omitempty"`
 	TTY  bool     `json:"tty,omitempty"`
+	User string   `json:"user,omitempty"`
 	Exec uint64   `json:"exec,omitempty"`
 }
 

@@ -22,6 +22,9 @@ const ShimArg = "shim"
 // listenerFD is the control socket, listening already: the daemon can connect before the shim has begun.
 const listenerFD = 3
 
+// drainMost is how long the end waits for somebody who is attached and reads slowly.
+const drainMost = time.Minute
+
 // shim holds one workload. It is process 1 of its PID namespace.
 type shim struct {
 	spec shimSpec
@@ -34,6 +37,8 @@ type shim struct {
 	main    int                             // the command's process id, in this namespace; 0: not running
 	probes  map[int]chan syscall.WaitStatus // running health checks and commands of exec, by process id
 	execs   map[execKey]int                 // process ids of the commands of exec
+	input   *os.File                        // what is written here the command reads, or its terminal; nil: neither
+	out     listeners                       // those that are attached
 	kill    *time.Timer                     // when a stop's grace ends, which is killAt
 	killAt  time.Time
 }
@@ -103,7 +108,9 @@ func (s *shim) run() error {
 	debug.FreeOSMemory()
 	status := s.reap()
 	s.killAll()
-	output.wait(2 * time.Second)
+	for since := time.Now(); !output.wait(2*time.Second) && s.out.busy() && time.Since(since) < drainMost; {
+	}
+	s.out.end(func(key execKey) { s.say(key.client, message{Exec: key.seq, Code: exitCode(status)}) })
 	s.end(exitCode(status), "")
 	return nil
 }
@@ -171,12 +178,13 @@ func (s *shim) serve(c *net.UnixConn) {
 		delete(s.clients, c)
 		s.mu.Unlock()
 		s.killExecs(c)
+		s.out.drop(c)
 		c.Close()
 	}()
 	for {
 		var req request
 		files, err := receive(c, &req, maxRequest)
-		if req.Op != "exec" || err != nil {
+		if req.Op != "exec" && req.Op != "attach" || err != nil {
 			closeAll(files)
 		}
 		if err != nil {
@@ -194,6 +202,10 @@ func (s *shim) serve(c *net.UnixConn) {
 			go func() { s.reply(c, req.Seq, s.probe(req)) }()
 		case "exec":
 			go s.exec(c, req, files)
+		case "attach":
+			go s.attach(c, req, files)
+		case "eof":
+			s.reply(c, req.Seq, s.closeInput())
 		case "signal":
 			s.reply(c, req.Seq, s.signalExec(c, req))
 		default:
@@ -202,19 +214,19 @@ func (s *shim) serve(c *net.UnixConn) {
 	}
 }
 
-func (s *shim) reply(c *net.UnixConn, seq uint64, err error) {
+func (s *shim) reply(c *net.UnixConn, seq uint64, err error, files ...*os.File) {
 	m := message{Reply: seq}
 	if err != nil {
 		m.Err = err.Error()
 	}
-	s.say(c, m)
+	s.say(c, m, files...)
 }
 
-func (s *shim) say(c *net.UnixConn, m message) {
+func (s *shim) say(c *net.UnixConn, m message, files ...*os.File) {
 	m.Err = m.Err[:min(len(m.Err), maxErr)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if send(c, m) != nil {
+	if send(c, m, files...) != nil {
 		c.Close()
 	}
 }

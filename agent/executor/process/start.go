@@ -107,6 +107,7 @@ func prepare(dir string, spec executor.Spec) error {
 	}
 	return writeJSON(filepath.Join(dir, specFile), shimSpec{
 		Command: spec.Command, Env: environment(spec.Env, hostname), Dir: workDir, Hostname: hostname, DNS: spec.DNS, Run: spec.Run,
+		User: spec.User, Stdin: spec.Stdin, TTY: spec.TTY,
 	}, false)
 }
 

@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -888,7 +889,10 @@ type LogsRequest struct {
 	Task   string `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	Follow bool   `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
 	// The last so many lines; 0: all.
-	Tail          uint32 `protobuf:"varint,3,opt,name=tail,proto3" json:"tail,omitempty"`
+	Tail uint32 `protobuf:"varint,3,opt,name=tail,proto3" json:"tail,omitempty"`
+	// Only what came at or after since, and before until; absent: no bound. With follow, the end comes at until.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -944,10 +948,26 @@ func (x *LogsRequest) GetTail() uint32 {
 	return 0
 }
 
+func (x *LogsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *LogsRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 type LogChunk struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	Stderr        bool                   `protobuf:"varint,2,opt,name=stderr,proto3" json:"stderr,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Data   []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Stderr bool                   `protobuf:"varint,2,opt,name=stderr,proto3" json:"stderr,omitempty"`
+	// When it was put out.
+	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -994,6 +1014,13 @@ func (x *LogChunk) GetStderr() bool {
 		return x.Stderr
 	}
 	return false
+}
+
+func (x *LogChunk) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
 }
 
 type CreateSandboxRequest struct {
@@ -1200,6 +1227,249 @@ func (x *StopSandboxRequest) GetSignal() string {
 	return ""
 }
 
+type SignalSandboxRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ref   string                 `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// A name such as SIGHUP.
+	Signal        string `protobuf:"bytes,2,opt,name=signal,proto3" json:"signal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalSandboxRequest) Reset() {
+	*x = SignalSandboxRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalSandboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalSandboxRequest) ProtoMessage() {}
+
+func (x *SignalSandboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalSandboxRequest.ProtoReflect.Descriptor instead.
+func (*SignalSandboxRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SignalSandboxRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *SignalSandboxRequest) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
+}
+
+type RenameSandboxRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ref           string                 `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenameSandboxRequest) Reset() {
+	*x = RenameSandboxRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenameSandboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenameSandboxRequest) ProtoMessage() {}
+
+func (x *RenameSandboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenameSandboxRequest.ProtoReflect.Descriptor instead.
+func (*RenameSandboxRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RenameSandboxRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *RenameSandboxRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type TopResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Processes     []*Process             `protobuf:"bytes,1,rep,name=processes,proto3" json:"processes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopResponse) Reset() {
+	*x = TopResponse{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopResponse) ProtoMessage() {}
+
+func (x *TopResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopResponse.ProtoReflect.Descriptor instead.
+func (*TopResponse) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *TopResponse) GetProcesses() []*Process {
+	if x != nil {
+		return x.Processes
+	}
+	return nil
+}
+
+// Process is one of the processes of a sandbox, by the numbers that the host knows it by.
+type Process struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Pid     int32                  `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	Parent  int32                  `protobuf:"varint,2,opt,name=parent,proto3" json:"parent,omitempty"`
+	User    string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	Started *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started,proto3" json:"started,omitempty"`
+	Cpu     *durationpb.Duration   `protobuf:"bytes,5,opt,name=cpu,proto3" json:"cpu,omitempty"`
+	// Without the kernel's pages: resident, in octets.
+	Memory        uint64 `protobuf:"varint,6,opt,name=memory,proto3" json:"memory,omitempty"`
+	Command       string `protobuf:"bytes,7,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Process) Reset() {
+	*x = Process{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Process) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Process) ProtoMessage() {}
+
+func (x *Process) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Process.ProtoReflect.Descriptor instead.
+func (*Process) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Process) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Process) GetParent() int32 {
+	if x != nil {
+		return x.Parent
+	}
+	return 0
+}
+
+func (x *Process) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Process) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *Process) GetCpu() *durationpb.Duration {
+	if x != nil {
+		return x.Cpu
+	}
+	return nil
+}
+
+func (x *Process) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *Process) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
 type RemoveSandboxRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Ref   string                 `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -1211,7 +1481,7 @@ type RemoveSandboxRequest struct {
 
 func (x *RemoveSandboxRequest) Reset() {
 	*x = RemoveSandboxRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1223,7 +1493,7 @@ func (x *RemoveSandboxRequest) String() string {
 func (*RemoveSandboxRequest) ProtoMessage() {}
 
 func (x *RemoveSandboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1236,7 +1506,7 @@ func (x *RemoveSandboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSandboxRequest.ProtoReflect.Descriptor instead.
 func (*RemoveSandboxRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{19}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RemoveSandboxRequest) GetRef() string {
@@ -1261,7 +1531,7 @@ type RemoveSandboxResponse struct {
 
 func (x *RemoveSandboxResponse) Reset() {
 	*x = RemoveSandboxResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1273,7 +1543,7 @@ func (x *RemoveSandboxResponse) String() string {
 func (*RemoveSandboxResponse) ProtoMessage() {}
 
 func (x *RemoveSandboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1286,7 +1556,7 @@ func (x *RemoveSandboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSandboxResponse.ProtoReflect.Descriptor instead.
 func (*RemoveSandboxResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{20}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{24}
 }
 
 type ConnectNetworkRequest struct {
@@ -1300,7 +1570,7 @@ type ConnectNetworkRequest struct {
 
 func (x *ConnectNetworkRequest) Reset() {
 	*x = ConnectNetworkRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1312,7 +1582,7 @@ func (x *ConnectNetworkRequest) String() string {
 func (*ConnectNetworkRequest) ProtoMessage() {}
 
 func (x *ConnectNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,7 +1595,7 @@ func (x *ConnectNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectNetworkRequest.ProtoReflect.Descriptor instead.
 func (*ConnectNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{21}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ConnectNetworkRequest) GetSandbox() string {
@@ -1353,7 +1623,7 @@ type DisconnectNetworkRequest struct {
 
 func (x *DisconnectNetworkRequest) Reset() {
 	*x = DisconnectNetworkRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1635,7 @@ func (x *DisconnectNetworkRequest) String() string {
 func (*DisconnectNetworkRequest) ProtoMessage() {}
 
 func (x *DisconnectNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1648,7 @@ func (x *DisconnectNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectNetworkRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{22}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DisconnectNetworkRequest) GetSandbox() string {
@@ -1418,7 +1688,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1430,7 +1700,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1443,7 +1713,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{23}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExecRequest) GetMessage() isExecRequest_Message {
@@ -1535,21 +1805,23 @@ func (*ExecRequest_Resize) isExecRequest_Message() {}
 func (*ExecRequest_Signal) isExecRequest_Message() {}
 
 type ExecStart struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ref           string                 `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
-	Command       []string               `protobuf:"bytes,2,rep,name=command,proto3" json:"command,omitempty"`
-	Env           []string               `protobuf:"bytes,3,rep,name=env,proto3" json:"env,omitempty"`
-	Dir           string                 `protobuf:"bytes,4,opt,name=dir,proto3" json:"dir,omitempty"`
-	Tty           bool                   `protobuf:"varint,5,opt,name=tty,proto3" json:"tty,omitempty"`
-	Interactive   bool                   `protobuf:"varint,6,opt,name=interactive,proto3" json:"interactive,omitempty"`
-	Size          *WindowSize            `protobuf:"bytes,7,opt,name=size,proto3" json:"size,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Ref         string                 `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Command     []string               `protobuf:"bytes,2,rep,name=command,proto3" json:"command,omitempty"`
+	Env         []string               `protobuf:"bytes,3,rep,name=env,proto3" json:"env,omitempty"`
+	Dir         string                 `protobuf:"bytes,4,opt,name=dir,proto3" json:"dir,omitempty"`
+	Tty         bool                   `protobuf:"varint,5,opt,name=tty,proto3" json:"tty,omitempty"`
+	Interactive bool                   `protobuf:"varint,6,opt,name=interactive,proto3" json:"interactive,omitempty"`
+	Size        *WindowSize            `protobuf:"bytes,7,opt,name=size,proto3" json:"size,omitempty"`
+	// NAME|UID[:GROUP|GID]; empty: the sandbox's.
+	User          string `protobuf:"bytes,8,opt,name=user,proto3" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1561,7 +1833,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1574,7 +1846,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{24}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExecStart) GetRef() string {
@@ -1626,6 +1898,13 @@ func (x *ExecStart) GetSize() *WindowSize {
 	return nil
 }
 
+func (x *ExecStart) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
 type WindowSize struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rows          uint32                 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
@@ -1636,7 +1915,7 @@ type WindowSize struct {
 
 func (x *WindowSize) Reset() {
 	*x = WindowSize{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1927,7 @@ func (x *WindowSize) String() string {
 func (*WindowSize) ProtoMessage() {}
 
 func (x *WindowSize) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1940,7 @@ func (x *WindowSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
 func (*WindowSize) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{25}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *WindowSize) GetRows() uint32 {
@@ -1692,7 +1971,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +1983,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +1996,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{26}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExecResponse) GetMessage() isExecResponse_Message {
@@ -1787,7 +2066,7 @@ type ExecExit struct {
 
 func (x *ExecExit) Reset() {
 	*x = ExecExit{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +2078,7 @@ func (x *ExecExit) String() string {
 func (*ExecExit) ProtoMessage() {}
 
 func (x *ExecExit) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2091,7 @@ func (x *ExecExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExit.ProtoReflect.Descriptor instead.
 func (*ExecExit) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{27}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExecExit) GetCode() int32 {
@@ -1833,7 +2112,7 @@ var File_swarmnet_v1_local_proto protoreflect.FileDescriptor
 
 const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x17swarmnet/v1/local.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/control.proto\x1a\x19swarmnet/v1/objects.proto\"\x0f\n" +
+	"\x17swarmnet/v1/local.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/control.proto\x1a\x19swarmnet/v1/objects.proto\"\x0f\n" +
 	"\rDoctorRequest\"B\n" +
 	"\x0eDoctorResponse\x120\n" +
 	"\bfindings\x18\x01 \x03(\v2\x14.swarmnet.v1.FindingR\bfindings\"c\n" +
@@ -1900,14 +2179,17 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\x06uptime\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x12#\n" +
 	"\rrunning_tasks\x18\x13 \x01(\rR\frunningTasks\x12\x1a\n" +
 	"\bhostname\x18\x14 \x01(\tR\bhostname\x12\x16\n" +
-	"\x06quorum\x18\x15 \x01(\bR\x06quorum\"M\n" +
+	"\x06quorum\x18\x15 \x01(\bR\x06quorum\"\xb1\x01\n" +
 	"\vLogsRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x12\x12\n" +
-	"\x04tail\x18\x03 \x01(\rR\x04tail\"6\n" +
+	"\x04tail\x18\x03 \x01(\rR\x04tail\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"b\n" +
 	"\bLogChunk\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x16\n" +
-	"\x06stderr\x18\x02 \x01(\bR\x06stderr\"Z\n" +
+	"\x06stderr\x18\x02 \x01(\bR\x06stderr\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"Z\n" +
 	"\x14CreateSandboxRequest\x12,\n" +
 	"\x04spec\x18\x01 \x01(\v2\x18.swarmnet.v1.SandboxSpecR\x04spec\x12\x14\n" +
 	"\x05start\x18\x02 \x01(\bR\x05start\"(\n" +
@@ -1918,7 +2200,23 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\x12StopSandboxRequest\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12/\n" +
 	"\x05grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05grace\x12\x16\n" +
-	"\x06signal\x18\x03 \x01(\tR\x06signal\">\n" +
+	"\x06signal\x18\x03 \x01(\tR\x06signal\"@\n" +
+	"\x14SignalSandboxRequest\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x16\n" +
+	"\x06signal\x18\x02 \x01(\tR\x06signal\"<\n" +
+	"\x14RenameSandboxRequest\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"A\n" +
+	"\vTopResponse\x122\n" +
+	"\tprocesses\x18\x01 \x03(\v2\x14.swarmnet.v1.ProcessR\tprocesses\"\xdc\x01\n" +
+	"\aProcess\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x16\n" +
+	"\x06parent\x18\x02 \x01(\x05R\x06parent\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x124\n" +
+	"\astarted\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12+\n" +
+	"\x03cpu\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03cpu\x12\x16\n" +
+	"\x06memory\x18\x06 \x01(\x04R\x06memory\x12\x18\n" +
+	"\acommand\x18\a \x01(\tR\acommand\">\n" +
 	"\x14RemoveSandboxRequest\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"\x17\n" +
@@ -1939,7 +2237,7 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"closeStdin\x121\n" +
 	"\x06resize\x18\x04 \x01(\v2\x17.swarmnet.v1.WindowSizeH\x00R\x06resize\x12\x18\n" +
 	"\x06signal\x18\x05 \x01(\tH\x00R\x06signalB\t\n" +
-	"\amessage\"\xbc\x01\n" +
+	"\amessage\"\xd0\x01\n" +
 	"\tExecStart\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x18\n" +
 	"\acommand\x18\x02 \x03(\tR\acommand\x12\x10\n" +
@@ -1947,7 +2245,8 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\x03dir\x18\x04 \x01(\tR\x03dir\x12\x10\n" +
 	"\x03tty\x18\x05 \x01(\bR\x03tty\x12 \n" +
 	"\vinteractive\x18\x06 \x01(\bR\vinteractive\x12+\n" +
-	"\x04size\x18\a \x01(\v2\x17.swarmnet.v1.WindowSizeR\x04size\":\n" +
+	"\x04size\x18\a \x01(\v2\x17.swarmnet.v1.WindowSizeR\x04size\x12\x12\n" +
+	"\x04user\x18\b \x01(\tR\x04user\":\n" +
 	"\n" +
 	"WindowSize\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x18\n" +
@@ -1959,7 +2258,7 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\amessage\"0\n" +
 	"\bExecExit\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x10\n" +
-	"\x03err\x18\x02 \x01(\tR\x03err2\xe0\f\n" +
+	"\x03err\x18\x02 \x01(\tR\x03err2\xdc\x0f\n" +
 	"\x05Local\x12B\n" +
 	"\x04Init\x12\x18.swarmnet.v1.InitRequest\x1a\x19.swarmnet.v1.InitResponse\"\x05\x8a\xb5\x18\x01\x04\x12W\n" +
 	"\vJoinCluster\x12\x1f.swarmnet.v1.JoinClusterRequest\x1a .swarmnet.v1.JoinClusterResponse\"\x05\x8a\xb5\x18\x01\x04\x12E\n" +
@@ -1975,7 +2274,12 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\n" +
 	"GetSandbox\x12\x16.swarmnet.v1.ObjectRef\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12C\n" +
 	"\fStartSandbox\x12\x16.swarmnet.v1.ObjectRef\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12K\n" +
-	"\vStopSandbox\x12\x1f.swarmnet.v1.StopSandboxRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12]\n" +
+	"\vStopSandbox\x12\x1f.swarmnet.v1.StopSandboxRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12N\n" +
+	"\x0eRestartSandbox\x12\x1f.swarmnet.v1.StopSandboxRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12O\n" +
+	"\rSignalSandbox\x12!.swarmnet.v1.SignalSandboxRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12O\n" +
+	"\rRenameSandbox\x12!.swarmnet.v1.RenameSandboxRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12>\n" +
+	"\x03Top\x12\x16.swarmnet.v1.ObjectRef\x1a\x18.swarmnet.v1.TopResponse\"\x05\x8a\xb5\x18\x01\x04\x12H\n" +
+	"\x06Attach\x12\x18.swarmnet.v1.ExecRequest\x1a\x19.swarmnet.v1.ExecResponse\"\x05\x8a\xb5\x18\x01\x04(\x010\x01\x12]\n" +
 	"\rRemoveSandbox\x12!.swarmnet.v1.RemoveSandboxRequest\x1a\".swarmnet.v1.RemoveSandboxResponse\"\x05\x8a\xb5\x18\x01\x04\x12B\n" +
 	"\vWaitSandbox\x12\x16.swarmnet.v1.ObjectRef\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12Q\n" +
 	"\x0eConnectNetwork\x12\".swarmnet.v1.ConnectNetworkRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12W\n" +
@@ -1997,7 +2301,7 @@ func file_swarmnet_v1_local_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_local_proto_rawDescData
 }
 
-var file_swarmnet_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_swarmnet_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_swarmnet_v1_local_proto_goTypes = []any{
 	(*DoctorRequest)(nil),            // 0: swarmnet.v1.DoctorRequest
 	(*DoctorResponse)(nil),           // 1: swarmnet.v1.DoctorResponse
@@ -2018,92 +2322,113 @@ var file_swarmnet_v1_local_proto_goTypes = []any{
 	(*ListSandboxesRequest)(nil),     // 16: swarmnet.v1.ListSandboxesRequest
 	(*ListSandboxesResponse)(nil),    // 17: swarmnet.v1.ListSandboxesResponse
 	(*StopSandboxRequest)(nil),       // 18: swarmnet.v1.StopSandboxRequest
-	(*RemoveSandboxRequest)(nil),     // 19: swarmnet.v1.RemoveSandboxRequest
-	(*RemoveSandboxResponse)(nil),    // 20: swarmnet.v1.RemoveSandboxResponse
-	(*ConnectNetworkRequest)(nil),    // 21: swarmnet.v1.ConnectNetworkRequest
-	(*DisconnectNetworkRequest)(nil), // 22: swarmnet.v1.DisconnectNetworkRequest
-	(*ExecRequest)(nil),              // 23: swarmnet.v1.ExecRequest
-	(*ExecStart)(nil),                // 24: swarmnet.v1.ExecStart
-	(*WindowSize)(nil),               // 25: swarmnet.v1.WindowSize
-	(*ExecResponse)(nil),             // 26: swarmnet.v1.ExecResponse
-	(*ExecExit)(nil),                 // 27: swarmnet.v1.ExecExit
-	(*ClusterSpec)(nil),              // 28: swarmnet.v1.ClusterSpec
-	(Availability)(0),                // 29: swarmnet.v1.Availability
-	(Role)(0),                        // 30: swarmnet.v1.Role
-	(*durationpb.Duration)(nil),      // 31: google.protobuf.Duration
-	(*SandboxSpec)(nil),              // 32: swarmnet.v1.SandboxSpec
-	(*Sandbox)(nil),                  // 33: swarmnet.v1.Sandbox
-	(*NetworkAttachment)(nil),        // 34: swarmnet.v1.NetworkAttachment
-	(*CreateNetworkRequest)(nil),     // 35: swarmnet.v1.CreateNetworkRequest
-	(*ListNetworksRequest)(nil),      // 36: swarmnet.v1.ListNetworksRequest
-	(*ObjectRef)(nil),                // 37: swarmnet.v1.ObjectRef
-	(*Network)(nil),                  // 38: swarmnet.v1.Network
-	(*ListNetworksResponse)(nil),     // 39: swarmnet.v1.ListNetworksResponse
-	(*RemoveNetworkResponse)(nil),    // 40: swarmnet.v1.RemoveNetworkResponse
+	(*SignalSandboxRequest)(nil),     // 19: swarmnet.v1.SignalSandboxRequest
+	(*RenameSandboxRequest)(nil),     // 20: swarmnet.v1.RenameSandboxRequest
+	(*TopResponse)(nil),              // 21: swarmnet.v1.TopResponse
+	(*Process)(nil),                  // 22: swarmnet.v1.Process
+	(*RemoveSandboxRequest)(nil),     // 23: swarmnet.v1.RemoveSandboxRequest
+	(*RemoveSandboxResponse)(nil),    // 24: swarmnet.v1.RemoveSandboxResponse
+	(*ConnectNetworkRequest)(nil),    // 25: swarmnet.v1.ConnectNetworkRequest
+	(*DisconnectNetworkRequest)(nil), // 26: swarmnet.v1.DisconnectNetworkRequest
+	(*ExecRequest)(nil),              // 27: swarmnet.v1.ExecRequest
+	(*ExecStart)(nil),                // 28: swarmnet.v1.ExecStart
+	(*WindowSize)(nil),               // 29: swarmnet.v1.WindowSize
+	(*ExecResponse)(nil),             // 30: swarmnet.v1.ExecResponse
+	(*ExecExit)(nil),                 // 31: swarmnet.v1.ExecExit
+	(*ClusterSpec)(nil),              // 32: swarmnet.v1.ClusterSpec
+	(Availability)(0),                // 33: swarmnet.v1.Availability
+	(Role)(0),                        // 34: swarmnet.v1.Role
+	(*durationpb.Duration)(nil),      // 35: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 36: google.protobuf.Timestamp
+	(*SandboxSpec)(nil),              // 37: swarmnet.v1.SandboxSpec
+	(*Sandbox)(nil),                  // 38: swarmnet.v1.Sandbox
+	(*NetworkAttachment)(nil),        // 39: swarmnet.v1.NetworkAttachment
+	(*CreateNetworkRequest)(nil),     // 40: swarmnet.v1.CreateNetworkRequest
+	(*ListNetworksRequest)(nil),      // 41: swarmnet.v1.ListNetworksRequest
+	(*ObjectRef)(nil),                // 42: swarmnet.v1.ObjectRef
+	(*Network)(nil),                  // 43: swarmnet.v1.Network
+	(*ListNetworksResponse)(nil),     // 44: swarmnet.v1.ListNetworksResponse
+	(*RemoveNetworkResponse)(nil),    // 45: swarmnet.v1.RemoveNetworkResponse
 }
 var file_swarmnet_v1_local_proto_depIdxs = []int32{
 	2,  // 0: swarmnet.v1.DoctorResponse.findings:type_name -> swarmnet.v1.Finding
-	28, // 1: swarmnet.v1.InitRequest.spec:type_name -> swarmnet.v1.ClusterSpec
-	29, // 2: swarmnet.v1.InitRequest.availability:type_name -> swarmnet.v1.Availability
-	29, // 3: swarmnet.v1.JoinClusterRequest.availability:type_name -> swarmnet.v1.Availability
-	30, // 4: swarmnet.v1.JoinClusterResponse.role:type_name -> swarmnet.v1.Role
-	30, // 5: swarmnet.v1.InfoResponse.role:type_name -> swarmnet.v1.Role
-	31, // 6: swarmnet.v1.InfoResponse.uptime:type_name -> google.protobuf.Duration
-	32, // 7: swarmnet.v1.CreateSandboxRequest.spec:type_name -> swarmnet.v1.SandboxSpec
-	33, // 8: swarmnet.v1.ListSandboxesResponse.sandboxes:type_name -> swarmnet.v1.Sandbox
-	31, // 9: swarmnet.v1.StopSandboxRequest.grace:type_name -> google.protobuf.Duration
-	34, // 10: swarmnet.v1.ConnectNetworkRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
-	24, // 11: swarmnet.v1.ExecRequest.start:type_name -> swarmnet.v1.ExecStart
-	25, // 12: swarmnet.v1.ExecRequest.resize:type_name -> swarmnet.v1.WindowSize
-	25, // 13: swarmnet.v1.ExecStart.size:type_name -> swarmnet.v1.WindowSize
-	27, // 14: swarmnet.v1.ExecResponse.exit:type_name -> swarmnet.v1.ExecExit
-	5,  // 15: swarmnet.v1.Local.Init:input_type -> swarmnet.v1.InitRequest
-	7,  // 16: swarmnet.v1.Local.JoinCluster:input_type -> swarmnet.v1.JoinClusterRequest
-	9,  // 17: swarmnet.v1.Local.Leave:input_type -> swarmnet.v1.LeaveRequest
-	11, // 18: swarmnet.v1.Local.Info:input_type -> swarmnet.v1.InfoRequest
-	35, // 19: swarmnet.v1.Local.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
-	36, // 20: swarmnet.v1.Local.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
-	37, // 21: swarmnet.v1.Local.GetNetwork:input_type -> swarmnet.v1.ObjectRef
-	37, // 22: swarmnet.v1.Local.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
-	15, // 23: swarmnet.v1.Local.CreateSandbox:input_type -> swarmnet.v1.CreateSandboxRequest
-	16, // 24: swarmnet.v1.Local.ListSandboxes:input_type -> swarmnet.v1.ListSandboxesRequest
-	37, // 25: swarmnet.v1.Local.GetSandbox:input_type -> swarmnet.v1.ObjectRef
-	37, // 26: swarmnet.v1.Local.StartSandbox:input_type -> swarmnet.v1.ObjectRef
-	18, // 27: swarmnet.v1.Local.StopSandbox:input_type -> swarmnet.v1.StopSandboxRequest
-	19, // 28: swarmnet.v1.Local.RemoveSandbox:input_type -> swarmnet.v1.RemoveSandboxRequest
-	37, // 29: swarmnet.v1.Local.WaitSandbox:input_type -> swarmnet.v1.ObjectRef
-	21, // 30: swarmnet.v1.Local.ConnectNetwork:input_type -> swarmnet.v1.ConnectNetworkRequest
-	22, // 31: swarmnet.v1.Local.DisconnectNetwork:input_type -> swarmnet.v1.DisconnectNetworkRequest
-	23, // 32: swarmnet.v1.Local.Exec:input_type -> swarmnet.v1.ExecRequest
-	13, // 33: swarmnet.v1.Local.Logs:input_type -> swarmnet.v1.LogsRequest
-	0,  // 34: swarmnet.v1.Local.Doctor:input_type -> swarmnet.v1.DoctorRequest
-	3,  // 35: swarmnet.v1.Local.Trace:input_type -> swarmnet.v1.TraceRequest
-	6,  // 36: swarmnet.v1.Local.Init:output_type -> swarmnet.v1.InitResponse
-	8,  // 37: swarmnet.v1.Local.JoinCluster:output_type -> swarmnet.v1.JoinClusterResponse
-	10, // 38: swarmnet.v1.Local.Leave:output_type -> swarmnet.v1.LeaveResponse
-	12, // 39: swarmnet.v1.Local.Info:output_type -> swarmnet.v1.InfoResponse
-	38, // 40: swarmnet.v1.Local.CreateNetwork:output_type -> swarmnet.v1.Network
-	39, // 41: swarmnet.v1.Local.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
-	38, // 42: swarmnet.v1.Local.GetNetwork:output_type -> swarmnet.v1.Network
-	40, // 43: swarmnet.v1.Local.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
-	33, // 44: swarmnet.v1.Local.CreateSandbox:output_type -> swarmnet.v1.Sandbox
-	17, // 45: swarmnet.v1.Local.ListSandboxes:output_type -> swarmnet.v1.ListSandboxesResponse
-	33, // 46: swarmnet.v1.Local.GetSandbox:output_type -> swarmnet.v1.Sandbox
-	33, // 47: swarmnet.v1.Local.StartSandbox:output_type -> swarmnet.v1.Sandbox
-	33, // 48: swarmnet.v1.Local.StopSandbox:output_type -> swarmnet.v1.Sandbox
-	20, // 49: swarmnet.v1.Local.RemoveSandbox:output_type -> swarmnet.v1.RemoveSandboxResponse
-	33, // 50: swarmnet.v1.Local.WaitSandbox:output_type -> swarmnet.v1.Sandbox
-	33, // 51: swarmnet.v1.Local.ConnectNetwork:output_type -> swarmnet.v1.Sandbox
-	33, // 52: swarmnet.v1.Local.DisconnectNetwork:output_type -> swarmnet.v1.Sandbox
-	26, // 53: swarmnet.v1.Local.Exec:output_type -> swarmnet.v1.ExecResponse
-	14, // 54: swarmnet.v1.Local.Logs:output_type -> swarmnet.v1.LogChunk
-	1,  // 55: swarmnet.v1.Local.Doctor:output_type -> swarmnet.v1.DoctorResponse
-	4,  // 56: swarmnet.v1.Local.Trace:output_type -> swarmnet.v1.TraceStep
-	36, // [36:57] is the sub-list for method output_type
-	15, // [15:36] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	32, // 1: swarmnet.v1.InitRequest.spec:type_name -> swarmnet.v1.ClusterSpec
+	33, // 2: swarmnet.v1.InitRequest.availability:type_name -> swarmnet.v1.Availability
+	33, // 3: swarmnet.v1.JoinClusterRequest.availability:type_name -> swarmnet.v1.Availability
+	34, // 4: swarmnet.v1.JoinClusterResponse.role:type_name -> swarmnet.v1.Role
+	34, // 5: swarmnet.v1.InfoResponse.role:type_name -> swarmnet.v1.Role
+	35, // 6: swarmnet.v1.InfoResponse.uptime:type_name -> google.protobuf.Duration
+	36, // 7: swarmnet.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	36, // 8: swarmnet.v1.LogsRequest.until:type_name -> google.protobuf.Timestamp
+	36, // 9: swarmnet.v1.LogChunk.at:type_name -> google.protobuf.Timestamp
+	37, // 10: swarmnet.v1.CreateSandboxRequest.spec:type_name -> swarmnet.v1.SandboxSpec
+	38, // 11: swarmnet.v1.ListSandboxesResponse.sandboxes:type_name -> swarmnet.v1.Sandbox
+	35, // 12: swarmnet.v1.StopSandboxRequest.grace:type_name -> google.protobuf.Duration
+	22, // 13: swarmnet.v1.TopResponse.processes:type_name -> swarmnet.v1.Process
+	36, // 14: swarmnet.v1.Process.started:type_name -> google.protobuf.Timestamp
+	35, // 15: swarmnet.v1.Process.cpu:type_name -> google.protobuf.Duration
+	39, // 16: swarmnet.v1.ConnectNetworkRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	28, // 17: swarmnet.v1.ExecRequest.start:type_name -> swarmnet.v1.ExecStart
+	29, // 18: swarmnet.v1.ExecRequest.resize:type_name -> swarmnet.v1.WindowSize
+	29, // 19: swarmnet.v1.ExecStart.size:type_name -> swarmnet.v1.WindowSize
+	31, // 20: swarmnet.v1.ExecResponse.exit:type_name -> swarmnet.v1.ExecExit
+	5,  // 21: swarmnet.v1.Local.Init:input_type -> swarmnet.v1.InitRequest
+	7,  // 22: swarmnet.v1.Local.JoinCluster:input_type -> swarmnet.v1.JoinClusterRequest
+	9,  // 23: swarmnet.v1.Local.Leave:input_type -> swarmnet.v1.LeaveRequest
+	11, // 24: swarmnet.v1.Local.Info:input_type -> swarmnet.v1.InfoRequest
+	40, // 25: swarmnet.v1.Local.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
+	41, // 26: swarmnet.v1.Local.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
+	42, // 27: swarmnet.v1.Local.GetNetwork:input_type -> swarmnet.v1.ObjectRef
+	42, // 28: swarmnet.v1.Local.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
+	15, // 29: swarmnet.v1.Local.CreateSandbox:input_type -> swarmnet.v1.CreateSandboxRequest
+	16, // 30: swarmnet.v1.Local.ListSandboxes:input_type -> swarmnet.v1.ListSandboxesRequest
+	42, // 31: swarmnet.v1.Local.GetSandbox:input_type -> swarmnet.v1.ObjectRef
+	42, // 32: swarmnet.v1.Local.StartSandbox:input_type -> swarmnet.v1.ObjectRef
+	18, // 33: swarmnet.v1.Local.StopSandbox:input_type -> swarmnet.v1.StopSandboxRequest
+	18, // 34: swarmnet.v1.Local.RestartSandbox:input_type -> swarmnet.v1.StopSandboxRequest
+	19, // 35: swarmnet.v1.Local.SignalSandbox:input_type -> swarmnet.v1.SignalSandboxRequest
+	20, // 36: swarmnet.v1.Local.RenameSandbox:input_type -> swarmnet.v1.RenameSandboxRequest
+	42, // 37: swarmnet.v1.Local.Top:input_type -> swarmnet.v1.ObjectRef
+	27, // 38: swarmnet.v1.Local.Attach:input_type -> swarmnet.v1.ExecRequest
+	23, // 39: swarmnet.v1.Local.RemoveSandbox:input_type -> swarmnet.v1.RemoveSandboxRequest
+	42, // 40: swarmnet.v1.Local.WaitSandbox:input_type -> swarmnet.v1.ObjectRef
+	25, // 41: swarmnet.v1.Local.ConnectNetwork:input_type -> swarmnet.v1.ConnectNetworkRequest
+	26, // 42: swarmnet.v1.Local.DisconnectNetwork:input_type -> swarmnet.v1.DisconnectNetworkRequest
+	27, // 43: swarmnet.v1.Local.Exec:input_type -> swarmnet.v1.ExecRequest
+	13, // 44: swarmnet.v1.Local.Logs:input_type -> swarmnet.v1.LogsRequest
+	0,  // 45: swarmnet.v1.Local.Doctor:input_type -> swarmnet.v1.DoctorRequest
+	3,  // 46: swarmnet.v1.Local.Trace:input_type -> swarmnet.v1.TraceRequest
+	6,  // 47: swarmnet.v1.Local.Init:output_type -> swarmnet.v1.InitResponse
+	8,  // 48: swarmnet.v1.Local.JoinCluster:output_type -> swarmnet.v1.JoinClusterResponse
+	10, // 49: swarmnet.v1.Local.Leave:output_type -> swarmnet.v1.LeaveResponse
+	12, // 50: swarmnet.v1.Local.Info:output_type -> swarmnet.v1.InfoResponse
+	43, // 51: swarmnet.v1.Local.CreateNetwork:output_type -> swarmnet.v1.Network
+	44, // 52: swarmnet.v1.Local.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
+	43, // 53: swarmnet.v1.Local.GetNetwork:output_type -> swarmnet.v1.Network
+	45, // 54: swarmnet.v1.Local.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
+	38, // 55: swarmnet.v1.Local.CreateSandbox:output_type -> swarmnet.v1.Sandbox
+	17, // 56: swarmnet.v1.Local.ListSandboxes:output_type -> swarmnet.v1.ListSandboxesResponse
+	38, // 57: swarmnet.v1.Local.GetSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 58: swarmnet.v1.Local.StartSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 59: swarmnet.v1.Local.StopSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 60: swarmnet.v1.Local.RestartSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 61: swarmnet.v1.Local.SignalSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 62: swarmnet.v1.Local.RenameSandbox:output_type -> swarmnet.v1.Sandbox
+	21, // 63: swarmnet.v1.Local.Top:output_type -> swarmnet.v1.TopResponse
+	30, // 64: swarmnet.v1.Local.Attach:output_type -> swarmnet.v1.ExecResponse
+	24, // 65: swarmnet.v1.Local.RemoveSandbox:output_type -> swarmnet.v1.RemoveSandboxResponse
+	38, // 66: swarmnet.v1.Local.WaitSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 67: swarmnet.v1.Local.ConnectNetwork:output_type -> swarmnet.v1.Sandbox
+	38, // 68: swarmnet.v1.Local.DisconnectNetwork:output_type -> swarmnet.v1.Sandbox
+	30, // 69: swarmnet.v1.Local.Exec:output_type -> swarmnet.v1.ExecResponse
+	14, // 70: swarmnet.v1.Local.Logs:output_type -> swarmnet.v1.LogChunk
+	1,  // 71: swarmnet.v1.Local.Doctor:output_type -> swarmnet.v1.DoctorResponse
+	4,  // 72: swarmnet.v1.Local.Trace:output_type -> swarmnet.v1.TraceStep
+	47, // [47:73] is the sub-list for method output_type
+	21, // [21:47] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_local_proto_init() }
@@ -2114,14 +2439,14 @@ func file_swarmnet_v1_local_proto_init() {
 	file_swarmnet_v1_auth_proto_init()
 	file_swarmnet_v1_control_proto_init()
 	file_swarmnet_v1_objects_proto_init()
-	file_swarmnet_v1_local_proto_msgTypes[23].OneofWrappers = []any{
+	file_swarmnet_v1_local_proto_msgTypes[27].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Stdin)(nil),
 		(*ExecRequest_CloseStdin)(nil),
 		(*ExecRequest_Resize)(nil),
 		(*ExecRequest_Signal)(nil),
 	}
-	file_swarmnet_v1_local_proto_msgTypes[26].OneofWrappers = []any{
+	file_swarmnet_v1_local_proto_msgTypes[30].OneofWrappers = []any{
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exit)(nil),
@@ -2132,7 +2457,7 @@ func file_swarmnet_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_local_proto_rawDesc), len(file_swarmnet_v1_local_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

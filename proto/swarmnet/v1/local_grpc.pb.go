@@ -32,6 +32,11 @@ const (
 	Local_GetSandbox_FullMethodName        = "/swarmnet.v1.Local/GetSandbox"
 	Local_StartSandbox_FullMethodName      = "/swarmnet.v1.Local/StartSandbox"
 	Local_StopSandbox_FullMethodName       = "/swarmnet.v1.Local/StopSandbox"
+	Local_RestartSandbox_FullMethodName    = "/swarmnet.v1.Local/RestartSandbox"
+	Local_SignalSandbox_FullMethodName     = "/swarmnet.v1.Local/SignalSandbox"
+	Local_RenameSandbox_FullMethodName     = "/swarmnet.v1.Local/RenameSandbox"
+	Local_Top_FullMethodName               = "/swarmnet.v1.Local/Top"
+	Local_Attach_FullMethodName            = "/swarmnet.v1.Local/Attach"
 	Local_RemoveSandbox_FullMethodName     = "/swarmnet.v1.Local/RemoveSandbox"
 	Local_WaitSandbox_FullMethodName       = "/swarmnet.v1.Local/WaitSandbox"
 	Local_ConnectNetwork_FullMethodName    = "/swarmnet.v1.Local/ConnectNetwork"
@@ -67,6 +72,17 @@ type LocalClient interface {
 	StartSandbox(ctx context.Context, in *ObjectRef, opts ...grpc.CallOption) (*Sandbox, error)
 	// StopSandbox returns when the process has ended: after its stop signal, or its kill when the grace period is over.
 	StopSandbox(ctx context.Context, in *StopSandboxRequest, opts ...grpc.CallOption) (*Sandbox, error)
+	// RestartSandbox stops the process as StopSandbox does, and returns when it runs again. One that does not run is started.
+	RestartSandbox(ctx context.Context, in *StopSandboxRequest, opts ...grpc.CallOption) (*Sandbox, error)
+	// SignalSandbox sends the process a signal, and nothing follows it. One that ends it by custom (SIGKILL, SIGTERM, SIGINT, SIGQUIT, its
+	// stop signal) keeps the restart policy from starting it again.
+	SignalSandbox(ctx context.Context, in *SignalSandboxRequest, opts ...grpc.CallOption) (*Sandbox, error)
+	RenameSandbox(ctx context.Context, in *RenameSandboxRequest, opts ...grpc.CallOption) (*Sandbox, error)
+	// Top lists the processes of a sandbox that runs.
+	Top(ctx context.Context, in *ObjectRef, opts ...grpc.CallOption) (*TopResponse, error)
+	// Attach joins the output of a sandbox's process to the stream, and its input if that is open. The first message is start, of which ref,
+	// interactive and size count; the last answer is exit. The end of the stream does not end the process.
+	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ExecRequest, ExecResponse], error)
 	RemoveSandbox(ctx context.Context, in *RemoveSandboxRequest, opts ...grpc.CallOption) (*RemoveSandboxResponse, error)
 	// WaitSandbox returns when the process is not running (any more).
 	WaitSandbox(ctx context.Context, in *ObjectRef, opts ...grpc.CallOption) (*Sandbox, error)
@@ -220,6 +236,59 @@ func (c *localClient) StopSandbox(ctx context.Context, in *StopSandboxRequest, o
 	return out, nil
 }
 
+func (c *localClient) RestartSandbox(ctx context.Context, in *StopSandboxRequest, opts ...grpc.CallOption) (*Sandbox, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Sandbox)
+	err := c.cc.Invoke(ctx, Local_RestartSandbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *localClient) SignalSandbox(ctx context.Context, in *SignalSandboxRequest, opts ...grpc.CallOption) (*Sandbox, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Sandbox)
+	err := c.cc.Invoke(ctx, Local_SignalSandbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *localClient) RenameSandbox(ctx context.Context, in *RenameSandboxRequest, opts ...grpc.CallOption) (*Sandbox, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Sandbox)
+	err := c.cc.Invoke(ctx, Local_RenameSandbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *localClient) Top(ctx context.Context, in *ObjectRef, opts ...grpc.CallOption) (*TopResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TopResponse)
+	err := c.cc.Invoke(ctx, Local_Top_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *localClient) Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ExecRequest, ExecResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[0], Local_Attach_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExecRequest, ExecResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Local_AttachClient = grpc.BidiStreamingClient[ExecRequest, ExecResponse]
+
 func (c *localClient) RemoveSandbox(ctx context.Context, in *RemoveSandboxRequest, opts ...grpc.CallOption) (*RemoveSandboxResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RemoveSandboxResponse)
@@ -262,7 +331,7 @@ func (c *localClient) DisconnectNetwork(ctx context.Context, in *DisconnectNetwo
 
 func (c *localClient) Exec(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ExecRequest, ExecResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[0], Local_Exec_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[1], Local_Exec_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +344,7 @@ type Local_ExecClient = grpc.BidiStreamingClient[ExecRequest, ExecResponse]
 
 func (c *localClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[1], Local_Logs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[2], Local_Logs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -304,7 +373,7 @@ func (c *localClient) Doctor(ctx context.Context, in *DoctorRequest, opts ...grp
 
 func (c *localClient) Trace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TraceStep], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[2], Local_Trace_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[3], Local_Trace_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -346,6 +415,17 @@ type LocalServer interface {
 	StartSandbox(context.Context, *ObjectRef) (*Sandbox, error)
 	// StopSandbox returns when the process has ended: after its stop signal, or its kill when the grace period is over.
 	StopSandbox(context.Context, *StopSandboxRequest) (*Sandbox, error)
+	// RestartSandbox stops the process as StopSandbox does, and returns when it runs again. One that does not run is started.
+	RestartSandbox(context.Context, *StopSandboxRequest) (*Sandbox, error)
+	// SignalSandbox sends the process a signal, and nothing follows it. One that ends it by custom (SIGKILL, SIGTERM, SIGINT, SIGQUIT, its
+	// stop signal) keeps the restart policy from starting it again.
+	SignalSandbox(context.Context, *SignalSandboxRequest) (*Sandbox, error)
+	RenameSandbox(context.Context, *RenameSandboxRequest) (*Sandbox, error)
+	// Top lists the processes of a sandbox that runs.
+	Top(context.Context, *ObjectRef) (*TopResponse, error)
+	// Attach joins the output of a sandbox's process to the stream, and its input if that is open. The first message is start, of which ref,
+	// interactive and size count; the last answer is exit. The end of the stream does not end the process.
+	Attach(grpc.BidiStreamingServer[ExecRequest, ExecResponse]) error
 	RemoveSandbox(context.Context, *RemoveSandboxRequest) (*RemoveSandboxResponse, error)
 	// WaitSandbox returns when the process is not running (any more).
 	WaitSandbox(context.Context, *ObjectRef) (*Sandbox, error)
@@ -407,6 +487,21 @@ func (UnimplementedLocalServer) StartSandbox(context.Context, *ObjectRef) (*Sand
 }
 func (UnimplementedLocalServer) StopSandbox(context.Context, *StopSandboxRequest) (*Sandbox, error) {
 	return nil, status.Error(codes.Unimplemented, "method StopSandbox not implemented")
+}
+func (UnimplementedLocalServer) RestartSandbox(context.Context, *StopSandboxRequest) (*Sandbox, error) {
+	return nil, status.Error(codes.Unimplemented, "method RestartSandbox not implemented")
+}
+func (UnimplementedLocalServer) SignalSandbox(context.Context, *SignalSandboxRequest) (*Sandbox, error) {
+	return nil, status.Error(codes.Unimplemented, "method SignalSandbox not implemented")
+}
+func (UnimplementedLocalServer) RenameSandbox(context.Context, *RenameSandboxRequest) (*Sandbox, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenameSandbox not implemented")
+}
+func (UnimplementedLocalServer) Top(context.Context, *ObjectRef) (*TopResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Top not implemented")
+}
+func (UnimplementedLocalServer) Attach(grpc.BidiStreamingServer[ExecRequest, ExecResponse]) error {
+	return status.Error(codes.Unimplemented, "method Attach not implemented")
 }
 func (UnimplementedLocalServer) RemoveSandbox(context.Context, *RemoveSandboxRequest) (*RemoveSandboxResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveSandbox not implemented")
@@ -687,6 +782,85 @@ func _Local_StopSandbox_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Local_RestartSandbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StopSandboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocalServer).RestartSandbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Local_RestartSandbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocalServer).RestartSandbox(ctx, req.(*StopSandboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Local_SignalSandbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SignalSandboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocalServer).SignalSandbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Local_SignalSandbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocalServer).SignalSandbox(ctx, req.(*SignalSandboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Local_RenameSandbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenameSandboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocalServer).RenameSandbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Local_RenameSandbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocalServer).RenameSandbox(ctx, req.(*RenameSandboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Local_Top_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ObjectRef)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocalServer).Top(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Local_Top_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocalServer).Top(ctx, req.(*ObjectRef))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Local_Attach_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(LocalServer).Attach(&grpc.GenericServerStream[ExecRequest, ExecResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Local_AttachServer = grpc.BidiStreamingServer[ExecRequest, ExecResponse]
+
 func _Local_RemoveSandbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RemoveSandboxRequest)
 	if err := dec(in); err != nil {
@@ -866,6 +1040,22 @@ var Local_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Local_StopSandbox_Handler,
 		},
 		{
+			MethodName: "RestartSandbox",
+			Handler:    _Local_RestartSandbox_Handler,
+		},
+		{
+			MethodName: "SignalSandbox",
+			Handler:    _Local_SignalSandbox_Handler,
+		},
+		{
+			MethodName: "RenameSandbox",
+			Handler:    _Local_RenameSandbox_Handler,
+		},
+		{
+			MethodName: "Top",
+			Handler:    _Local_Top_Handler,
+		},
+		{
 			MethodName: "RemoveSandbox",
 			Handler:    _Local_RemoveSandbox_Handler,
 		},
@@ -887,6 +1077,12 @@ var Local_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Attach",
+			Handler:       _Local_Attach_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
 		{
 			StreamName:    "Exec",
 			Handler:       _Local_Exec_Handler,

@@ -2785,8 +2785,14 @@ type TaskSpec struct {
 	StopSignal      string                 `protobuf:"bytes,11,opt,name=stop_signal,json=stopSignal,proto3" json:"stop_signal,omitempty"`
 	StopGracePeriod *durationpb.Duration   `protobuf:"bytes,12,opt,name=stop_grace_period,json=stopGracePeriod,proto3" json:"stop_grace_period,omitempty"`
 	ForceUpdate     uint64                 `protobuf:"varint,13,opt,name=force_update,json=forceUpdate,proto3" json:"force_update,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// NAME|UID[:GROUP|GID]; empty: the daemon's.
+	User string `protobuf:"bytes,14,opt,name=user,proto3" json:"user,omitempty"`
+	// Standard input stays open for those that attach.
+	Stdin bool `protobuf:"varint,15,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	// Its standard files are one terminal.
+	Tty           bool `protobuf:"varint,16,opt,name=tty,proto3" json:"tty,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskSpec) Reset() {
@@ -2908,6 +2914,27 @@ func (x *TaskSpec) GetForceUpdate() uint64 {
 		return x.ForceUpdate
 	}
 	return 0
+}
+
+func (x *TaskSpec) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *TaskSpec) GetStdin() bool {
+	if x != nil {
+		return x.Stdin
+	}
+	return false
+}
+
+func (x *TaskSpec) GetTty() bool {
+	if x != nil {
+		return x.Tty
+	}
+	return false
 }
 
 type TaskStatus struct {
@@ -3627,15 +3654,19 @@ func (x *ClusterView) GetManagers() []string {
 }
 
 type SandboxSpec struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Task          *TaskSpec              `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
-	Mode          NetworkMode            `protobuf:"varint,3,opt,name=mode,proto3,enum=swarmnet.v1.NetworkMode" json:"mode,omitempty"`
-	SharedWith    string                 `protobuf:"bytes,4,opt,name=shared_with,json=sharedWith,proto3" json:"shared_with,omitempty"`
-	Networks      []*NetworkAttachment   `protobuf:"bytes,5,rep,name=networks,proto3" json:"networks,omitempty"`
-	Ports         []*PortSpec            `protobuf:"bytes,6,rep,name=ports,proto3" json:"ports,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Name       string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Task       *TaskSpec              `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Mode       NetworkMode            `protobuf:"varint,3,opt,name=mode,proto3,enum=swarmnet.v1.NetworkMode" json:"mode,omitempty"`
+	SharedWith string                 `protobuf:"bytes,4,opt,name=shared_with,json=sharedWith,proto3" json:"shared_with,omitempty"`
+	Networks   []*NetworkAttachment   `protobuf:"bytes,5,rep,name=networks,proto3" json:"networks,omitempty"`
+	Ports      []*PortSpec            `protobuf:"bytes,6,rep,name=ports,proto3" json:"ports,omitempty"`
+	// Removed when its process has ended and is not started again.
+	AutoRemove bool `protobuf:"varint,7,opt,name=auto_remove,json=autoRemove,proto3" json:"auto_remove,omitempty"`
+	// Started with the daemon although it was stopped: the restart policy always.
+	StartWithDaemon bool `protobuf:"varint,8,opt,name=start_with_daemon,json=startWithDaemon,proto3" json:"start_with_daemon,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SandboxSpec) Reset() {
@@ -3708,6 +3739,20 @@ func (x *SandboxSpec) GetPorts() []*PortSpec {
 		return x.Ports
 	}
 	return nil
+}
+
+func (x *SandboxSpec) GetAutoRemove() bool {
+	if x != nil {
+		return x.AutoRemove
+	}
+	return false
+}
+
+func (x *SandboxSpec) GetStartWithDaemon() bool {
+	if x != nil {
+		return x.StartWithDaemon
+	}
+	return false
 }
 
 type Sandbox struct {
@@ -4036,7 +4081,7 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\tPlacement\x12 \n" +
 	"\vconstraints\x18\x01 \x03(\tR\vconstraints\x12 \n" +
 	"\fmax_per_node\x18\x02 \x01(\rR\n" +
-	"maxPerNode\"\xdb\x04\n" +
+	"maxPerNode\"\x97\x05\n" +
 	"\bTaskSpec\x12\x18\n" +
 	"\acommand\x18\x01 \x03(\tR\acommand\x12\x10\n" +
 	"\x03env\x18\x02 \x03(\tR\x03env\x12\x10\n" +
@@ -4052,7 +4097,10 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\vstop_signal\x18\v \x01(\tR\n" +
 	"stopSignal\x12E\n" +
 	"\x11stop_grace_period\x18\f \x01(\v2\x19.google.protobuf.DurationR\x0fstopGracePeriod\x12!\n" +
-	"\fforce_update\x18\r \x01(\x04R\vforceUpdate\x1a9\n" +
+	"\fforce_update\x18\r \x01(\x04R\vforceUpdate\x12\x12\n" +
+	"\x04user\x18\x0e \x01(\tR\x04user\x12\x14\n" +
+	"\x05stdin\x18\x0f \x01(\bR\x05stdin\x12\x10\n" +
+	"\x03tty\x18\x10 \x01(\bR\x03tty\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc1\x01\n" +
@@ -4122,7 +4170,7 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\vgossip_keys\x18\x04 \x03(\v2\x16.swarmnet.v1.GossipKeyR\n" +
 	"gossipKeys\x12\x1b\n" +
 	"\troot_cert\x18\x05 \x01(\fR\brootCert\x12\x1a\n" +
-	"\bmanagers\x18\x06 \x03(\tR\bmanagers\"\x84\x02\n" +
+	"\bmanagers\x18\x06 \x03(\tR\bmanagers\"\xd1\x02\n" +
 	"\vSandboxSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x04task\x18\x02 \x01(\v2\x15.swarmnet.v1.TaskSpecR\x04task\x12,\n" +
@@ -4130,7 +4178,10 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\vshared_with\x18\x04 \x01(\tR\n" +
 	"sharedWith\x12:\n" +
 	"\bnetworks\x18\x05 \x03(\v2\x1e.swarmnet.v1.NetworkAttachmentR\bnetworks\x12+\n" +
-	"\x05ports\x18\x06 \x03(\v2\x15.swarmnet.v1.PortSpecR\x05ports\"\xee\x03\n" +
+	"\x05ports\x18\x06 \x03(\v2\x15.swarmnet.v1.PortSpecR\x05ports\x12\x1f\n" +
+	"\vauto_remove\x18\a \x01(\bR\n" +
+	"autoRemove\x12*\n" +
+	"\x11start_with_daemon\x18\b \x01(\bR\x0fstartWithDaemon\"\xee\x03\n" +
 	"\aSandbox\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x04meta\x18\x02 \x01(\v2\x11.swarmnet.v1.MetaR\x04meta\x12,\n" +
