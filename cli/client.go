@@ -115,16 +115,3 @@ func (a *app) local(ctx context.Context) (pb.LocalClient, error) {
 	}
 	return pb.NewLocalClient(conn), nil
 }
-
-// each runs do for every reference: all are tried, done ones are printed, the errors joined.
-func (a *app) each(refs []string, do func(ref string) error) error {
-	var errs []error
-	for _, ref := range refs {
-		if err := do(ref); err != nil {
-			errs = append(errs, errors.New(explain(err)))
-			continue
-		}
-		fmt.Fprintln(a.stdout, ref)
-	}
-	return errors.Join(errs...)
-}

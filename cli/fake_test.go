@@ -19,6 +19,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/swarmnet/swarmnet"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
@@ -40,6 +42,7 @@ type fake struct {
 	// hold, if there is one, holds the command "hold" until a signal comes for it; holding says that it does.
 	hold    chan struct{}
 	holding bool
+	ended   bool // what runs has ended before anybody can attach
 }
 
 // await holds a command until it gets a signal.
@@ -117,7 +120,7 @@ func newSession(t *testing.T, f *fake) session {
 func (s session) run(args []string, stdin string) string {
 	s.t.Helper()
 	var out, errs bytes.Buffer
-	a := &app{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, now: func() time.Time { return noon }}
+	a := &app{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, now: func() time.Time { return noon }, atOnce: 1}
 	root := a.root()
 	root.SetArgs(append([]string{"--host", s.host}, args...))
 	root.SetOut(&out)
@@ -196,6 +199,70 @@ func (f *fake) RemoveSandbox(_ context.Context, r *pb.RemoveSandboxRequest) (*pb
 	return &pb.RemoveSandboxResponse{}, nil
 }
 
+func (f *fake) RestartSandbox(_ context.Context, r *pb.StopSandboxRequest) (*pb.Sandbox, error) {
+	f.note("RestartSandbox", r)
+	return &pb.Sandbox{}, nil
+}
+
+func (f *fake) SignalSandbox(_ context.Context, r *pb.SignalSandboxRequest) (*pb.Sandbox, error) {
+	f.note("SignalSandbox", r)
+	if f.hold != nil {
+		close(f.hold)
+	}
+	return &pb.Sandbox{}, nil
+}
+
+func (f *fake) RenameSandbox(_ context.Context, r *pb.RenameSandboxRequest) (*pb.Sandbox, error) {
+	f.note("RenameSandbox", r)
+	return &pb.Sandbox{}, nil
+}
+
+func (f *fake) Top(context.Context, *pb.ObjectRef) (*pb.TopResponse, error) {
+	return &pb.TopResponse{Processes: []*pb.Process{
+		{Pid: 100, Parent: 90, User: "root", Started: timestamppb.New(noon.Add(-time.Hour)), Cpu: durationpb.New(65 * time.Second), Memory: 3 << 20, Command: "sleep 100000"},
+		{Pid: 101, Parent: 100, User: "nobody", Started: timestamppb.New(noon.Add(-72 * time.Hour)), Cpu: durationpb.New(0), Memory: 1 << 20, Command: strings.Repeat("x", 100)},
+	}}, nil
+}
+
+// Attach is an Exec of cat, in a sandbox that ends with status 3; in one called ended it has.
+func (f *fake) Attach(s grpc.BidiStreamingServer[pb.ExecRequest, pb.ExecResponse]) error {
+	first, err := s.Recv()
+	if err != nil {
+		return err
+	}
+	f.note("Attach", first)
+	if f.ended {
+		return status.Error(codes.FailedPrecondition, "the task has ended")
+	}
+	if err := s.Send(&pb.ExecResponse{Message: &pb.ExecResponse_Stdout{Stdout: []byte("prompt\n")}}); err != nil {
+		return err
+	}
+	if err := echo(s, first.GetStart().GetInteractive()); err != nil {
+		return err
+	}
+	return s.Send(&pb.ExecResponse{Message: &pb.ExecResponse_Exit{Exit: &pb.ExecExit{Code: 3}}})
+}
+
+// echo sends back what it gets, until the end of the input or the key for that.
+func echo(s grpc.BidiStreamingServer[pb.ExecRequest, pb.ExecResponse], interactive bool) error {
+	for interactive {
+		m, err := s.Recv()
+		if err == io.EOF || m.GetCloseStdin() {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.Send(&pb.ExecResponse{Message: &pb.ExecResponse_Stdout{Stdout: m.GetStdin()}}); err != nil {
+			return err
+		}
+		if bytes.HasSuffix(m.GetStdin(), []byte("\x04")) {
+			break
+		}
+	}
+	return nil
+}
+
 // WaitSandbox: what is made here ends with status 3.
 func (f *fake) WaitSandbox(context.Context, *pb.ObjectRef) (*pb.Sandbox, error) {
 	return &pb.Sandbox{Id: "newsandbox", State: pb.SandboxState_SANDBOX_STATE_EXITED, Status: &pb.TaskStatus{ExitCode: 3}}, nil
@@ -252,20 +319,8 @@ func (f *fake) Exec(s grpc.BidiStreamingServer[pb.ExecRequest, pb.ExecResponse])
 		}
 		f.note("Signal", m)
 	}
-	for first.GetStart().GetInteractive() {
-		m, err := s.Recv()
-		if err == io.EOF || m.GetCloseStdin() {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.Send(&pb.ExecResponse{Message: &pb.ExecResponse_Stdout{Stdout: m.GetStdin()}}); err != nil {
-			return err
-		}
-		if bytes.HasSuffix(m.GetStdin(), []byte("\x04")) {
-			break
-		}
+	if err := echo(s, first.GetStart().GetInteractive()); err != nil {
+		return err
 	}
 	return s.Send(&pb.ExecResponse{Message: &pb.ExecResponse_Exit{Exit: exit}})
 }
@@ -360,7 +415,7 @@ func someNode() *fake {
 			box("ffffffffffff0000000000000", "fresh", swarmnet.SandboxCreated, time.Second, func(s *swarmnet.Sandbox) { s.Spec.Mode = swarmnet.ModeNone }),
 			task,
 		},
-		output: []*pb.LogChunk{{Data: []byte("out\n")}, {Data: []byte("err\n"), Stderr: true}},
+		output: []*pb.LogChunk{{Data: []byte("out\n"), At: timestamppb.New(noon)}, {Data: []byte("err\n"), Stderr: true, At: timestamppb.New(noon.Add(time.Millisecond))}},
 	}
 }
 

@@ -2,96 +2,87 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/swarmnet/swarmnet"
-	"github.com/swarmnet/swarmnet/cli/parse"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 )
 
 func (a *app) stopCmd() *cobra.Command {
-	var (
-		seconds int
-		signal  string
-	)
+	var f stopFlags
 	cmd := &cobra.Command{Use: "stop NAME…", Short: "Stop sandboxes of this node", Args: atLeast("NAME"), ValidArgsFunction: a.completeSandboxes(0, running),
 		Long: `Stop sandboxes of this node: their stop signal first, SIGKILL when the stop timeout is over. Their published ports are free at once;
 their addresses stay theirs.
 
-As docker stop. A sandbox that was stopped is not started again by its restart policy, also not when the daemon starts.`,
+As docker stop. A sandbox that was stopped is not started again by its restart policy; with --restart always it is when the daemon starts.`,
+		Example: "  swarmnet stop db\n  swarmnet stop $(swarmnet ps -q --filter label=tier=test)",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req := pb.StopSandboxRequest{}
-			if cmd.Flags().Changed("time") {
-				grace, err := parse.Seconds("time", seconds)
-				if err != nil {
-					return usageError{err}
-				}
-				req.Grace = durationpb.New(grace)
-			}
-			name, err := parse.Signal("signal", signal)
+			req, err := f.request(cmd)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
-			req.Signal = name
 			local, err := a.node(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return a.each(args, func(ref string) error {
+			return a.eachAtOnce(args, func(ref string) error {
 				_, err := local.StopSandbox(cmd.Context(), &pb.StopSandboxRequest{Ref: ref, Grace: req.Grace, Signal: req.Signal})
 				return err
 			})
 		}}
-	cmd.Flags().IntVarP(&seconds, "time", "t", 0, "seconds between the signal and SIGKILL (default the sandbox's own)")
-	cmd.Flags().StringVarP(&signal, "signal", "s", "", "signal to send instead of the sandbox's own")
+	f.add(a, cmd)
 	return cmd
 }
 
 func (a *app) startCmd() *cobra.Command {
-	var attach bool
+	var attach, interactive bool
 	cmd := &cobra.Command{Use: "start NAME…", Short: "Start sandboxes of this node that do not run", Args: atLeast("NAME"), ValidArgsFunction: a.completeSandboxes(0, notRunning),
-		Long: `Start sandboxes of this node that do not run, with the addresses and names that they had.
+		Long: `Start sandboxes of this node that do not run, with the addresses and names that they had. One that runs is left as it is.
 
-As docker start; -a shows the output of one, passes signals on as run does, and ends with its status. There is no -i.`,
+As docker start; -a shows the output of one, passes signals on as run does, and ends with its status.`,
+		Example: "  swarmnet start db\n  swarmnet start -ai shell",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if attach && len(args) > 1 {
-				return usagef("-a goes with one NAME: %d given", len(args))
+			if (attach || interactive) && len(args) > 1 {
+				return usagef("-a and -i go with one NAME: %d given", len(args))
 			}
 			local, err := a.node(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if !attach {
-				return a.each(args, func(ref string) error {
+			if !attach && !interactive {
+				return a.eachAtOnce(args, func(ref string) error {
 					_, err := local.StartSandbox(cmd.Context(), &pb.ObjectRef{Ref: ref})
 					return err
 				})
 			}
-			return ownFailures(a.startAttached(cmd.Context(), local, args[0]))
+			return ownFailures(a.startAttached(cmd.Context(), local, args[0], interactive))
 		}}
 	cmd.Flags().BoolVarP(&attach, "attach", "a", false, "show its output and end with its status")
+	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "the same, and pass standard input on, if it was made with -i")
 	return cmd
 }
 
-func (a *app) startAttached(ctx context.Context, local pb.LocalClient, ref string) error {
+func (a *app) startAttached(ctx context.Context, local pb.LocalClient, ref string, interactive bool) error {
 	s, _, err := a.sandbox(ctx, ref)
 	if err != nil {
 		return err
 	}
-	before := 0 // one that runs already is shown from its beginning
+	if interactive && !s.Spec.Task.Stdin {
+		return fmt.Errorf("the standard input of sandbox %s is not open: it was made without -i", s.Spec.Name)
+	}
+	f := following{interactive: interactive, detachable: !s.Spec.AutoRemove} // one that runs already is shown from its beginning
 	if notRunning(s) && s.State != swarmnet.SandboxCreated {
-		if before, err = outputSize(ctx, local, string(s.ID)); err != nil {
+		if f.before, err = outputSize(ctx, local, string(s.ID)); err != nil {
 			return err
 		}
 	}
 	if _, err := local.StartSandbox(ctx, &pb.ObjectRef{Ref: string(s.ID)}); err != nil {
 		return err
 	}
-	return a.attach(ctx, local, s, before, false)
+	return a.follow(ctx, local, s, f)
 }
 
 func (a *app) rmCmd() *cobra.Command {
@@ -99,13 +90,14 @@ func (a *app) rmCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "rm NAME…", Short: "Remove sandboxes of this node", Args: atLeast("NAME"),
 		Long: `Remove sandboxes of this node, with their addresses, names and output.
 
-As docker rm; there are no volumes and links to remove. Tasks of services are their service's to remove.`,
+As docker rm; there are no volumes and links to remove. Tasks of services are their service's to remove. ` + "`swarmnet prune`" + ` removes all that do not run.`,
+		Example: "  swarmnet rm db\n  swarmnet rm -f $(swarmnet ps -aq)",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			local, err := a.node(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return a.each(args, func(ref string) error {
+			return a.eachAtOnce(args, func(ref string) error {
 				_, err := local.RemoveSandbox(cmd.Context(), &pb.RemoveSandboxRequest{Ref: ref, Force: force})
 				return err
 			})
@@ -120,47 +112,17 @@ func (a *app) waitCmd() *cobra.Command {
 		Long: `Wait until sandboxes of this node do not run, and print the exit status of each.
 
 As docker wait: one that does not run is not waited for.`,
+		Example: "  swarmnet wait job",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			local, err := a.node(cmd.Context())
 			if err != nil {
 				return err
 			}
-			var errs []error
-			for _, ref := range args {
+			return a.inOrder(args, len(args), func(ref string) (string, error) {
 				m, err := local.WaitSandbox(cmd.Context(), &pb.ObjectRef{Ref: ref})
-				if err != nil {
-					errs = append(errs, errors.New(explain(err)))
-					continue
-				}
-				fmt.Fprintln(a.stdout, m.GetStatus().GetExitCode())
-			}
-			return errors.Join(errs...)
+				return strconv.Itoa(int(m.GetStatus().GetExitCode())), err
+			})
 		}}
-}
-
-func (a *app) logsCmd() *cobra.Command {
-	var (
-		follow bool
-		tail   string
-	)
-	cmd := &cobra.Command{Use: "logs NAME", Short: "Show the output of a sandbox of this node", Args: exactly("NAME"), ValidArgsFunction: a.completeSandboxes(1, nil),
-		Long: `Show the output of a sandbox of this node, a task's too: its standard output and standard error, each to our own.
-
-As docker logs, without --since, --until, --timestamps and --details.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := parse.Tail(tail)
-			if err != nil {
-				return usageError{err}
-			}
-			s, local, err := a.sandbox(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return copyLogs(cmd.Context(), local, &pb.LogsRequest{Task: string(s.ID), Follow: follow, Tail: n}, a.stdout, a.stderr)
-		}}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until it has ended")
-	cmd.Flags().StringVarP(&tail, "tail", "n", "all", "the last so many lines")
-	return cmd
 }
 
 // inspectCmd of the program shows sandboxes and networks alike.

@@ -24,12 +24,15 @@ type filterFunc[T any] func(obj T, value string) bool
 
 // lister describes an ls command over objects T that are shown as rows R, flat structs.
 type lister[T, R any] struct {
-	use, short string
-	columns    []column[R]
-	quiet      func(R) string
-	filters    map[string]filterFunc[T]
-	list       func(ctx context.Context, noTrunc bool) ([]T, error)
-	row        func(obj T, noTrunc bool) R
+	use, short, long, example string
+	columns                   []column[R]
+	quiet                     func(R) string
+	quietText                 string // of --quiet; empty: ids only
+	filters                   map[string]filterFunc[T]
+	// values are those that a filter's key can have, where they are few; hints some of the many.
+	values, hints map[string][]string
+	list          func(ctx context.Context, noTrunc bool) ([]T, error)
+	row           func(obj T, noTrunc bool) R
 }
 
 func lsCmd[T, R any](a *app, l lister[T, R]) *cobra.Command {
@@ -42,8 +45,11 @@ func lsCmd[T, R any](a *app, l lister[T, R]) *cobra.Command {
 	if l.use == "" {
 		l.use = "ls"
 	}
-	cmd := &cobra.Command{Use: l.use, Aliases: []string{"list"}, Short: l.short, Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
+	cmd := &cobra.Command{Use: l.use, Aliases: []string{"list"}, Short: l.short, Long: l.long, Example: l.example, Args: exactly(), ValidArgsFunction: cobra.NoFileCompletions, RunE: func(cmd *cobra.Command, _ []string) error {
 		pass, err := parseFilters(filters, l.filters)
+		if err == nil {
+			err = checkFilters(filters, l.values)
+		}
 		if err != nil {
 			return err
 		}
@@ -76,9 +82,27 @@ func lsCmd[T, R any](a *app, l lister[T, R]) *cobra.Command {
 	if l.filters != nil {
 		cmd.Flags().StringArrayVarP(&filters, "filter", "f", nil, "show what matches KEY=VALUE; keys: "+strings.Join(sortedKeys(l.filters), ", "))
 	}
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "ids only")
+	if l.quietText == "" {
+		l.quietText = "ids only"
+	}
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, l.quietText)
 	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "whole ids and texts")
+	a.mustCompleteFlag(cmd, "format", completeFormat("table", "json"))
+	if l.filters != nil {
+		a.mustCompleteFlag(cmd, "filter", completeFilter(sortedKeys(l.filters), l.values, l.hints))
+	}
 	return cmd
+}
+
+// checkFilters refuses values that nothing can have.
+func checkFilters(filters []string, values map[string][]string) error {
+	for _, f := range filters {
+		k, v, _ := strings.Cut(f, "=")
+		if known, ok := values[k]; ok && !slices.Contains(known, v) {
+			return usagef("--filter %q: one of %s is wanted", f, strings.Join(known, ", "))
+		}
+	}
+	return nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -188,7 +212,7 @@ func eachRow[R any](w io.Writer, t *template.Template, rows []R) error {
 func parseTemplate(text string) (*template.Template, error) {
 	t, err := template.New("format").Funcs(template.FuncMap{
 		"json":  func(v any) (string, error) { b, err := json.Marshal(v); return string(b), err },
-		"upper": strings.ToUpper, "lower": strings.ToLower, "join": strings.Join, "split": strings.Split, "title": strings.ToTitle,
+		"upper": strings.ToUpper, "println": fmt.Sprintln, "truncate": func(v string, n int) string { return string([]rune(v)[:min(max(n, 0), len([]rune(v)))]) }, "lower": strings.ToLower, "join": strings.Join, "split": strings.Split, "title": strings.ToTitle,
 	}).Parse(text)
 	if err != nil {
 		return nil, usagef("--format: %v", strings.TrimPrefix(err.Error(), "template: "))

@@ -19,7 +19,7 @@ func (a *app) serviceLogsCmd() *cobra.Command {
 		follow bool
 		tail   uint32
 	)
-	cmd := &cobra.Command{Use: "logs SERVICE", Short: "Show the output of a service's tasks on this node", Args: exactly("SERVICE"), ValidArgsFunction: a.complete(serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "logs SERVICE", Short: "Show the output of a service's tasks on this node", Args: exactly("SERVICE"), ValidArgsFunction: a.complete(1, serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
 		info, err := a.info(ctx)
 		if err != nil {

@@ -111,14 +111,25 @@ func (a *app) networkLsCmd() *cobra.Command {
 	type row struct {
 		ID, Name, Driver, Scope, VNI, Subnets, IPv6, Internal, Labels, CreatedAt string
 	}
-	var note error
+	var (
+		note  error
+		users bool // who uses a network is asked for
+	)
 	cmd := lsCmd(a, lister[network, row]{
-		short:   "List the networks of this node and of its cluster",
+		short: "List the networks of this node and of its cluster",
+		long: `List the networks of this node and of its cluster.
+
+As docker network ls; SCOPE is node or cluster (docker's words local and swarm are understood by the filter). The filter dangling=true
+finds what ` + "`prune`" + ` would remove.`,
+		example: "  swarmnet network ls --filter driver=overlay\n  swarmnet network ls --format '{{.Name}} {{.Subnets}}'",
 		columns: []column[row]{{"NETWORK ID", "ID"}, {"NAME", "Name"}, {"DRIVER", "Driver"}, {"SCOPE", "Scope"}},
 		quiet:   func(r row) string { return r.ID },
 		list: func(ctx context.Context, _ bool) ([]network, error) {
 			set, err := a.networkSet(ctx)
 			note = set.clusterErr
+			if err == nil && users {
+				err = a.markUsed(ctx, set)
+			}
 			return set.all, err
 		},
 		row: func(n network, noTrunc bool) row {
@@ -141,20 +152,22 @@ func (a *app) networkLsCmd() *cobra.Command {
 			"scope": func(n network, v string) bool {
 				return n.scope() == v || v == map[string]string{"node": "local", "cluster": "swarm"}[n.scope()]
 			},
-			"type": func(n network, v string) bool { return (v == "builtin") == builtin(n) },
+			"type":     func(n network, v string) bool { return (v == "builtin") == builtin(n) },
+			"dangling": func(n network, v string) bool { return (v == "true") == (!builtin(n) && !n.Spec.Ingress && !n.used) },
 		},
+		values: map[string][]string{
+			"type": {"builtin", "custom"}, "scope": {"node", "cluster", "local", "swarm"}, "dangling": {"true", "false"},
+		},
+		hints: map[string][]string{"driver": {swarmnet.DriverBridge, swarmnet.DriverHost, swarmnet.DriverMacvlan, swarmnet.DriverNone, swarmnet.DriverOverlay}},
 	})
-	cmd.Long = `List the networks of this node and of its cluster.
-
-As docker network ls; SCOPE is node or cluster (docker's words local and swarm are understood by the filter).`
 	inner := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		for _, check := range []struct{ key, values string }{{"type", "builtin custom"}, {"scope", "node cluster local swarm"}} {
-			if err := checkFilter(cmd, check.key, strings.Fields(check.values)); err != nil {
-				return err
-			}
+		filters, err := cmd.Flags().GetStringArray("filter")
+		if err != nil {
+			return err
 		}
-		err := inner(cmd, args)
+		users = slices.ContainsFunc(filters, func(f string) bool { return strings.HasPrefix(f, "dangling=") })
+		err = inner(cmd, args)
 		switch {
 		case err != nil || note == nil:
 			return err
@@ -165,20 +178,6 @@ As docker network ls; SCOPE is node or cluster (docker's words local and swarm a
 		return fmt.Errorf("the cluster's networks are not listed: %s", explain(note))
 	}
 	return cmd
-}
-
-// checkFilter refuses values of a filter that nothing can have.
-func checkFilter(cmd *cobra.Command, key string, values []string) error {
-	filters, err := cmd.Flags().GetStringArray("filter")
-	if err != nil {
-		return err
-	}
-	for _, f := range filters {
-		if v, ok := strings.CutPrefix(f, key+"="); ok && !slices.Contains(values, v) {
-			return usagef("--filter %q: one of %s is wanted", f, strings.Join(values, ", "))
-		}
-	}
-	return nil
 }
 
 // builtin are the networks that nobody made.
@@ -275,8 +274,7 @@ func (a *app) prune(ctx context.Context, pass func(network) bool) error {
 	if err != nil {
 		return err
 	}
-	used, err := a.usedNetworks(ctx, set)
-	if err != nil {
+	if err := a.markUsed(ctx, set); err != nil {
 		return err
 	}
 	var errs []error
@@ -285,7 +283,7 @@ func (a *app) prune(ctx context.Context, pass func(network) bool) error {
 	}
 	first := true
 	for _, n := range set.all {
-		if builtin(n) || n.Spec.Ingress || used[n.ID] || used[swarmnet.NetworkID(n.Spec.Name)] || !pass(n) {
+		if n.used || builtin(n) || n.Spec.Ingress || !pass(n) {
 			continue
 		}
 		if err := a.removeNetwork(ctx, n); err != nil {

@@ -181,6 +181,15 @@ func (a *app) endpoints(ctx context.Context, network string) ([]swarmnet.Endpoin
 	return out, nil
 }
 
+// markUsed says of each network whether anything uses it.
+func (a *app) markUsed(ctx context.Context, set networkSet) error {
+	used, err := a.usedNetworks(ctx, set)
+	for i, n := range set.all {
+		set.all[i].used = used[n.ID] || used[swarmnet.NetworkID(n.Spec.Name)]
+	}
+	return err
+}
+
 // usedNetworks are those that a service, a task or a sandbox of this node is on or wants to be on, by id or by the name that a spec has.
 func (a *app) usedNetworks(ctx context.Context, set networkSet) (map[swarmnet.NetworkID]bool, error) {
 	used := map[swarmnet.NetworkID]bool{}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -19,6 +18,7 @@ import (
 type network struct {
 	swarmnet.Network
 	local bool
+	used  bool // by anything; only where it was asked for
 }
 
 func (n network) scope() string {
@@ -88,7 +88,7 @@ func (s *networkSet) add(r *pb.ListNetworksResponse, local bool) error {
 		if err != nil {
 			return err
 		}
-		s.all = append(s.all, network{n, local})
+		s.all = append(s.all, network{Network: n, local: local})
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (a *app) completeNetworks(keep func(network) bool) cobra.CompletionFunc {
 }
 
 func (a *app) networkRefs(given []string, prefix string, keep func(network) bool) []string {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), completeTime)
 	defer cancel()
 	set, err := a.networkSet(ctx)
 	if err != nil {

@@ -112,7 +112,7 @@ func (a *app) nodeLsCmd() *cobra.Command {
 func (r nodeRow) id() string { return strings.TrimSuffix(r.ID, " *") }
 
 func (a *app) nodeInspectCmd() *cobra.Command {
-	return inspectCmd(a, "NODE", "Show nodes in full", a.complete(nodeNames), func(ctx context.Context, ref string, _ bool) (any, error) {
+	return inspectCmd(a, "NODE", "Show nodes in full", a.complete(0, nodeNames), func(ctx context.Context, ref string, _ bool) (any, error) {
 		control, err := a.control(ctx)
 		if err != nil {
 			return nil, err
@@ -179,7 +179,7 @@ func (a *app) nodeUpdateCmd() *cobra.Command {
 		availability, role, name string
 		add, rm                  []string
 	)
-	cmd := &cobra.Command{Use: "update NODE", Short: "Change a node's settings", Args: exactly("NODE"), ValidArgsFunction: a.complete(nodeNames), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "update NODE", Short: "Change a node's settings", Args: exactly("NODE"), ValidArgsFunction: a.complete(1, nodeNames), RunE: func(cmd *cobra.Command, args []string) error {
 		labels, err := parse.Labels("label-add", add)
 		if err != nil {
 			return usageError{err}
@@ -228,7 +228,7 @@ func editLabels(m, add map[string]string, rm []string) map[string]string {
 }
 
 func (a *app) nodeRoleCmd(verb string, role swarmnet.Role) *cobra.Command {
-	return &cobra.Command{Use: verb + " NODE…", Short: fmt.Sprintf("Make nodes %ss", role), Args: atLeast("NODE"), ValidArgsFunction: a.complete(nodeNames), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: verb + " NODE…", Short: fmt.Sprintf("Make nodes %ss", role), Args: atLeast("NODE"), ValidArgsFunction: a.complete(0, nodeNames), RunE: func(cmd *cobra.Command, args []string) error {
 		return a.each(args, func(ref string) error {
 			return a.changeNode(cmd.Context(), ref, func(s *swarmnet.NodeSpec) error {
 				if s.Role == role {
@@ -243,7 +243,7 @@ func (a *app) nodeRoleCmd(verb string, role swarmnet.Role) *cobra.Command {
 
 func (a *app) nodeRmCmd() *cobra.Command {
 	var force bool
-	cmd := &cobra.Command{Use: "rm NODE…", Aliases: []string{"remove"}, Short: "Remove nodes that are down", Args: atLeast("NODE"), ValidArgsFunction: a.complete(nodeNames), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "rm NODE…", Aliases: []string{"remove"}, Short: "Remove nodes that are down", Args: atLeast("NODE"), ValidArgsFunction: a.complete(0, nodeNames), RunE: func(cmd *cobra.Command, args []string) error {
 		control, err := a.control(cmd.Context())
 		if err != nil {
 			return err
@@ -272,6 +272,6 @@ func (a *app) nodePsCmd() *cobra.Command {
 		}
 		return out, nil
 	})
-	cmd.ValidArgsFunction = a.complete(nodeNames)
+	cmd.ValidArgsFunction = a.complete(0, nodeNames)
 	return cmd
 }

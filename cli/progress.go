@@ -120,7 +120,8 @@ func progressOf(s swarmnet.Service, tasks []swarmnet.Task) convergence {
 	return c
 }
 
-func isTerminal(w io.Writer) bool {
+// isTerminal reports whether a standard file is a terminal.
+func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

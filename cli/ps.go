@@ -29,6 +29,12 @@ func (a *app) psCmd() *cobra.Command {
 	var last int
 	cmd := lsCmd(a, lister[listed, psRow]{
 		use: "ps", short: "List the sandboxes of this node, tasks of services too",
+		long: `List the sandboxes of this node.
+
+As docker ps, with these differences: there is no image; NETWORKS shows where a sandbox is connected; the tasks of services are listed
+too, by the labels swarmnet.service=NAME and swarmnet.task=ID (` + "`swarmnet ps -q --filter label=swarmnet.service=web`" + `); the name
+filter takes a part of a name and no regular expression; there is no --size.`,
+		example: "  swarmnet ps -a --filter status=exited\n  swarmnet ps --filter network=mynet --format '{{.Names}}: {{.Ports}}'",
 		columns: []column[psRow]{{"SANDBOX ID", "ID"}, {"COMMAND", "Command"}, {"CREATED", "RunningFor"}, {"STATUS", "Status"}, {"PORTS", "Ports"}, {"NETWORKS", "Networks"}, {"NAMES", "Names"}},
 		quiet:   func(r psRow) string { return r.ID },
 		list: func(ctx context.Context, _ bool) ([]listed, error) {
@@ -54,16 +60,16 @@ func (a *app) psCmd() *cobra.Command {
 			"status":  func(l listed, v string) bool { return l.State.String() == v },
 			"network": listed.onNetwork,
 			"publish": func(l listed, v string) bool { return l.publishes(v) },
+			"exited": func(l listed, v string) bool {
+				return l.State == swarmnet.SandboxExited && strconv.Itoa(l.Status.ExitCode) == v
+			},
 		},
+		values: map[string][]string{"status": states()},
 	})
-	cmd.Long = `List the sandboxes of this node.
-
-As docker ps, with these differences: there is no image; NETWORKS shows where a sandbox is connected; the tasks of services are listed
-too, by the labels swarmnet.service=NAME and swarmnet.task=ID (` + "`swarmnet ps -q --filter label=swarmnet.service=web`" + `); the name
-filter takes a part of a name and no regular expression.`
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "those that do not run, too")
 	cmd.Flags().BoolVarP(&latest, "latest", "l", false, "the newest alone, whether it runs or not")
 	cmd.Flags().IntVarP(&last, "last", "n", 0, "the newest so many, whether they run or not")
+	a.noCompletion(cmd, "last")
 	inner := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		filters, err := cmd.Flags().GetStringArray("filter")
@@ -74,11 +80,13 @@ filter takes a part of a name and no regular expression.`
 			return usagef("--last %d: a number from 1 is wanted", last)
 		}
 		for _, f := range filters {
-			if v, ok := strings.CutPrefix(f, "status="); ok {
-				if _, err := parseState(v); err != nil {
-					return usagef("--filter %q: %v", f, err)
-				}
+			if strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=") {
 				all = true // who asks for a state means it, as in docker
+			}
+			if v, ok := cutKey(f, "exited"); ok {
+				if _, err := strconv.ParseUint(v, 10, 8); err != nil {
+					return usagef("--filter %q: an exit status from 0 to 255 is wanted", f)
+				}
 			}
 		}
 		return inner(cmd, args)
@@ -86,15 +94,12 @@ filter takes a part of a name and no regular expression.`
 	return cmd
 }
 
-func parseState(s string) (swarmnet.SandboxState, error) {
-	var names []string
+// states are the words for what became of a sandbox.
+func states() (names []string) {
 	for st := swarmnet.SandboxCreated; st <= swarmnet.SandboxExited; st++ {
-		if st.String() == s {
-			return st, nil
-		}
 		names = append(names, st.String())
 	}
-	return 0, fmt.Errorf("%q is not a state: one of %s is wanted", s, strings.Join(names, ", "))
+	return names
 }
 
 // listed reads the sandboxes and what of them must be looked up elsewhere: names of networks, owners of shared stacks.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,13 +25,14 @@ type app struct {
 	certPath       string
 	conn           *grpc.ClientConn
 	now            func() time.Time
+	atOnce         int // how many objects one command deals with at the same time
 }
 
 // Run runs one command line, args without the program's name, and returns the exit status: 0 done, 1 refused or failed, 2 wrong usage.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, atOnce: atOnce}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -61,7 +63,8 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&a.host, "host", "H", defaultHost, "daemon to ask: unix:///PATH, or HOST:PORT of a manager (SWARMNET_HOST)")
 	root.PersistentFlags().StringVar(&a.certPath, "cert-path", os.Getenv("SWARMNET_CERT_PATH"), "directory with an admin certificate, for HOST:PORT (SWARMNET_CERT_PATH)")
-	root.AddCommand(a.runCmd(), a.psCmd(), a.execCmd(), a.logsCmd(), a.portCmd(), a.stopCmd(), a.startCmd(), a.rmCmd(), a.waitCmd(), a.inspectAnyCmd(), a.pauseCmd())
+	root.AddCommand(a.runCmd(), a.psCmd(), a.execCmd(), a.logsCmd(), a.portCmd(), a.stopCmd(), a.startCmd(), a.restartCmd(), a.killCmd(),
+		a.attachCmd(), a.topCmd(), a.renameCmd(), a.rmCmd(), a.pruneCmd(), a.waitCmd(), a.inspectAnyCmd())
 	root.AddCommand(a.clusterCmd(), a.nodeCmd(), a.networkCmd(), a.serviceCmd(), a.eventsCmd(), a.versionCmd(), a.doctorCmd(), a.traceCmd(),
 		a.daemonCmd(), a.whoamiCmd(), a.probeCmd(), a.labCmd())
 	return root
@@ -75,7 +78,11 @@ func group(cmd *cobra.Command) *cobra.Command {
 			return cmd.Help()
 		}
 		hint := ""
-		if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
+		if elsewhere, ok := dockerWords[args[0]]; ok && !cmd.HasParent() {
+			hint = ": " + elsewhere
+		} else if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
+			slices.SortStableFunc(s, func(a, b string) int { return editDistance(args[0], a) - editDistance(args[0], b) })
+			slices.SortStableFunc(s, func(a, b string) int { return prefixed(b, args[0]) - prefixed(a, args[0]) })
 			hint = fmt.Sprintf(": did you mean %q?", s[0])
 		} else {
 			hint = fmt.Sprintf(": `%s --help` lists them", cmd.CommandPath())
@@ -84,6 +91,31 @@ func group(cmd *cobra.Command) *cobra.Command {
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	return cmd
+}
+
+// dockerWords say where what docker's users look for is to be found.
+var dockerWords = map[string]string{
+	"container": "the commands of sandboxes have no noun, as in `swarmnet run`, `swarmnet ps` and `swarmnet prune`",
+	"swarm":     "that is `swarmnet cluster`",
+	"system":    "see `swarmnet prune`, `swarmnet network prune`, `swarmnet events` and `swarmnet cluster info`",
+	"info":      "see `swarmnet cluster info` and `swarmnet version`",
+	"create":    "sandboxes are made and started by `swarmnet run`; networks and services by `swarmnet network create` and `swarmnet service create`",
+	"image":     "there are no images: a sandbox runs a program of this host",
+	"images":    "there are no images: a sandbox runs a program of this host",
+	"pull":      "there are no images: a sandbox runs a program of this host",
+	"build":     "there are no images: a sandbox runs a program of this host",
+	"volume":    "there are no volumes: a sandbox sees the files of this host",
+	"cp":        "a sandbox sees the files of this host: use cp",
+	"pause":     "use `swarmnet kill -s STOP`",
+	"unpause":   "use `swarmnet kill -s CONT`",
+	"stack":     "there are no stacks: see `swarmnet service create`",
+}
+
+func prefixed(name, prefix string) int {
+	if strings.HasPrefix(name, prefix) {
+		return 1
+	}
+	return 0
 }
 
 // exitStatus is an exit status that is not an error of ours: a command that was run ended with it.

@@ -21,7 +21,9 @@ const ownFailure = 125
 // runFlags are the flags of run.
 type runFlags struct {
 	parse.Sandbox
-	detach, remove, interactive, tty bool
+	detach, remove       bool
+	envFiles, labelFiles []string
+	cidFile              string
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -29,17 +31,18 @@ func (a *app) runCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "run [FLAGS] [--] COMMAND [ARG…]", DisableFlagsInUseLine: true, Short: "Make a sandbox on this node and run a command in it", Args: atLeast("COMMAND"),
 		Long: `Make a sandbox on this node and run a command in it.
 
-Without -d, shows the command's output, passes an interrupt on, and ends with the command's status: 125 for a failure of swarmnet's
-own, 126 if the command cannot be run, 127 if there is none.
+Without -d, shows the command's output, passes signals on, and ends with the command's status when that ends for the first time: 125
+for a failure of swarmnet's own, 126 if the command cannot be run, 127 if there is none. With -i standard input is passed on, with -t the
+command has a terminal; Ctrl-P Ctrl-Q leaves it running (but not with --rm).
 
 As docker run, with these differences:
   - There is no image: COMMAND is a program of this host, with files of its own for /etc/resolv.conf, /etc/hosts and /etc/hostname.
-  - An interrupt, SIGTERM, SIGQUIT or SIGHUP is passed on as ` + "`stop`" + ` with that signal would: after the stop timeout comes SIGKILL.
-  - -i and -t go with --rm: the command runs as by ` + "`exec`" + ` in a sandbox that is made for it. --rm goes without -d,
-    --restart with it.
-  - --restart always is unless-stopped: what was stopped stays so.
+    So there are no volumes, and no --entrypoint, --pull and --read-only. Ended children are always reaped, as with docker's --init.
+  - The end of standard input ends the command's, also of one that was started with -d.
+  - Without -d, it is this program that does what --rm says.
   - --publish with --network host is refused, not ignored; a range published for one single port is refused.
   - --network takes mac-address= and ip6=, and may be repeated for several networks.`,
+		Example: "  swarmnet run -d --name db --network mynet -p 5432:5432 -- postgres -D /srv/db\n  swarmnet run --rm -it --network container:db -- sh\n  swarmnet run -d --restart on-failure:3 -- /opt/worker",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.Command = args
 			return ownFailures(a.run(cmd.Context(), f))
@@ -57,8 +60,8 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.BoolVarP(&f.detach, "detach", "d", false, "return when it runs, and print its id")
 	fl.BoolVar(&f.remove, "rm", false, "remove the sandbox when the command has ended")
-	fl.BoolVarP(&f.interactive, "interactive", "i", false, "pass standard input on")
-	fl.BoolVarP(&f.tty, "tty", "t", false, "give it a terminal")
+	fl.BoolVarP(&f.Stdin, "interactive", "i", false, "pass standard input on; with -d, keep it open")
+	fl.BoolVarP(&f.TTY, "tty", "t", false, "give it a terminal")
 	fl.StringVar(&f.Name, "name", "", "name of the sandbox; without it one is chosen")
 	fl.StringArrayVar(&f.Networks, "network", nil, "NETWORK[,alias=NAME…][,ip=…][,ip6=…][,mac-address=…][,gw-priority=N], none, host or container:NAME; repeatable (default bridge)")
 	fl.StringVar(&f.IP, "ip", "", "fixed IPv4 address on the first network")
@@ -72,7 +75,11 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	fl.StringArrayVar(&f.Hosts, "add-host", nil, "NAME:ADDRESS for the hosts file; repeatable")
 	fl.StringVar(&f.Hostname, "hostname", "", "hostname inside")
 	fl.StringArrayVarP(&f.Env, "env", "e", nil, "KEY=VALUE, or KEY for the value that it has here; repeatable")
+	fl.StringArrayVar(&f.envFiles, "env-file", nil, "file of such lines; repeatable, --env comes after")
 	fl.StringArrayVarP(&f.Labels, "label", "l", nil, "KEY=VALUE; repeatable")
+	fl.StringArrayVar(&f.labelFiles, "label-file", nil, "file of KEY=VALUE lines; repeatable, --label comes after")
+	fl.StringVarP(&f.User, "user", "u", "", "NAME|UID[:GROUP|GID] of this host to run as (default the daemon's)")
+	fl.StringVar(&f.cidFile, "cidfile", "", "file to write the id to; it must not exist")
 	fl.StringVarP(&f.Dir, "workdir", "w", "", "working directory")
 	fl.StringVar(&f.Restart, "restart", "no", "no, on-failure[:N], always or unless-stopped")
 	fl.StringVar(&f.StopSignal, "stop-signal", "", "signal that asks it to stop (default SIGTERM)")
@@ -81,46 +88,101 @@ func (f *runFlags) add(cmd *cobra.Command) {
 
 // check refuses flags that exclude each other.
 func (f *runFlags) check() error {
-	interactive := f.interactive || f.tty
-	switch {
-	case interactive && f.detach:
-		return usagef("-i and -t do not go with -d: run it detached and go in with `swarmnet exec -it`")
-	case interactive && !f.remove:
-		return usagef("-i and -t go with --rm: say it too, or run it with -d and go in with `swarmnet exec -it`")
-	case !f.detach && f.Restart != "no" && f.Restart != "" && !f.remove:
-		return usagef("--restart %s goes with -d: an attached run ends when its command does", f.Restart)
-	case f.remove && f.detach:
-		return usagef("--rm does not go with -d: remove it afterwards with `swarmnet rm`")
-	case f.remove && f.Restart != "no" && f.Restart != "":
+	if f.remove && f.Restart != "no" && f.Restart != "" {
 		return usagef("--rm does not go with --restart %s: one removes what the other starts again", f.Restart)
 	}
 	return nil
+}
+
+// spec reads the flags, and the files that they name.
+func (f *runFlags) spec() (swarmnet.SandboxSpec, error) {
+	in := f.Sandbox
+	for _, name := range f.envFiles {
+		lines, err := parse.LinesFile("env-file", name)
+		if err != nil {
+			return swarmnet.SandboxSpec{}, err
+		}
+		in.EnvLines = append(in.EnvLines, lines...)
+	}
+	for _, name := range f.labelFiles {
+		lines, err := parse.LinesFile("label-file", name)
+		if err != nil {
+			return swarmnet.SandboxSpec{}, err
+		}
+		in.LabelLines = append(in.LabelLines, lines...)
+	}
+	spec, err := in.Spec(os.LookupEnv)
+	spec.AutoRemove = f.remove && f.detach
+	return spec, err
 }
 
 func (a *app) run(ctx context.Context, f runFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	spec, err := f.Spec(os.LookupEnv)
+	spec, err := f.spec()
 	if err != nil {
 		return usageError{err}
 	}
-	local, err := a.node(ctx)
+	if f.Stdin && f.TTY && !f.detach && !isTerminal(a.stdin) {
+		return usagef("-t with -i needs a terminal, and standard input is none: leave -t out")
+	}
+	cid, err := openCIDFile(f.cidFile)
 	if err != nil {
 		return err
 	}
-	if f.interactive || f.tty {
-		return a.runInside(ctx, local, spec, f)
+	local, err := a.node(ctx)
+	if err != nil {
+		return cid.discard(err)
 	}
 	s, err := create(ctx, local, spec)
 	if err != nil {
+		return cid.discard(err)
+	}
+	if err := cid.write(string(s.ID)); err != nil {
 		return err
 	}
 	if f.detach {
 		fmt.Fprintln(a.stdout, s.ID)
 		return nil
 	}
-	return a.attach(ctx, local, s, 0, f.remove)
+	return a.follow(ctx, local, s, following{interactive: f.Stdin, detachable: !f.remove, remove: f.remove})
+}
+
+// cidFile is the file of --cidfile; nil: none.
+type cidFile struct{ *os.File }
+
+func openCIDFile(path string) (*cidFile, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("--cidfile %s: the file exists: another sandbox may run under its id; remove the file if not", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--cidfile: %w", err)
+	}
+	return &cidFile{f}, nil
+}
+
+func (c *cidFile) write(id string) error {
+	if c == nil {
+		return nil
+	}
+	_, err := c.WriteString(id)
+	if err = errors.Join(err, c.Close()); err != nil {
+		return fmt.Errorf("--cidfile: %w", err)
+	}
+	return nil
+}
+
+// discard removes the file of a sandbox that was not made.
+func (c *cidFile) discard(why error) error {
+	if c == nil {
+		return why
+	}
+	return errors.Join(why, c.Close(), os.Remove(c.Name()))
 }
 
 func create(ctx context.Context, local pb.LocalClient, spec swarmnet.SandboxSpec) (sandboxInfo, error) {
@@ -129,27 +191,6 @@ func create(ctx context.Context, local pb.LocalClient, spec swarmnet.SandboxSpec
 		return sandboxInfo{}, err
 	}
 	return sandboxFrom(m)
-}
-
-// runInside runs an interactive command: by exec, in a sandbox that does nothing else and lives as long.
-func (a *app) runInside(ctx context.Context, local pb.LocalClient, spec swarmnet.SandboxSpec, f runFlags) (err error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("cannot find the swarmnet program: %w", err)
-	}
-	spec.Task.Command = []string{exe, "pause"}
-	s, err := create(ctx, local, spec)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if rmErr := removeSandbox(ctx, local, s.ID); rmErr != nil && err == nil {
-			err = rmErr
-		}
-	}()
-	return a.exec(ctx, local, execution{
-		ref: string(s.ID), command: f.Command, env: spec.Task.Env, dir: f.Dir, interactive: f.interactive, tty: f.tty,
-	})
 }
 
 // removeSandbox removes what this command made, also when it is interrupted.

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -91,7 +90,7 @@ func (a *app) completeSandboxes(most int, keep func(sandboxInfo) bool) cobra.Com
 
 // sandboxNames are what begins with the prefix: names, and ids once a part of one is typed.
 func (a *app) sandboxNames(given []string, prefix string, keep func(sandboxInfo) bool) []string {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), completeTime)
 	defer cancel()
 	all, err := a.sandboxes(ctx)
 	if err != nil {
@@ -104,30 +103,6 @@ func (a *app) sandboxNames(given []string, prefix string, keep func(sandboxInfo)
 		}
 	}
 	return matching(refs, given, prefix)
-}
-
-// ref is the name and the id of an object.
-type ref struct{ name, id string }
-
-// matching completes a prefix to names, and to ids once a part of one is typed; what is given already is left out.
-func matching(refs []ref, given []string, prefix string) []string {
-	used := map[string]bool{}
-	for _, g := range given {
-		used[g] = true
-	}
-	var out []string
-	for _, r := range refs {
-		if used[r.name] || used[r.id] {
-			continue
-		}
-		if strings.HasPrefix(r.name, prefix) {
-			out = append(out, r.name)
-		}
-		if prefix != "" && strings.HasPrefix(r.id, prefix) {
-			out = append(out, swarmnet.ShortID(r.id))
-		}
-	}
-	return out
 }
 
 func running(s sandboxInfo) bool {

@@ -152,7 +152,7 @@ func portText(s swarmnet.Service) string {
 }
 
 func (a *app) serviceInspectCmd() *cobra.Command {
-	return inspectCmd(a, "SERVICE", "Show services in full", a.complete(serviceNames), func(ctx context.Context, ref string, _ bool) (any, error) {
+	return inspectCmd(a, "SERVICE", "Show services in full", a.complete(0, serviceNames), func(ctx context.Context, ref string, _ bool) (any, error) {
 		s, _, err := a.service(ctx, ref)
 		return s, err
 	})
@@ -173,7 +173,7 @@ func (a *app) changeService(ctx context.Context, ref string, change func(*swarmn
 
 func (a *app) serviceScaleCmd() *cobra.Command {
 	var w waitFlags
-	cmd := &cobra.Command{Use: "scale SERVICE=REPLICAS…", Short: "Set the number of tasks", Args: atLeast("SERVICE=REPLICAS"), ValidArgsFunction: a.complete(serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "scale SERVICE=REPLICAS…", Short: "Set the number of tasks", Args: atLeast("SERVICE=REPLICAS"), ValidArgsFunction: a.complete(0, serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
 		wanted, order := map[string]uint32{}, []string{}
 		for _, arg := range args { // all of them before the first is done
 			name, n, err := parse.Scale(arg)
@@ -223,7 +223,7 @@ func (a *app) serviceUpdateCmd() *cobra.Command {
 		f serviceFlags
 		w waitFlags
 	)
-	cmd := &cobra.Command{Use: "update SERVICE [FLAGS] [-- COMMAND [ARG…]]", Short: "Change a service", Args: atLeast("SERVICE"), ValidArgsFunction: a.complete(serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "update SERVICE [FLAGS] [-- COMMAND [ARG…]]", Short: "Change a service", Args: atLeast("SERVICE"), ValidArgsFunction: a.complete(0, serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 && cmd.ArgsLenAtDash() != 1 {
 			return usagef("`%s` takes one SERVICE; a new command goes after --", cmd.CommandPath())
 		}
@@ -250,7 +250,7 @@ func (a *app) serviceUpdateCmd() *cobra.Command {
 
 func (a *app) serviceRollbackCmd() *cobra.Command {
 	var w waitFlags
-	cmd := &cobra.Command{Use: "rollback SERVICE", Short: "Go back to the spec before the last change", Args: exactly("SERVICE"), ValidArgsFunction: a.complete(serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "rollback SERVICE", Short: "Go back to the spec before the last change", Args: exactly("SERVICE"), ValidArgsFunction: a.complete(1, serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
 		control, err := a.control(cmd.Context())
 		if err != nil {
 			return err
@@ -267,7 +267,7 @@ func (a *app) serviceRollbackCmd() *cobra.Command {
 }
 
 func (a *app) serviceRmCmd() *cobra.Command {
-	return &cobra.Command{Use: "rm SERVICE…", Aliases: []string{"remove"}, Short: "Remove services", Args: atLeast("SERVICE"), ValidArgsFunction: a.complete(serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "rm SERVICE…", Aliases: []string{"remove"}, Short: "Remove services", Args: atLeast("SERVICE"), ValidArgsFunction: a.complete(0, serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
 		control, err := a.control(cmd.Context())
 		if err != nil {
 			return err

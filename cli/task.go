@@ -46,7 +46,7 @@ func (a *app) servicePsCmd() *cobra.Command {
 		}
 		return out, nil
 	})
-	cmd.ValidArgsFunction = a.complete(serviceNames)
+	cmd.ValidArgsFunction = a.complete(0, serviceNames)
 	return cmd
 }
 

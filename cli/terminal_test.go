@@ -93,7 +93,7 @@ func TestForwardedSignals(t *testing.T) {
 		want string
 	}{
 		{[]string{"exec", "db", "hold"}, `> Signal {"signal":"SIGTERM"}`},
-		{[]string{"run", "--", "hold"}, `> StopSandbox {"ref":"newsandbox","signal":"SIGTERM"}`},
+		{[]string{"run", "--", "hold"}, `> SignalSandbox {"ref":"newsandbox","signal":"SIGTERM"}`},
 	} {
 		f := someNode()
 		f.hold = make(chan struct{})

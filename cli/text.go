@@ -25,6 +25,9 @@ func title(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
+// cutKey is the value of a filter of one key.
+func cutKey(filter, key string) (string, bool) { return strings.CutPrefix(filter, key+"=") }
+
 func hasLabel(labels map[string]string, want string) bool {
 	k, v, hasValue := strings.Cut(want, "=")
 	got, ok := labels[k]

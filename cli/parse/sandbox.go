@@ -3,6 +3,7 @@ package parse
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,12 +12,14 @@ import (
 
 // Sandbox is what was said on the command line of `run`, as text.
 type Sandbox struct {
-	Name, Hostname, Dir               string
+	Name, Hostname, Dir, User         string
+	Stdin, TTY                        bool
 	Networks, Aliases                 []string
 	IP, IP6, MAC                      string
 	Publish                           []string
 	DNS, DNSSearch, DNSOptions, Hosts []string
 	Env, Labels                       []string
+	EnvLines, LabelLines              []string // of files: what is in Env and Labels comes after
 	Restart, StopSignal               string
 	StopTimeout                       int // seconds; -1: not said
 	Command                           []string
@@ -26,7 +29,7 @@ type Sandbox struct {
 // references still.
 func (in Sandbox) Spec(lookup func(string) (string, bool)) (swarmnet.SandboxSpec, error) {
 	out := swarmnet.SandboxSpec{Name: in.Name, Task: swarmnet.TaskSpec{
-		Command: in.Command, Hostname: in.Hostname, Dir: in.Dir,
+		Command: in.Command, Hostname: in.Hostname, Dir: in.Dir, Stdin: in.Stdin, TTY: in.TTY,
 		DNS: swarmnet.DNSConfig{Search: in.DNSSearch, Options: in.DNSOptions},
 	}}
 	if len(in.Command) == 0 || in.Command[0] == "" {
@@ -36,10 +39,14 @@ func (in Sandbox) Spec(lookup func(string) (string, bool)) (swarmnet.SandboxSpec
 		func() error { return in.attach(&out) },
 		func() (err error) { out.Ports, err = HostPorts(in.Publish); return err },
 		func() (err error) { out.Task.DNS.Servers, err = Addrs("dns", in.DNS); return err },
-		func() (err error) { out.Task.Env, err = Env(in.Env, lookup); return err },
-		func() (err error) { out.Task.Labels, err = Labels("label", in.Labels); return err },
+		func() (err error) {
+			out.Task.Env, err = Env(append(slices.Clip(in.EnvLines), in.Env...), lookup)
+			return err
+		},
+		func() (err error) { out.Task.Labels, err = in.labels(); return err },
+		func() (err error) { out.Task.User, err = User(in.User); return err },
 		func() (err error) { out.Task.Hosts, err = ExtraHosts(in.Hosts); return err },
-		func() (err error) { out.Task.Restart, err = Restart(in.Restart); return err },
+		func() (err error) { out.Task.Restart, out.StartWithDaemon, err = Restart(in.Restart); return err },
 		func() (err error) { out.Task.StopSignal, err = Signal("stop-signal", in.StopSignal); return err },
 		func() (err error) { out.Task.StopGracePeriod, err = stopTimeout(in.StopTimeout); return err },
 		func() error { return in.exclusions(out.Mode) },
@@ -50,6 +57,24 @@ func (in Sandbox) Spec(lookup func(string) (string, bool)) (swarmnet.SandboxSpec
 		}
 	}
 	return out, nil
+}
+
+// labels are those of files and flags: what is said later counts.
+func (in Sandbox) labels() (map[string]string, error) {
+	out, err := Labels("label", in.Labels)
+	for _, line := range in.LabelLines {
+		k, v, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(k) == "" {
+			return nil, fmt.Errorf("--label-file: %q: the key is missing: KEY=VALUE is wanted", line)
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		if _, said := out[k]; !said {
+			out[k] = v
+		}
+	}
+	return out, err
 }
 
 // exclusions refuses what cannot have an effect in a stack that is not the sandbox's own.
@@ -94,28 +119,28 @@ func ExtraHosts(args []string) ([]swarmnet.HostEntry, error) {
 	return out, nil
 }
 
-// Restart reads --restart: no, on-failure[:N], always or unless-stopped. The last two are one: a sandbox that was stopped stays so.
-func Restart(s string) (swarmnet.RestartPolicy, error) {
+// Restart reads --restart: no, on-failure[:N], always or unless-stopped. With always, what was stopped is started with the daemon.
+func Restart(s string) (policy swarmnet.RestartPolicy, withDaemon bool, err error) {
 	none := swarmnet.RestartPolicy{Condition: swarmnet.RestartNone}
 	kind, count, counted := strings.Cut(s, ":")
 	switch {
 	case counted && kind != "on-failure":
 	case kind == "", kind == "no":
-		return none, nil
+		return none, false, nil
 	case kind == "always", kind == "unless-stopped":
-		return swarmnet.RestartPolicy{Condition: swarmnet.RestartAny}, nil
+		return swarmnet.RestartPolicy{Condition: swarmnet.RestartAny}, kind == "always", nil
 	case kind == "on-failure":
 		p := swarmnet.RestartPolicy{Condition: swarmnet.RestartOnFailure}
 		if counted {
 			n, err := number(count)
 			if err != nil || n == 0 {
-				return none, fmt.Errorf("--restart %q: %q is not a number of restarts", s, count)
+				return none, false, fmt.Errorf("--restart %q: %q is not a number of restarts", s, count)
 			}
 			p.MaxAttempts = n
 		}
-		return p, nil
+		return p, false, nil
 	}
-	return none, fmt.Errorf("--restart %q: one of no, on-failure[:N], always, unless-stopped is wanted", s)
+	return none, false, fmt.Errorf("--restart %q: one of no, on-failure[:N], always, unless-stopped is wanted", s)
 }
 
 func stopTimeout(seconds int) (time.Duration, error) {

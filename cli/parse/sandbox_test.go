@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/swarmnet/swarmnet"
 )
@@ -163,12 +164,12 @@ func TestHostPort(t *testing.T) {
 
 func TestSmallValues(t *testing.T) {
 	for _, c := range []struct{ name, got, want string }{
-		{"no restart", show(Restart("")), "{none 0s 0 0s}"},
-		{"always", show(Restart("always")), "{any 0s 0 0s}"},
-		{"unless-stopped", show(Restart("unless-stopped")), "{any 0s 0 0s}"},
-		{"on-failure", show(Restart("on-failure:5")), "{on-failure 0s 5 0s}"},
-		{"restart always:3", show(Restart("always:3")), "one of no, on-failure[:N]"},
-		{"restart on-failure:0", show(Restart("on-failure:0")), "not a number of restarts"},
+		{"no restart", show(restart("")), "{none 0s 0 0s}"},
+		{"always", show(restart("always")), "{any 0s 0 0s} with the daemon"},
+		{"unless-stopped", show(restart("unless-stopped")), "{any 0s 0 0s}"},
+		{"on-failure", show(restart("on-failure:5")), "{on-failure 0s 5 0s}"},
+		{"restart always:3", show(restart("always:3")), "one of no, on-failure[:N]"},
+		{"restart on-failure:0", show(restart("on-failure:0")), "not a number of restarts"},
 		{"signal name", show(Signal("signal", "hup")), "SIGHUP"},
 		{"signal number", show(Signal("signal", "15")), "SIGTERM"},
 		{"signal none", show(Signal("signal", "")), ""},
@@ -230,4 +231,44 @@ func FuzzTargetPort(f *testing.F) {
 			t.Fatalf("%q: %d %v", s, n, err)
 		}
 	})
+}
+
+// restart reads a policy as text.
+func restart(s string) (string, error) {
+	p, withDaemon, err := Restart(s)
+	text := fmt.Sprint(p)
+	if withDaemon {
+		text += " with the daemon"
+	}
+	return text, err
+}
+
+func TestLines(t *testing.T) {
+	const text = "\ufeff# a comment\n\nA=1\r\n  B=two words \nKEY\n"
+	got, err := Lines("env-file", text)
+	if err != nil || strings.Join(got, "|") != "A=1|B=two words |KEY" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for text, want := range map[string]string{"A B=1": `line 1, "A B=1"`, "\n=x": "line 2", "A\xff": "no UTF-8"} {
+		if _, err := Lines("env-file", text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestMoment(t *testing.T) {
+	now := time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
+	for s, want := range map[string]time.Time{
+		"": {}, "10m": now.Add(-10 * time.Minute), "2030-01-01T00:00:00Z": now.Add(-36 * time.Hour), "2030-01-01": now.Add(-36 * time.Hour),
+		"2030-01-01T12:00": now.Add(-24 * time.Hour), "1000000000": time.Unix(1e9, 0), "1000000000.5": time.Unix(1e9, 5e8), "2030-01-02T12:00:00.25+01:00": now.Add(250*time.Millisecond - time.Hour),
+	} {
+		if got, err := Moment("since", s, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q: %v, %v; want %v", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"yesterday", "12:00", "1.2.3", "-5", "1e9", "10000000000000000000"} {
+		if got, err := Moment("since", s, now); err == nil {
+			t.Errorf("%q is %v", s, got)
+		}
+	}
 }
