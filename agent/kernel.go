@@ -60,7 +60,7 @@ func (s kernelSandboxes) Ensure(ctx context.Context, d desired.Sandbox) error {
 	spec := sandbox.Spec{Name: d.Name}
 	for _, i := range d.Interfaces {
 		spec.Interfaces = append(spec.Interfaces, sandbox.Interface{
-			Name: i.Name, MAC: i.MAC, Addrs: i.Addrs, MTU: i.MTU, VNI: i.VNI, DefaultVia: i.DefaultVia,
+			Name: i.Name, MAC: i.MAC, Addrs: i.Addrs, MTU: i.MTU, VNI: i.VNI, Via: i.Via, DefaultVia: i.DefaultVia,
 			Isolated: i.Isolated, Macvlan: sandbox.Macvlan{Parent: i.Parent, Mode: i.Mode},
 		})
 	}

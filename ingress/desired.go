@@ -68,8 +68,9 @@ type Task struct {
 	Addr netip.Addr
 	// Node is the index of the node the task runs on; equal to Mesh.Node for a local one.
 	Node uint16
-	// Lost is set when the task cannot serve even its old connections, since its node is dead. Flows without an end of their own (UDP) are
-	// taken to another task at once; TCP connections are left alone, for the node may have been cut off for a moment only.
+	// Lost is set when the task cannot serve even its old connections, since its node is dead, or when its ports lead to another address of it
+	// now. Flows without an end of their own (UDP) are taken elsewhere at once; TCP connections are left alone, for the node may have been
+	// cut off for a moment only, and a sandbox answers from the address that was asked.
 	Lost bool
 }
 

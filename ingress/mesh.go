@@ -26,7 +26,7 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 		m.Peers = peers(set)
 	}
 	ports, tasks := map[portKey]*Port{}, map[netip.Addr]Task{}
-	byOwner := targets(set)
+	byOwner, former := targets(set)
 	for id, s := range set.Services {
 		by := owner{service: id}
 		for _, p := range s.IngressPorts() {
@@ -44,6 +44,7 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 		for _, ep := range byOwner[by] {
 			addTasks(tasks, set, view, ep)
 		}
+		addFormer(tasks, set, former[by])
 	}
 	for id, t := range set.Tasks {
 		for _, p := range t.Ports {
@@ -56,6 +57,11 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 			})
 			for _, ep := range own { // whoever has the port: what is here must not depend on the order of a map
 				addTasks(tasks, set, view, ep)
+			}
+			for _, ep := range former[by] {
+				if ep.Task == id && ep.Node == set.Self {
+					addFormer(tasks, set, []swarmnet.PeerEndpoint{ep})
+				}
 			}
 			port := claim(ports, by, p)
 			if port == nil {
@@ -128,20 +134,36 @@ func claim(ports map[portKey]*Port, by owner, p swarmnet.PortSpec) *Port {
 
 // targets are the endpoints that published ports lead to: of each placed task, the one with the default route, so that a server bound
 // to the wildcard answers from the address that was asked. On a macvlan network there is none: it does not pass the fabric, and others reach its
-// members by themselves.
-func targets(set swarmnet.AssignmentSet) map[owner][]swarmnet.PeerEndpoint {
-	out := map[owner][]swarmnet.PeerEndpoint{}
+// members by themselves. former are the tasks' other endpoints: connections may lead there from the time when they had the default route.
+func targets(set swarmnet.AssignmentSet) (out, former map[owner][]swarmnet.PeerEndpoint) {
+	out, former = map[owner][]swarmnet.PeerEndpoint{}, map[owner][]swarmnet.PeerEndpoint{}
 	for _, ep := range set.Endpoints {
 		known := ep.Node == set.Self || set.Nodes[ep.Node].Index != 0 // a node in no cluster has no index
 		if set.Networks[ep.Network].Spec.Driver == swarmnet.DriverMacvlan {
 			continue
 		}
-		if ep.DefaultRoute && ep.Node != "" && !ep.State.Terminal() && known {
-			by := ownerOf(ep.Service, ep.Task)
+		if ep.Node == "" || ep.State.Terminal() || !known {
+			continue
+		}
+		by := ownerOf(ep.Service, ep.Task)
+		if ep.DefaultRoute {
 			out[by] = append(out[by], ep)
+		} else if set.Networks[ep.Network].HasGateway() {
+			former[by] = append(former[by], ep)
 		}
 	}
-	return out
+	return out, former
+}
+
+// addFormer keeps the connections to a task by another address than the one that its ports lead to. Datagrams are to come by that one.
+func addFormer(tasks map[netip.Addr]Task, set swarmnet.AssignmentSet, eps []swarmnet.PeerEndpoint) {
+	for _, ep := range eps {
+		for _, a := range ep.Addrs {
+			if _, ok := tasks[a.Addr()]; !ok {
+				tasks[a.Addr()] = Task{Addr: a.Addr(), Node: set.Nodes[ep.Node].Index, Lost: true}
+			}
+		}
+	}
 }
 
 // direct are the networks of the tasks at these addresses.

@@ -62,6 +62,9 @@ type Interface struct {
 	Isolated bool
 	// Parent is the host's device whose network a macvlan interface is on, Mode how; empty for all others.
 	Parent, Mode string
+	// Via are the gateways of the network, at most one of each family: what has an address of this interface leaves by them, wherever the
+	// default routes go.
+	Via []netip.Addr
 	// DefaultVia are the gateways of the sandbox's default routes, at most one of each family; empty on all but one interface.
 	DefaultVia []netip.Addr
 }
@@ -160,8 +163,11 @@ func sandboxOf(set swarmnet.AssignmentSet, t swarmnet.Task, eps []swarmnet.PeerE
 		if !n.Allocated() || len(ep.Addrs) == 0 {
 			return sb, false
 		}
+		if ep.DefaultRoute || n.HasGateway() {
+			ifc.Via = gateways(set, n)
+		}
 		if ep.DefaultRoute {
-			ifc.DefaultVia = gateways(set, n)
+			ifc.DefaultVia = ifc.Via
 		}
 		sb.Interfaces = append(sb.Interfaces, ifc)
 	}

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/swarmnet/swarmnet/internal/nl"
@@ -134,53 +133,4 @@ func (w *wiring) ensureInside(i Interface, l nl.Link) error {
 		return nil
 	}
 	return w.in.SetUp(l.Index)
-}
-
-// ensureRoutes gives the sandbox the routes to its subnets and its default routes, and takes others of ours away. Those to the subnets are
-// ours too: the kernel makes them with the address and never again.
-func (w *wiring) ensureRoutes(ifs []connected) error {
-	have, err := w.in.Routes(0)
-	if err != nil {
-		return err
-	}
-	var want []nl.Route
-	for _, i := range ifs {
-		for _, p := range i.Addrs {
-			if !p.IsSingleIP() {
-				want = append(want, nl.Route{Dst: p.Masked(), Index: i.index, Src: source(p)})
-			}
-		}
-		for _, via := range i.DefaultVia {
-			dst := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-			if via.Is6() {
-				dst = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-			}
-			want = append(want, nl.Route{Dst: dst, Via: via, Index: i.index})
-		}
-	}
-	for _, r := range want {
-		if !slices.Contains(have, r) {
-			if err := w.in.ReplaceRoute(r); err != nil {
-				return err
-			}
-		}
-	}
-	for _, r := range have {
-		kept := slices.ContainsFunc(want, func(k nl.Route) bool { return k.Dst == r.Dst })
-		if !kept {
-			if err := w.in.DelRoute(r); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// source is the address that packets to the subnet carry. An IPv6 route with one cannot be added while the address is being set up; with
-// one address a family the kernel's choice is the same.
-func source(p netip.Prefix) netip.Addr {
-	if p.Addr().Is4() {
-		return p.Addr()
-	}
-	return netip.Addr{}
 }

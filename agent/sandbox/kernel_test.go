@@ -88,9 +88,20 @@ func (b *bench) look(name string) string {
 			}
 			out = append(out, fmt.Sprintf("%s %s mtu %d up=%v %v", l.Name, l.MAC, l.MTU, l.Up, addrs))
 		}
-		routes, err := c.Routes(0)
+		routes, err := c.RoutesOfAllTables()
+		if err != nil {
+			return err
+		}
 		for _, r := range routes {
-			out = append(out, strings.TrimSpace(fmt.Sprintf("route %s dev %s %s", r.Dst, names[r.Index], viaText(r.Via))))
+			text := strings.TrimSpace(fmt.Sprintf("route %s dev %s %s", r.Dst, names[r.Index], viaText(r.Via)))
+			if r.Table != 0 {
+				text += fmt.Sprintf(" table %d", r.Table-firstTable)
+			}
+			out = append(out, text)
+		}
+		rules, err := c.Rules()
+		for _, r := range rules {
+			out = append(out, fmt.Sprintf("rule from %s table %d", r.From, r.Table-firstTable))
 		}
 		return err
 	})

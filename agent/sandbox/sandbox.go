@@ -34,6 +34,10 @@ type Interface struct {
 	Isolated bool
 	// Macvlan, unless its Parent is empty, makes the interface one on a network of the host's instead; VNI and Isolated do not count then.
 	Macvlan Macvlan
+	// Via are the gateways of the network, at most one of each family: where interfaces with gateways are several, what has an address of this one
+	// leaves by these, wherever the default routes go. So a connection stays whole when another network comes or goes and takes the default
+	// routes along.
+	Via []netip.Addr
 	// DefaultVia are the gateways of the default routes, at most one of each family; set on one interface.
 	DefaultVia []netip.Addr
 }

@@ -28,6 +28,13 @@ func (c *Conn) Routes(table int) ([]Route, error) {
 	if table == 0 {
 		table = unix.RT_TABLE_MAIN
 	}
+	return c.routesIn(table)
+}
+
+// RoutesOfAllTables lists our routes in every table, both families.
+func (c *Conn) RoutesOfAllTables() ([]Route, error) { return c.routesIn(unix.RT_TABLE_UNSPEC) }
+
+func (c *Conn) routesIn(table int) ([]Route, error) {
 	return dump("routes", func() ([]Route, error) {
 		list, err := c.h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: table, Protocol: RouteProtocol},
 			netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
@@ -121,11 +128,12 @@ func (c *Conn) DelRoute(r Route) error {
 	return nil
 }
 
-// Rule sends packets with a mark to a routing table (ip-rule(8)).
+// Rule sends packets to a routing table (ip-rule(8)), by their mark or by the address that they come from.
 type Rule struct {
 	V6         bool
 	Priority   int
 	Mark, Mask uint32
+	From       netip.Prefix // zero: from anywhere
 	Table      int
 }
 
@@ -149,6 +157,9 @@ func (c *Conn) Rules() ([]Rule, error) {
 				if r.Mask != nil {
 					rule.Mask = *r.Mask
 				}
+				if p, ok := fromIPNet(r.Src); ok {
+					rule.From = p
+				}
 				out = append(out, rule)
 			}
 		}
@@ -162,7 +173,13 @@ func toRule(r Rule) *netlink.Rule {
 	if r.V6 {
 		out.Family = netlink.FAMILY_V6
 	}
-	out.Priority, out.Mark, out.Mask, out.Table, out.Protocol = r.Priority, r.Mark, &r.Mask, r.Table, RouteProtocol
+	out.Priority, out.Table, out.Protocol = r.Priority, r.Table, RouteProtocol
+	if r.Mask != 0 {
+		out.Mark, out.Mask = r.Mark, &r.Mask
+	}
+	if r.From.IsValid() {
+		out.Src = toIPNet(r.From)
+	}
 	return out
 }
 
