@@ -144,9 +144,39 @@ func TestProgressOf(t *testing.T) {
 		{"global, no task made yet", global, nil, "0 of 0 tasks running", false},
 		{"global", global, []swarmnet.Task{run(1)}, "1 of 1 tasks running", true},
 	} {
-		if got := progressOf(c.s, c.tasks); got.String() != c.want || got.done != c.done {
+		if got := progressOf(c.s, c.tasks, nil); got.String() != c.want || got.done != c.done {
 			t.Errorf("%s: %s %v, want %s %v", c.what, got, got.done, c.want, c.done)
 		}
+	}
+}
+
+// Where no person watches, progress is told when there is more of it, each trouble once, and tasks that keep failing end the waiting.
+func TestPatience(t *testing.T) {
+	p := patience{best: -1, told: map[string]bool{}}
+	start := time.Unix(1000, 0)
+	var told []string
+	for _, c := range []struct {
+		after  time.Duration
+		c      convergence
+		enough bool
+	}{
+		{0, convergence{wanted: 2}, false},
+		{time.Second, convergence{wanted: 2, running: 1}, false},
+		{2 * time.Second, convergence{wanted: 2, trouble: "exit status 1", failed: 1}, false},
+		{3 * time.Second, convergence{wanted: 2, running: 1, trouble: "exit status 1", failed: 1}, false},
+		{29 * time.Second, convergence{wanted: 2, trouble: "exit status 2", failed: 5}, false},
+		{32 * time.Second, convergence{wanted: 2, trouble: "no suitable node"}, false}, // that may change
+		{32 * time.Second, convergence{wanted: 2, trouble: "exit status 1", failed: 5, monitor: time.Minute}, false},
+		{32 * time.Second, convergence{wanted: 2, trouble: "exit status 1", failed: 5}, true},
+	} {
+		lines, enough := p.step(c.c, start.Add(c.after))
+		if told = append(told, lines...); enough != c.enough {
+			t.Errorf("after %v: %v, want %v", c.after, enough, c.enough)
+		}
+	}
+	const want = "0 of 2 tasks running|1 of 2 tasks running|0 of 2 tasks running: exit status 1|0 of 2 tasks running: exit status 2|0 of 2 tasks running: no suitable node"
+	if got := strings.Join(told, "|"); got != want {
+		t.Errorf("told %s, want %s", got, want)
 	}
 }
 

@@ -32,7 +32,7 @@ func (a *app) labCmd() *cobra.Command {
 	stop := one("stop", "End a node's daemon alone; its workloads live on", func(_ context.Context, l *lab.Lab, node string) error { return l.Stop(node, hard) })
 	stop.Flags().BoolVar(&hard, "kill", false, "by SIGKILL and not SIGTERM")
 	heal := one("heal", "Mend a node's underlay link, or all links", func(_ context.Context, l *lab.Lab, node string) error { return l.Heal(node) })
-	heal.Use, heal.Args = "heal [NODE]", cobra.MaximumNArgs(1)
+	heal.Use, heal.Args = "heal [NODE]", atMost("NODE")
 	inner := heal.RunE
 	heal.RunE = func(cmd *cobra.Command, args []string) error { return inner(cmd, append(args, "")) }
 	cmd.AddCommand(a.labUpCmd(&name), a.labDownCmd(&name), a.labLsCmd(), a.labStatusCmd(&name), a.labExecCmd(&name), a.labAddCmd(&name), a.labDemoCmd(&name),

@@ -90,7 +90,8 @@ func (a *app) rmCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "rm NAME…", Short: "Remove sandboxes of this node", Args: atLeast("NAME"),
 		Long: `Remove sandboxes of this node, with their addresses, names and output.
 
-As docker rm; there are no volumes and links to remove. Tasks of services are their service's to remove. ` + "`swarmnet prune`" + ` removes all that do not run.`,
+As docker rm; there are no volumes and links to remove. Tasks of services are their service's to remove.
+` + "`swarmnet prune`" + ` removes all that do not run.`,
 		Example: "  swarmnet rm db\n  swarmnet rm -f $(swarmnet ps -aq)",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			local, err := a.node(cmd.Context())

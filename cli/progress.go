@@ -34,17 +34,33 @@ func (a *app) wait(ctx context.Context, w waitFlags, id string) error {
 		out = io.Discard
 	}
 	p := progress{w: out, live: isTerminal(out)}
+	var before map[swarmnet.TaskID]bool
+	hope := patience{best: -1, told: map[string]bool{}}
 	tick := time.NewTicker(pollPeriod)
 	defer tick.Stop()
 	for {
-		state, err := a.converge(ctx, id)
+		s, tasks, err := a.converge(ctx, id)
 		if err != nil {
 			return err
 		}
-		p.show(state.String())
+		if before == nil {
+			before = endedTasks(tasks)
+		}
+		state := progressOf(s, tasks, before)
 		if state.done {
 			p.end("service converged")
 			return nil
+		}
+		lines, enough := hope.step(state, time.Now())
+		switch {
+		case p.live:
+			p.show(state.String())
+		case enough:
+			return fmt.Errorf("service %s does not converge: %s: `swarmnet service ps %s` tells more; it goes on trying", s.Spec.Name, state, s.Spec.Name)
+		default:
+			for _, line := range lines {
+				p.show(line)
+			}
 		}
 		select {
 		case <-tick.C:
@@ -58,7 +74,9 @@ func (a *app) wait(ctx context.Context, w waitFlags, id string) error {
 // convergence is how far a service is.
 type convergence struct {
 	running, wanted int
-	trouble         string // the newest task's error
+	trouble         string        // the newest error of a task that was not there before
+	failed          int           // tasks that ended in failure, of those that were not there before
+	monitor         time.Duration // how long a new task is watched
 	done            bool
 }
 
@@ -70,34 +88,72 @@ func (c convergence) String() string {
 	return s
 }
 
-func (a *app) converge(ctx context.Context, id string) (convergence, error) {
+// leastPatience is how long tasks may keep failing at least before nobody who watches a file waits any more.
+const leastPatience = 30 * time.Second
+
+// patience says what is told of a convergence where no person watches, and when to wait no more.
+type patience struct {
+	best  int // most tasks that ever ran
+	since time.Time
+	told  map[string]bool
+}
+
+// step returns what is new, each trouble once, and whether tasks have failed for long enough without one more of them running.
+func (p *patience) step(c convergence, now time.Time) (lines []string, enough bool) {
+	if c.running > p.best {
+		p.best, p.since = c.running, now
+		lines = append(lines, fmt.Sprintf("%d of %d tasks running", c.running, c.wanted))
+	}
+	if c.trouble != "" && !p.told[c.trouble] {
+		p.told[c.trouble] = true
+		lines = append(lines, c.String())
+	}
+	return lines, c.failed > 0 && c.trouble != "" && now.Sub(p.since) >= max(leastPatience, c.monitor)
+}
+
+// endedTasks are those whose errors are history.
+func endedTasks(tasks []swarmnet.Task) map[swarmnet.TaskID]bool {
+	out := map[swarmnet.TaskID]bool{}
+	for _, t := range tasks {
+		if t.Status.State.Terminal() {
+			out[t.ID] = true
+		}
+	}
+	return out
+}
+
+// converge reads how far a service is. A roll-out that stopped is an error.
+func (a *app) converge(ctx context.Context, id string) (swarmnet.Service, []swarmnet.Task, error) {
 	s, _, err := a.service(ctx, id)
 	if err != nil {
-		return convergence{}, err
+		return s, nil, err
 	}
 	switch s.Update.State {
 	case swarmnet.UpdatePaused, swarmnet.UpdateRollbackPaused:
-		return convergence{}, fmt.Errorf("the update of %s stopped: %s", s.Spec.Name, s.Update.Message)
+		return s, nil, fmt.Errorf("the update of %s stopped: %s", s.Spec.Name, s.Update.Message)
 	case swarmnet.UpdateRolledBack:
 		if s.Update.Message != "" {
-			return convergence{}, fmt.Errorf("the update of %s was rolled back: %s", s.Spec.Name, s.Update.Message)
+			return s, nil, fmt.Errorf("the update of %s was rolled back: %s", s.Spec.Name, s.Update.Message)
 		}
 	}
 	tasks, err := a.tasks(ctx, taskSource{service: id})
-	if err != nil {
-		return convergence{}, err
-	}
-	return progressOf(s, tasks), nil
+	return s, tasks, err
 }
 
-// progressOf counts: a service has converged when exactly the wanted tasks run, all of its present spec.
-func progressOf(s swarmnet.Service, tasks []swarmnet.Task) convergence {
-	var c convergence
+// progressOf counts: a service has converged when exactly the wanted tasks run, all of its present spec. The errors of tasks in before are
+// not told.
+func progressOf(s swarmnet.Service, tasks []swarmnet.Task, before map[swarmnet.TaskID]bool) convergence {
+	c := convergence{monitor: s.Spec.Update.Monitor}
 	extra := 0
 	var newest time.Time
 	for _, t := range tasks {
-		if t.Status.Err != "" && t.Status.At.After(newest) {
-			newest, c.trouble = t.Status.At, t.Status.Err
+		if t.Status.Err != "" && !before[t.ID] {
+			if t.Status.At.After(newest) {
+				newest, c.trouble = t.Status.At, t.Status.Err
+			}
+			if t.Status.State == swarmnet.TaskFailed || t.Status.State == swarmnet.TaskRejected {
+				c.failed++
+			}
 		}
 		up := t.Desired == swarmnet.DesireRunning || t.Desired == swarmnet.DesireReady
 		switch {

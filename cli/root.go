@@ -67,6 +67,7 @@ func (a *app) root() *cobra.Command {
 		a.attachCmd(), a.topCmd(), a.renameCmd(), a.rmCmd(), a.pruneCmd(), a.waitCmd(), a.inspectAnyCmd())
 	root.AddCommand(a.clusterCmd(), a.nodeCmd(), a.networkCmd(), a.serviceCmd(), a.eventsCmd(), a.versionCmd(), a.doctorCmd(), a.traceCmd(),
 		a.daemonCmd(), a.whoamiCmd(), a.probeCmd(), a.labCmd())
+	a.finish(root)
 	return root
 }
 
@@ -170,6 +171,15 @@ func atLeast(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
 			return usagef("`%s` needs %s: see `%s --help`", cmd.CommandPath(), strings.Join(names, " "), cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+func atMost(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return usagef("`%s` takes one %s or none: %d given; see `%s --help`", cmd.CommandPath(), name, len(args), cmd.CommandPath())
 		}
 		return nil
 	}

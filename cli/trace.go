@@ -54,6 +54,7 @@ func (a *app) traceCmd() *cobra.Command {
 			return nil
 		}}
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.ValidArgsFunction = a.completeSandboxes(1, running)
 	return cmd
 }
 
