@@ -21,6 +21,9 @@ type Endpoint struct {
 	// DefaultRoute is set on the one endpoint of a sandbox whose network carries its default route. Published ports
 	// are balanced to the addresses of that endpoint, so that a server bound to the wildcard answers from them.
 	DefaultRoute bool
+	// Gateways and DNS are what a driver that gives addresses itself gave beside them; empty where addresses are ours.
+	Gateways []netip.Addr
+	DNS      DNSConfig
 }
 
 // Addr returns the endpoint's address of the same family as like, or the zero Addr.

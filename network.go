@@ -65,6 +65,7 @@ const (
 	DriverOverlay = "overlay"
 	DriverBridge  = "bridge"
 	DriverMacvlan = "macvlan"
+	DriverCNI     = "cni"
 	DriverHost    = "host"
 	DriverNone    = "none"
 )
@@ -100,6 +101,9 @@ type Network struct {
 	Spec    NetworkSpec
 	VNI     VNI      // 0 until allocated
 	Subnets []Subnet // empty until allocated; at most one of each family
+	// Conf is what a driver that gives the addresses itself was configured with when the network was made: of a cni network the list of
+	// plugins, JSON. It has no subnets then. Empty for all others.
+	Conf string
 }
 
 // Subnet is an allocated subnet of a network.
@@ -110,8 +114,8 @@ type Subnet struct {
 	Aux     map[string]netip.Addr
 }
 
-// Allocated reports whether the network has got its VNI and subnets.
-func (n Network) Allocated() bool { return n.VNI != 0 && len(n.Subnets) > 0 }
+// Allocated reports whether the network has got its VNI, and its subnets if addresses on it are ours.
+func (n Network) Allocated() bool { return n.VNI != 0 && (len(n.Subnets) > 0 || n.Conf != "") }
 
 // PredefinedNetworkID is the id of one of the networks that every node has; it is the same on each.
 func PredefinedNetworkID(name string) NetworkID { return NetworkID(DeriveID("local network", name)) }

@@ -50,7 +50,8 @@ type Agent struct {
 	vnis       atomic.Pointer[map[swarmnet.VNI]bool] // of the networks that the fabric has
 	fabricPace pace
 	orphans    orphans // used by plan alone
-	mtu        int     // of the underlay, as last read by plan; 0: not yet
+	pruning    atomic.Bool
+	mtu        int // of the underlay, as last read by plan; 0: not yet
 
 	mu      sync.Mutex
 	runners map[swarmnet.TaskID]*runner
@@ -193,6 +194,7 @@ func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) 
 	if look && r.Live {
 		a.prune(ctx, tasks, want)
 		a.PruneParents(ctx)
+		a.pruneAttachments(ctx, tasks)
 		a.giveBack(ctx, tasks, r.Set)
 	}
 	if vnis := a.vnis.Load(); vnis == nil || want.Mesh.VNI != 0 && !(*vnis)[want.Mesh.VNI] {

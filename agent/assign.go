@@ -46,7 +46,7 @@ func (a *Agent) prune(ctx context.Context, wg *sync.WaitGroup, want desired.Node
 // hasAll reports whether the fabric has every network that a sandbox is to be on.
 func hasAll(vnis map[swarmnet.VNI]bool, s desired.Sandbox) bool {
 	for _, ifc := range s.Interfaces {
-		if !vnis[ifc.VNI] && ifc.Parent == "" {
+		if !vnis[ifc.VNI] && ifc.Parent == "" && ifc.Wish == nil {
 			return false
 		}
 	}

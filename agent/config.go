@@ -25,6 +25,8 @@ type Config struct {
 	Managers []string
 	// DataDir holds what must outlive a reboot: the last assignments and the gossip's signing key.
 	DataDir string
+	// CNIDir holds what must outlive a reboot of what CNI plugins made for the node's own sandboxes. It outlives the node's membership, too.
+	CNIDir string
 	// RunDir holds what a reboot ends: tasks and network namespaces.
 	RunDir string
 	// VTEP is this node's underlay address for VXLAN.

@@ -22,6 +22,7 @@ import (
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/desired"
 	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/gossip"
 	"github.com/swarmnet/swarmnet/gossip/member"
 	"github.com/swarmnet/swarmnet/ingress"
@@ -90,7 +91,7 @@ func (f fakeBalancer) Close() error { return nil }
 
 type fakeSandboxes struct{ *host }
 
-func (f fakeSandboxes) Ensure(_ context.Context, s desired.Sandbox) (err error) {
+func (f fakeSandboxes) Ensure(_ context.Context, s desired.Sandbox) (_ map[swarmnet.NetworkID]driver.Given, err error) {
 	f.do("", func() {
 		if err = f.broken; err != nil {
 			return
@@ -107,7 +108,7 @@ func (f fakeSandboxes) Ensure(_ context.Context, s desired.Sandbox) (err error) 
 		}
 		f.sandboxes[s.Name] = s
 	})
-	return err
+	return nil, err
 }
 func (f fakeSandboxes) Delete(_ context.Context, name string) error {
 	f.do("delete "+name, func() { delete(f.sandboxes, name) })
@@ -120,6 +121,8 @@ func (f fakeSandboxes) List() (names []string, _ error) {
 func (f fakeSandboxes) Path(name string) string                      { return "/ns/" + name }
 func (f fakeSandboxes) Resolver(string) (*executor.Sockets, error)   { return nil, nil }
 func (f fakeSandboxes) PruneParents(context.Context, []string) error { return nil }
+
+func (f fakeSandboxes) PruneAttachments(context.Context, func(string) bool) {}
 
 type fakeGossip struct{ *host }
 

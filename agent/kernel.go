@@ -6,9 +6,8 @@ import (
 	"log/slog"
 	"net/netip"
 
-	"github.com/swarmnet/swarmnet/agent/desired"
-	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/agent/sandbox"
+	"github.com/swarmnet/swarmnet/driver/cni"
 	"github.com/swarmnet/swarmnet/gossip/member"
 	"github.com/swarmnet/swarmnet/overlay"
 	okernel "github.com/swarmnet/swarmnet/overlay/kernel"
@@ -29,7 +28,7 @@ func newParts(cfg Config, key ed25519.PrivateKey) (parts, error) {
 	return parts{
 		fabric:    kernelFabric{fabric, cfg.VTEP, cfg.Logger},
 		balancer:  newBalancer(cfg, fabric.Path()),
-		sandboxes: kernelSandboxes{boxes},
+		sandboxes: kernelSandboxes{boxes, cni.New(cni.Config{Dir: cfg.CNIDir, Logger: cfg.Logger}), cfg.Logger},
 		gossip:    gossip,
 		resolver:  newResolver(cfg, boxes.Path),
 	}, nil
@@ -51,26 +50,4 @@ func (f kernelFabric) Reconcile(ctx context.Context, d overlay.Desired) (remade 
 		remade = remade || op.Kind == overlay.KindDevices && !op.Remove
 	}
 	return remade, err
-}
-
-// kernelSandboxes are those of agent/sandbox.
-type kernelSandboxes struct{ *sandbox.Sandboxes }
-
-func (s kernelSandboxes) Ensure(ctx context.Context, d desired.Sandbox) error {
-	spec := sandbox.Spec{Name: d.Name}
-	for _, i := range d.Interfaces {
-		spec.Interfaces = append(spec.Interfaces, sandbox.Interface{
-			Name: i.Name, MAC: i.MAC, Addrs: i.Addrs, MTU: i.MTU, VNI: i.VNI, Via: i.Via, DefaultVia: i.DefaultVia,
-			Isolated: i.Isolated, Macvlan: sandbox.Macvlan{Parent: i.Parent, Mode: i.Mode},
-		})
-	}
-	return s.Sandboxes.Ensure(ctx, spec)
-}
-
-func (s kernelSandboxes) Resolver(name string) (*executor.Sockets, error) {
-	udp, tcp, err := sandbox.ListenDNS(s.Path(name))
-	if err != nil {
-		return nil, err
-	}
-	return &executor.Sockets{UDP: udp, TCP: tcp}, nil
 }

@@ -66,7 +66,11 @@ func newNetwork(ctx context.Context, a *Agent, id swarmnet.TaskID, changed func(
 // each resync.
 func (n *network) apply(ctx context.Context, w netWant) error {
 	if n.stale.Swap(false) || time.Since(n.ensuredAt) > resyncEvery*9/10 || !reflect.DeepEqual(n.ensured, w.sandbox) {
-		if err := n.a.parts.sandboxes.Ensure(ctx, w.sandbox); err != nil {
+		given, err := n.a.parts.sandboxes.Ensure(ctx, w.sandbox)
+		if rerr := n.a.reportGiven(swarmnet.TaskID(w.sandbox.Name), given); err == nil {
+			err = rerr
+		}
+		if err != nil {
 			n.ensuredAt = time.Time{}
 			return err
 		}

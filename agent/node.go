@@ -177,13 +177,14 @@ func (a *Agent) complete(state local.State, sb local.Sandbox) local.Sandbox {
 	return sb
 }
 
-// Settled returns when what was last asked of a sandbox's networks is in force, or its sandbox is not to be there.
+// Settled returns when what was last asked of a sandbox's networks is in force, or its sandbox is not to be there. A driver's refusal is a
+// *driver.Refusal.
 func (a *Agent) Settled(ctx context.Context, id swarmnet.TaskID, since time.Time) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if a.settled(id, since) {
-			return nil
+		if ok, err := a.settled(id, since); ok || err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -193,20 +194,24 @@ func (a *Agent) Settled(ctx context.Context, id swarmnet.TaskID, since time.Time
 	}
 }
 
-func (a *Agent) settled(id swarmnet.TaskID, since time.Time) bool {
+func (a *Agent) settled(id swarmnet.TaskID, since time.Time) (bool, error) {
 	a.mu.Lock()
 	r := a.runners[id]
 	a.mu.Unlock()
 	if r == nil {
-		return a.cfg.Local == nil || !a.cfg.Local.Read().Sandboxes[id].Active()
+		return a.cfg.Local == nil || !a.cfg.Local.Read().Sandboxes[id].Active(), nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.want.Meta.UpdatedAt.Before(since) {
-		return false // not planned yet
+		return false, nil // not planned yet
 	}
 	if r.want.Desired >= swarmnet.DesireShutdown || !r.want.Stack.Own() {
-		return true
+		return true, nil
 	}
-	return r.inForce != nil && r.inForce()
+	if r.inForce == nil {
+		return false, nil
+	}
+	ok, err := r.inForce()
+	return ok && !r.want.Stack.Awaits, err
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/desired"
 	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/gossip"
 	"github.com/swarmnet/swarmnet/gossip/member"
 	"github.com/swarmnet/swarmnet/ingress"
@@ -45,7 +46,8 @@ type balancer interface {
 
 // sandboxes makes and deletes network namespaces.
 type sandboxes interface {
-	Ensure(ctx context.Context, s desired.Sandbox) error
+	// Ensure returns what drivers that give addresses themselves gave, by network. A *driver.Refusal is not worth another attempt.
+	Ensure(ctx context.Context, s desired.Sandbox) (map[swarmnet.NetworkID]driver.Given, error)
 	Delete(ctx context.Context, name string) error
 	List() ([]string, error)
 	Path(name string) string
@@ -53,6 +55,8 @@ type sandboxes interface {
 	Resolver(name string) (*executor.Sockets, error)
 	// PruneParents takes away the VLAN devices that were made for macvlan networks, but those that are parents still.
 	PruneParents(ctx context.Context, parents []string) error
+	// PruneAttachments takes away what plugins made for sandboxes that are not kept.
+	PruneAttachments(ctx context.Context, keep func(name string) bool)
 }
 
 // gossiper is this node's part in the gossip.

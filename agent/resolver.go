@@ -57,7 +57,7 @@ func (r *dnsResolver) Update(set swarmnet.AssignmentSet, view gossip.View) {
 }
 
 func (r *dnsResolver) Attach(t desired.Task, socks *executor.Sockets) error {
-	sb := dns.Sandbox{ID: string(t.ID), UDP: socks.UDP, TCP: socks.TCP, Upstreams: atPort53(t.Spec.DNS.Servers)}
+	sb := dns.Sandbox{ID: string(t.ID), UDP: socks.UDP, TCP: socks.TCP, Upstreams: atPort53(dnsOf(t).Servers)}
 	sb.Networks, sb.Internal = place(t)
 	path := r.path(t.Sandbox.Name)
 	sb.Dial = func(ctx context.Context, network, addr string) (c net.Conn, err error) {
@@ -101,7 +101,24 @@ func (r *dnsResolver) Files(t desired.Task) (resolvConf, hosts string) {
 			addrs = append(addrs, p.Addr())
 		}
 	}
-	return string(dns.ResolvConf(t.Spec.DNS, r.hostFile())), string(dns.Hosts(hostname(t.Task), addrs, t.Spec.Hosts))
+	return string(dns.ResolvConf(dnsOf(t), r.hostFile())), string(dns.Hosts(hostname(t.Task), addrs, t.Spec.Hosts))
+}
+
+// dnsOf is how names are to be resolved: as the task asks, else as the drivers say that gave it addresses.
+func dnsOf(t desired.Task) swarmnet.DNSConfig {
+	out := t.Spec.DNS
+	for _, ep := range t.Endpoints {
+		if len(out.Servers) == 0 {
+			out.Servers = ep.DNS.Servers
+		}
+		if len(out.Search) == 0 {
+			out.Search = ep.DNS.Search
+		}
+		if len(out.Options) == 0 {
+			out.Options = ep.DNS.Options
+		}
+	}
+	return out
 }
 
 // hostname is a task's own: the one asked for, else its short id.

@@ -13,6 +13,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent/desired"
 	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/agent/task"
+	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/gossip"
 )
 
@@ -37,7 +38,7 @@ type runner struct {
 	fabric  bool // the fabric has the task's networks
 	dropped bool
 	health  health
-	inForce func() bool // whether the sandbox's network is as it was last wanted
+	inForce func() (bool, error) // whether the sandbox's network is as it was last wanted, or was refused by its driver
 
 	// What follows is the goroutine's own.
 	net        *network
@@ -153,6 +154,8 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 	in.Settling = r.settling(want, in.Workload)
 	if r.net != nil {
 		in.Network, in.NetworkFor, in.NetworkErr = r.net.state()
+		in.Network = in.Network && !want.Stack.Awaits
+		in.NetworkRefused = refusal(in.NetworkErr) != nil
 	}
 	if !want.Stack.Own() {
 		in.Network = want.Ready
@@ -256,8 +259,20 @@ func (r *runner) keepNetwork(ctx context.Context, want desired.Task) {
 	loop := r.net.loop
 	revision := loop.Set(netWant{want.Sandbox, want.VIPs})
 	r.mu.Lock()
-	r.inForce = func() bool { return loop.Status().Applied >= revision }
+	r.inForce = func() (bool, error) {
+		st := loop.Status()
+		return st.Applied >= revision, refusal(st.Err)
+	}
 	r.mu.Unlock()
+}
+
+// refusal is the part of an error that another attempt does not mend, or nil.
+func refusal(err error) error {
+	var r *driver.Refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	return nil
 }
 
 // attach gives the resolver the sockets that the workload's holder has open.
@@ -344,6 +359,9 @@ func (r *runner) release(ctx context.Context, want desired.Task) error {
 	r.net = nil
 	if want.Stack.Own() {
 		if err := r.a.parts.sandboxes.Delete(ctx, string(r.id)); err != nil {
+			return err
+		}
+		if err := r.a.detached(r.id); err != nil {
 			return err
 		}
 	}

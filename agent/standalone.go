@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/local"
 	"github.com/swarmnet/swarmnet/agent/session"
+	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/gossip"
 	"github.com/swarmnet/swarmnet/gossip/member"
 )
@@ -52,6 +54,29 @@ func (a *Agent) reportOwn(id swarmnet.TaskID, run uint64, st swarmnet.TaskStatus
 	return err
 }
 
+// reportGiven takes in what drivers gave a sandbox's endpoints.
+func (a *Agent) reportGiven(id swarmnet.TaskID, given map[swarmnet.NetworkID]driver.Given) error {
+	if a.cfg.Local == nil || len(given) == 0 {
+		return nil
+	}
+	_, err := a.cfg.Local.Step(func(s local.State) (local.State, error) {
+		for n, g := range given {
+			s = s.Attached(id, n, g)
+		}
+		return s, nil
+	})
+	return err
+}
+
+// detached forgets what drivers gave a sandbox whose interfaces are gone.
+func (a *Agent) detached(id swarmnet.TaskID) error {
+	if a.cfg.Local == nil {
+		return nil
+	}
+	_, err := a.cfg.Local.Step(func(s local.State) (local.State, error) { return s.Detached(id), nil })
+	return err
+}
+
 // gone forgets a sandbox that was removed, if it is one. Should that fail, it is removed again.
 func (a *Agent) gone(id swarmnet.TaskID) {
 	if a.cfg.Local == nil {
@@ -77,13 +102,31 @@ func (a *Agent) PruneParents(ctx context.Context) {
 	}
 	var parents []string
 	for _, n := range a.cfg.Local.Read().Networks {
-		if p := n.Spec.Options[local.OptionParent]; p != "" {
+		if p := n.Spec.Options[driver.Parent]; p != "" {
 			parents = append(parents, p)
 		}
 	}
 	if err := a.parts.sandboxes.PruneParents(ctx, parents); err != nil {
 		a.cfg.Logger.Warn("VLAN devices that nobody needs cannot be removed", "err", err)
 	}
+}
+
+// pruneAttachments has plugins take away what they made for sandboxes that are gone. It is called again and again, and does one round at a
+// time.
+func (a *Agent) pruneAttachments(ctx context.Context, wg *sync.WaitGroup) {
+	if a.cfg.Local == nil || !a.pruning.CompareAndSwap(false, true) {
+		return
+	}
+	wg.Go(func() {
+		defer a.pruning.Store(false)
+		a.parts.sandboxes.PruneAttachments(ctx, func(name string) bool {
+			id := swarmnet.TaskID(name)
+			_, own := a.cfg.Local.Read().Sandboxes[id]
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return own || a.runners[id] != nil
+		})
+	})
 }
 
 // silence is the gossip of a node that is in no cluster.

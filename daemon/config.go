@@ -39,6 +39,9 @@ const (
 	defaultGossipPort = 7946
 )
 
+// cniDir is beside the node's own networks, which what is in it serves.
+func (c Config) cniDir() string { return filepath.Join(c.DataDir, "local", "cni") }
+
 // withDefaults fills in what is not set and refuses what cannot work.
 func (c Config) withDefaults() (Config, error) {
 	set := func(field *string, value string) {

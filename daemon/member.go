@@ -101,6 +101,7 @@ func (m *member) agentConfig() agent.Config {
 		Dial:       m.dial,
 		Managers:   rec.Managers,
 		DataDir:    filepath.Join(cfg.DataDir, "agent"),
+		CNIDir:     cfg.cniDir(),
 		RunDir:     cfg.RunDir,
 		VTEP:       rec.Addresses.VTEP,
 		GossipAddr: netip.AddrPortFrom(advertisedHost(rec), uint16(cfg.GossipPort)),

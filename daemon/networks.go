@@ -18,9 +18,15 @@ func (s *localServer) CreateNetwork(ctx context.Context, req *pb.CreateNetworkRe
 	if err != nil {
 		return nil, err
 	}
-	var made local.Network
+	// What the host says of a configuration is found out before the step, since its plugins may take their time.
+	id := swarmnet.NetworkID(swarmnet.NewID())
+	_, made, err := s.d.local.Read().CreateNetwork(id, spec, env)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	env.Conf = func(swarmnet.NetworkSpec) (string, error) { return made.Conf, nil }
 	_, err = s.d.local.Step(func(st local.State) (next local.State, err error) {
-		next, made, err = st.CreateNetwork(swarmnet.NetworkID(swarmnet.NewID()), spec, env)
+		next, made, err = st.CreateNetwork(id, spec, env)
 		return next, err
 	})
 	if err != nil {

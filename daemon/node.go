@@ -14,6 +14,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent"
 	"github.com/swarmnet/swarmnet/agent/local"
 	"github.com/swarmnet/swarmnet/agent/local/store"
+	"github.com/swarmnet/swarmnet/driver/cni"
 	"github.com/swarmnet/swarmnet/internal/version"
 )
 
@@ -46,7 +47,7 @@ func (d *daemon) runAlone(ctx context.Context) error {
 	defer cancel()
 	d.awaitCleanup()
 	a, err := agent.New(agent.Config{
-		DataDir: filepath.Join(d.cfg.DataDir, "local"), RunDir: d.cfg.RunDir, Hostname: d.cfg.Hostname, Version: version.Version,
+		DataDir: filepath.Join(d.cfg.DataDir, "local"), CNIDir: d.cfg.cniDir(), RunDir: d.cfg.RunDir, Hostname: d.cfg.Hostname, Version: version.Version,
 		ResolvConf: d.cfg.ResolvConf, DNS: d.cfg.DNS, Logger: d.log, Local: d.local,
 	})
 	if err != nil {
@@ -108,6 +109,7 @@ func (d *daemon) env(ctx context.Context) (local.Env, *agent.Agent, error) {
 		return env, nil, err
 	}
 	env.Busy = a.PortHolder
+	env.Conf = func(spec swarmnet.NetworkSpec) (string, error) { return cni.Load(ctx, spec) }
 	env.Cluster = d.clusterNetworks(a)
 	return env, a, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent"
 	"github.com/swarmnet/swarmnet/agent/executor/process"
 	"github.com/swarmnet/swarmnet/agent/local"
+	"github.com/swarmnet/swarmnet/driver"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
 )
@@ -305,9 +306,31 @@ func (s *localServer) ConnectNetwork(ctx context.Context, req *pb.ConnectNetwork
 		return nil, refusal(err)
 	}
 	if err := settle(ctx, a, sb.ID, env.Now); err != nil {
+		var refused *driver.Refusal
+		if errors.As(err, &refused) {
+			return nil, s.undoConnect(context.WithoutCancel(ctx), a, sb, string(att.Network), refused)
+		}
 		return nil, err
 	}
 	return s.get(ctx, string(sb.ID))
+}
+
+// undoConnect takes a sandbox off a network again whose driver refused it, and returns the refusal.
+func (s *localServer) undoConnect(ctx context.Context, a *agent.Agent, sb local.Sandbox, network string, refused error) error {
+	env, _, err := s.d.env(ctx)
+	if err == nil {
+		_, err = s.d.local.Step(func(st local.State) (next local.State, err error) {
+			next, _, err = st.Disconnect(string(sb.ID), network, env)
+			return next, err
+		})
+	}
+	if err == nil {
+		err = settle(ctx, a, sb.ID, env.Now)
+	}
+	if err != nil {
+		s.d.log.Warn("a connection that was refused cannot be undone", "sandbox", sb.Spec.Name, "err", err)
+	}
+	return status.Error(codes.FailedPrecondition, refused.Error())
 }
 
 // settleTimeout bounds how long a change of networks may take; it goes on in the background afterwards.
@@ -316,7 +339,12 @@ const settleTimeout = 20 * time.Second
 func settle(ctx context.Context, a *agent.Agent, id swarmnet.TaskID, since time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	if err := a.Settled(ctx, id, since); err != nil {
+	err := a.Settled(ctx, id, since)
+	var refused *driver.Refusal
+	if errors.As(err, &refused) {
+		return refused
+	}
+	if err != nil {
 		return status.Errorf(codes.DeadlineExceeded, "the change is noted, but is not in force after %s: see the daemon's log", settleTimeout)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/gossip"
 )
 
@@ -139,7 +140,7 @@ func targets(set swarmnet.AssignmentSet) (out, former map[owner][]swarmnet.PeerE
 	out, former = map[owner][]swarmnet.PeerEndpoint{}, map[owner][]swarmnet.PeerEndpoint{}
 	for _, ep := range set.Endpoints {
 		known := ep.Node == set.Self || set.Nodes[ep.Node].Index != 0 // a node in no cluster has no index
-		if set.Networks[ep.Network].Spec.Driver == swarmnet.DriverMacvlan {
+		if driver.Of(set.Networks[ep.Network]).Direct {
 			continue
 		}
 		if ep.Node == "" || ep.State.Terminal() || !known {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/gossip"
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/overlay"
@@ -65,6 +66,8 @@ type Interface struct {
 	// Via are the gateways of the network, at most one of each family: what has an address of this interface leaves by them, wherever the
 	// default routes go.
 	Via []netip.Addr
+	// Wish, unless nil, is for a driver that makes the interface itself. Nothing of the above counts then but Name.
+	Wish *driver.Wish
 	// DefaultVia are the gateways of the sandbox's default routes, at most one of each family; empty on all but one interface.
 	DefaultVia []netip.Addr
 }
@@ -91,7 +94,7 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeStat
 		case swarmnet.ModeShared:
 			task.Sandbox.Name, task.Ready = string(stack.Owner), stack.OwnerUp
 		default:
-			task.Sandbox, task.Ready = sandboxOf(set, t, task.Endpoints, s.Overlay, stack.Interfaces)
+			task.Sandbox, task.Ready = sandboxOf(set, t, task.Endpoints, s.Overlay, stack)
 		}
 		s.Tasks = append(s.Tasks, task)
 	}
@@ -136,8 +139,8 @@ func ordered(t swarmnet.Task, eps []swarmnet.PeerEndpoint) []swarmnet.PeerEndpoi
 	return eps
 }
 
-// sandboxOf reports false while something is missing: a sandbox is made once it is whole. Interfaces without a name in names are eth0, eth1, …
-func sandboxOf(set swarmnet.AssignmentSet, t swarmnet.Task, eps []swarmnet.PeerEndpoint, fabric overlay.Desired, names map[swarmnet.NetworkID]string) (Sandbox, bool) {
+// sandboxOf reports false while something is missing: a sandbox is made once it is whole. Interfaces without a name in stack are eth0, eth1, …
+func sandboxOf(set swarmnet.AssignmentSet, t swarmnet.Task, eps []swarmnet.PeerEndpoint, fabric overlay.Desired, stack Stack) (Sandbox, bool) {
 	sb := Sandbox{Name: string(t.ID)}
 	for _, n := range t.Networks {
 		if !slices.ContainsFunc(eps, func(ep swarmnet.PeerEndpoint) bool { return ep.Network == n.Network }) {
@@ -146,25 +149,29 @@ func sandboxOf(set swarmnet.AssignmentSet, t swarmnet.Task, eps []swarmnet.PeerE
 	}
 	for i, ep := range eps {
 		n := set.Networks[ep.Network]
-		ifc := Interface{Name: names[n.ID], MAC: ep.MAC, Addrs: ep.Addrs, VNI: n.VNI}
+		ifc := Interface{Name: stack.Interfaces[n.ID], MAC: ep.MAC, Addrs: ep.Addrs, VNI: n.VNI}
 		if ifc.Name == "" {
 			ifc.Name = "eth" + strconv.Itoa(i)
 		}
-		if n.Spec.Driver == swarmnet.DriverMacvlan {
-			ifc.Parent, ifc.Mode = n.Spec.Options["parent"], n.Spec.Options["macvlan_mode"]
+		wish, theirs := stack.Wishes[n.ID]
+		switch {
+		case theirs:
+			ifc.Wish = &wish
+		case n.Spec.Options[driver.Parent] != "":
+			ifc.Parent, ifc.Mode = n.Spec.Options[driver.Parent], n.Spec.Options[driver.MacvlanMode]
 			ifc.MTU, _ = strconv.Atoi(n.Spec.Options[swarmnet.OptionMTU])
-		} else {
+		default:
 			at := slices.IndexFunc(fabric.Networks, func(o overlay.Network) bool { return o.ID == n.ID })
 			if at < 0 {
 				return sb, false
 			}
 			ifc.MTU, ifc.Isolated = fabric.Networks[at].MTU, fabric.Networks[at].Isolated
 		}
-		if !n.Allocated() || len(ep.Addrs) == 0 {
+		if !n.Allocated() || len(ep.Addrs) == 0 && !theirs {
 			return sb, false
 		}
 		if ep.DefaultRoute || n.HasGateway() {
-			ifc.Via = gateways(set, n)
+			ifc.Via = gateways(set, n, ep)
 		}
 		if ep.DefaultRoute {
 			ifc.DefaultVia = ifc.Via
@@ -174,8 +181,12 @@ func sandboxOf(set swarmnet.AssignmentSet, t swarmnet.Task, eps []swarmnet.PeerE
 	return sb, true
 }
 
-// gateways are those of the network's subnets; on the ingress network this node's own addresses, since its fabric is the router there.
-func gateways(set swarmnet.AssignmentSet, n swarmnet.Network) []netip.Addr {
+// gateways are those of the network's subnets, or those that its driver gave; on the ingress network this node's own addresses, since its
+// fabric is the router there.
+func gateways(set swarmnet.AssignmentSet, n swarmnet.Network, ep swarmnet.PeerEndpoint) []netip.Addr {
+	if n.Conf != "" {
+		return ep.Gateways
+	}
 	var out []netip.Addr
 	if n.Spec.Ingress {
 		for _, p := range set.Nodes[set.Self].Ingress {

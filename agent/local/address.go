@@ -11,13 +11,17 @@ import (
 // maxFreed bounds how many freed addresses of a network are remembered; older ones are given out as if never held.
 const maxFreed = 1024
 
-// endpoint allocates an endpoint of a sandbox on a network: fixed addresses where they were asked for, else the lowest that was never
-// held, else the one that has been free the longest.
-func (s State) endpoint(sb Sandbox, n Network, att swarmnet.NetworkAttachment, env Env) (swarmnet.Endpoint, error) {
-	ep := swarmnet.Endpoint{
+// newEndpoint is an endpoint of a sandbox on a network, without addresses.
+func (s State) newEndpoint(sb Sandbox, n Network, att swarmnet.NetworkAttachment, env Env) swarmnet.Endpoint {
+	return swarmnet.Endpoint{
 		ID: swarmnet.EndpointID(swarmnet.DeriveID("endpoint", string(sb.ID), string(n.ID))), Network: n.ID, Task: sb.ID, MAC: att.MAC,
 		Aliases: slices.Clone(att.Aliases), Meta: swarmnet.Meta{CreatedAt: env.Now, UpdatedAt: env.Now},
 	}
+}
+
+// allocate gives an endpoint its addresses: fixed ones where they were asked for, else the lowest that was never held, else the one that has
+// been free the longest.
+func (s State) allocate(ep swarmnet.Endpoint, n Network, att swarmnet.NetworkAttachment) (swarmnet.Endpoint, error) {
 	for _, want := range att.Addrs {
 		if !slices.ContainsFunc(n.Subnets, func(sub swarmnet.Subnet) bool { return sub.Prefix.Contains(want) }) {
 			return ep, refuse(Invalid, "address %s is outside network %s: it has %s", want, n.Spec.Name, prefixes(n))
@@ -104,7 +108,7 @@ func choose(sub swarmnet.Subnet, freed []netip.Addr, held map[netip.Addr]string)
 // free notes that an endpoint's addresses are nobody's any more.
 func (s State) free(ep swarmnet.Endpoint) State {
 	n, ok := s.Networks[ep.Network]
-	if !ok {
+	if !ok || n.Conf != "" {
 		return s
 	}
 	n.Freed = slices.Clone(n.Freed)

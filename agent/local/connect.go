@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/driver"
 )
 
 // Connect gives a sandbox an endpoint on one more network.
@@ -48,7 +49,7 @@ func (s State) mayMove(sb Sandbox, n swarmnet.Network) error {
 		return refuse(Refused, "sandbox %s is on the host's network stack: it can neither be connected nor disconnected", sb.Spec.Name)
 	case sb.Spec.Mode == swarmnet.ModeShared:
 		return refuse(Refused, "sandbox %s uses the network stack of %s: connect or disconnect that one", sb.Spec.Name, s.nameOf(sb.Spec.SharedWith))
-	case n.Spec.Driver == swarmnet.DriverHost, n.Spec.Driver == swarmnet.DriverNone:
+	case driver.Of(n).Stack:
 		return refuse(Refused, "a sandbox cannot be connected to or disconnected from network %s: it is chosen when the sandbox is made", n.Spec.Name)
 	}
 	return nil
@@ -71,13 +72,20 @@ func (s State) attach(id swarmnet.TaskID, att swarmnet.NetworkAttachment, env En
 	if !ok {
 		return s.withSandbox(sb), nil
 	}
+	d := driver.Of(n.Network)
 	if !n.Allocated() {
 		return s, refuse(Refused, "network %s has no subnet on this host, since all that it could have overlap its routes: make a network with --subnet", n.Spec.Name)
 	}
 	if n.ID == swarmnet.PredefinedNetworkID(swarmnet.DriverBridge) && len(att.Aliases) > 0 {
 		return s, refuse(Invalid, "network bridge does not resolve names, aliases neither: use a network made with `swarmnet network create`")
 	}
-	ep, err := s.endpoint(sb, n, att, env)
+	ep := s.newEndpoint(sb, n, att, env)
+	var err error
+	if d.Addresses == driver.Theirs {
+		err = checkWish(n, att)
+	} else {
+		ep, err = s.allocate(ep, n, att)
+	}
 	if err != nil {
 		return s, err
 	}
@@ -119,6 +127,8 @@ func (s State) Disconnect(ref, network string, env Env) (State, Sandbox, error) 
 	sb.Meta.UpdatedAt = env.Now
 	sb.Interfaces = maps.Clone(sb.Interfaces)
 	delete(sb.Interfaces, n.ID)
+	sb.Given = maps.Clone(sb.Given)
+	delete(sb.Given, n.ID)
 	for i, ep := range sb.Endpoints {
 		if ep.Network == n.ID {
 			sb.Endpoints = slices.Delete(slices.Clone(sb.Endpoints), i, i+1)
@@ -137,7 +147,7 @@ func (s State) routed(sb Sandbox) Sandbox {
 }
 
 // Routed returns the endpoints of a sandbox with that one marked whose network carries the default route: of those with a gateway the one
-// of the highest priority, among equals the first by name.
+// of the highest priority, among equals the first by name. Where addresses are not ours, a gateway is there once its driver has given one.
 func Routed(eps []swarmnet.Endpoint, atts []swarmnet.NetworkAttachment, network func(swarmnet.NetworkID) swarmnet.Network) []swarmnet.Endpoint {
 	priority := func(n swarmnet.NetworkID) int {
 		for _, a := range atts {
@@ -150,7 +160,7 @@ func Routed(eps []swarmnet.Endpoint, atts []swarmnet.NetworkAttachment, network 
 	best := -1
 	for i, ep := range eps {
 		n := network(ep.Network)
-		if !n.HasGateway() {
+		if !n.HasGateway() || n.Conf != "" && len(ep.Gateways) == 0 {
 			continue
 		}
 		if best < 0 || cmp.Or(

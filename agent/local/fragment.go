@@ -54,6 +54,10 @@ func (s State) Fragment(now time.Time) Fragment {
 		}
 		t := task(sb, now)
 		stack := desired.Stack{Mode: sb.Spec.Mode, Owner: sb.Spec.SharedWith, Interfaces: sb.Interfaces}
+		stack.Wishes, stack.Awaits = s.wishes(sb)
+		if s.mapper(sb) != "" {
+			t.Ports = nil // they are the plugins' to publish, not the fabric's
+		}
 		if sb.Spec.Mode == swarmnet.ModeShared {
 			owner := s.Sandboxes[sb.Spec.SharedWith]
 			stack.OwnerUp = owner.State == swarmnet.SandboxRunning || sb.Status.State == swarmnet.TaskRunning

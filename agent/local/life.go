@@ -37,6 +37,9 @@ func (s State) Start(ref string, env Env) (State, Sandbox, error) {
 			return s, sb, refuse(Refused, "sandbox %s shares the network stack of %s, which does not run: start that first", sb.Spec.Name, owner.Spec.Name)
 		}
 	}
+	if err := s.publishable(sb); err != nil {
+		return s, sb, err
+	}
 	if sb.Ports, err = s.ports(sb, env); err != nil {
 		return s, sb, err
 	}

@@ -8,37 +8,18 @@ import (
 	"strings"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/ipam"
 )
 
-// The options of node-local networks, in their short form.
-const (
-	OptionICC         = "icc"          // bridge: false keeps its members apart
-	OptionMasquerade  = "masquerade"   // bridge: false lets its members leave the host under their own addresses
-	OptionParent      = "parent"       // macvlan: the host's interface
-	OptionMacvlanMode = "macvlan_mode" // macvlan: bridge, vepa, private or passthru
-)
-
-// dockerOptions are the names that Docker's users know some options by.
-var dockerOptions = map[string]string{
-	"com.docker.network.bridge.enable_icc":           OptionICC,
-	"com.docker.network.bridge.enable_ip_masquerade": OptionMasquerade,
-	"com.docker.network.driver.mtu":                  swarmnet.OptionMTU,
-}
-
-var macvlanModes = []string{"bridge", "vepa", "private", "passthru"}
-
-// predefined are the networks that every node has, the id of each is the same everywhere.
-var predefined = []string{swarmnet.DriverBridge, swarmnet.DriverHost, swarmnet.DriverNone}
-
 // IsPredefined reports whether a network is one of those that every node has.
 func IsPredefined(id swarmnet.NetworkID) bool {
-	return slices.ContainsFunc(predefined, func(name string) bool { return swarmnet.PredefinedNetworkID(name) == id })
+	return slices.ContainsFunc(driver.Predefined(), func(name string) bool { return swarmnet.PredefinedNetworkID(name) == id })
 }
 
 // Predefine adds the predefined networks that are missing. Where no subnet is left for the bridge, it has none and nobody can use it.
 func (s State) Predefine(env Env) State {
-	for _, name := range predefined {
+	for _, name := range driver.Predefined() {
 		id := swarmnet.PredefinedNetworkID(name)
 		if have, ok := s.Networks[id]; ok && (name != swarmnet.DriverBridge || have.Allocated()) {
 			continue
@@ -57,103 +38,70 @@ func (s State) Predefine(env Env) State {
 	return s
 }
 
-// CreateNetwork makes a network of one of the drivers bridge and macvlan.
+// CreateNetwork makes a network of one of the drivers whose networks are a node's own.
 func (s State) CreateNetwork(id swarmnet.NetworkID, spec swarmnet.NetworkSpec, env Env) (State, Network, error) {
-	spec, err := normalise(spec)
+	spec, d, err := normalise(spec)
 	if err != nil {
 		return s, Network{}, err
 	}
 	if err := s.freeName(spec.Name, env); err != nil {
 		return s, Network{}, err
 	}
-	if spec.Driver == swarmnet.DriverMacvlan {
+	n := Network{Network: swarmnet.Network{
+		ID: id, Spec: spec, VNI: s.freeSwitch(),
+		Meta: swarmnet.Meta{CreatedAt: env.Now, UpdatedAt: env.Now},
+	}}
+	if spec.Options[driver.Parent] != "" {
 		if err := checkParent(spec, env); err != nil {
 			return s, Network{}, err
 		}
 	}
-	subnets, err := s.subnets(spec, env)
+	switch {
+	case d.Addresses != driver.Theirs:
+		n.Subnets, err = s.subnets(spec, d, env)
+	case env.Conf == nil:
+		err = refuse(Refused, "this node has no driver %s", d.Name)
+	default:
+		n.Conf, err = env.Conf(spec)
+		err = invalid(err)
+	}
 	if err != nil {
 		return s, Network{}, err
 	}
-	n := Network{Network: swarmnet.Network{
-		ID: id, Spec: spec, VNI: s.freeSwitch(), Subnets: subnets,
-		Meta: swarmnet.Meta{CreatedAt: env.Now, UpdatedAt: env.Now},
-	}}
 	return s.withNetwork(n), n, nil
 }
 
 // normalise checks what can be said of a spec alone, and spells its options in their short form.
-func normalise(spec swarmnet.NetworkSpec) (swarmnet.NetworkSpec, error) {
+func normalise(spec swarmnet.NetworkSpec) (swarmnet.NetworkSpec, driver.Driver, error) {
 	if spec.Driver == "" {
-		spec.Driver = swarmnet.DriverBridge
+		spec.Driver = driver.All()[0].Name
 	}
-	switch spec.Driver {
-	case swarmnet.DriverBridge, swarmnet.DriverMacvlan:
-	case swarmnet.DriverOverlay:
-		return spec, refuse(Refused, "an overlay network belongs to a cluster: ask a manager for it, after `swarmnet cluster init` or `swarmnet cluster join`")
-	case swarmnet.DriverHost, swarmnet.DriverNone:
-		return spec, refuse(Invalid, "driver %s has one network on each node, which is predefined: use `--network %s`", spec.Driver, spec.Driver)
-	default:
-		return spec, refuse(Invalid, "driver %q is not known: bridge and macvlan make networks of one node, overlay makes those of a cluster", spec.Driver)
+	d, known := driver.Find(spec.Driver)
+	switch {
+	case !known:
+		return spec, d, refuse(Invalid, "driver %q is not known: there are %s", spec.Driver, strings.Join(driver.Makeable(), ", "))
+	case d.Cluster:
+		return spec, d, refuse(Refused, "an %s network belongs to a cluster: ask a manager for it, after `swarmnet cluster init` or `swarmnet cluster join`", d.Name)
+	case d.Only:
+		return spec, d, refuse(Invalid, "driver %s has one network on each node, which is predefined: use `--network %s`", d.Name, d.Name)
+	case spec.Ingress || spec.Attachable:
+		return spec, d, refuse(Invalid, "an ingress or attachable network spans a cluster: make it with --driver overlay")
+	case d.Addresses == driver.Theirs && (len(spec.IPAM) > 0 || spec.IPv6 || spec.Internal):
+		return spec, d, refuse(Invalid, "addresses and gateways of a %s network are its plugins' to give: leave out --subnet and its like, --ipv6 and --internal, and say it in the configuration", d.Name)
 	}
-	if spec.Ingress || spec.Attachable {
-		return spec, refuse(Invalid, "an ingress or attachable network spans a cluster: make it with --driver overlay")
-	}
-	options := map[string]string{}
-	for k, v := range spec.Options {
-		if short, ok := dockerOptions[k]; ok {
-			k = short
-		}
-		options[k] = v
-	}
-	spec.Options = nil
-	if len(options) > 0 {
-		spec.Options = options
-	}
-	if err := checkOptions(spec); err != nil {
-		return spec, err
+	var err error
+	if spec.Options, err = d.Normalise(spec.Options); err != nil {
+		return spec, d, invalid(err)
 	}
 	// What a network has in common with an overlay network is checked as for one.
 	same := spec
 	same.Driver = swarmnet.DriverOverlay
-	return spec, invalid(same.Validate())
-}
-
-func checkOptions(spec swarmnet.NetworkSpec) error {
-	known := map[string]bool{swarmnet.OptionMTU: true, OptionICC: spec.Driver == swarmnet.DriverBridge, OptionMasquerade: spec.Driver == swarmnet.DriverBridge}
-	if spec.Driver == swarmnet.DriverMacvlan {
-		known[OptionParent], known[OptionMacvlanMode] = true, true
-	}
-	for _, k := range slices.Sorted(maps.Keys(spec.Options)) {
-		v := spec.Options[k]
-		switch {
-		case !known[k]:
-			return refuse(Invalid, "option %q is not one of driver %s: it takes %s", k, spec.Driver, strings.Join(trueKeys(known), ", "))
-		case (k == OptionICC || k == OptionMasquerade) && v != "true" && v != "false":
-			return refuse(Invalid, "option %s=%s is not possible: true or false is wanted", k, v)
-		case k == OptionMacvlanMode && !slices.Contains(macvlanModes, v):
-			return refuse(Invalid, "option macvlan_mode=%s is not possible: one of %s is wanted", v, strings.Join(macvlanModes, ", "))
-		}
-	}
-	return nil
-}
-
-func trueKeys(m map[string]bool) []string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		if m[k] {
-			out = append(out, k)
-		}
-	}
-	return out
+	return spec, d, invalid(same.Validate())
 }
 
 // checkParent refuses an interface that the host does not have. PARENT.ID is made where it is missing, if PARENT is there (IEEE 802.1Q).
 func checkParent(spec swarmnet.NetworkSpec, env Env) error {
-	parent := spec.Options[OptionParent]
-	if parent == "" {
-		return refuse(Invalid, "a macvlan network needs an interface of this host: name it with --opt parent=eth0")
-	}
+	parent := spec.Options[driver.Parent]
 	if slices.Contains(env.Links, parent) {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/driver"
 )
 
 // CreateSandbox makes a sandbox, which is not started, with an endpoint on each of its networks. References to networks and to a
@@ -78,7 +79,7 @@ func (s State) resolve(spec swarmnet.SandboxSpec, env Env) (swarmnet.SandboxSpec
 		if err != nil {
 			return spec, err
 		}
-		if n.Spec.Driver == swarmnet.DriverHost || n.Spec.Driver == swarmnet.DriverNone {
+		if driver.Of(n).Stack {
 			if len(spec.Networks) > 1 || spec.Mode != swarmnet.ModeNetworks {
 				return spec, refuse(Invalid, "network %s cannot be combined with another: it is all or nothing", n.Spec.Name)
 			}

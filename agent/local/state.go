@@ -44,6 +44,8 @@ type Sandbox struct {
 	Run uint64
 	// Interfaces are the names of its interfaces, by network. They stay when others come and go.
 	Interfaces map[swarmnet.NetworkID]string `json:",omitempty"`
+	// Given are the networks whose driver gives addresses itself and has made the interface: the endpoint has them.
+	Given map[swarmnet.NetworkID]bool `json:",omitempty"`
 	// NotBefore is when a restart is due.
 	NotBefore time.Time `json:",omitzero"`
 	// Failures are the ends in a row that were followed by a restart.
@@ -72,6 +74,8 @@ type Env struct {
 	Links []string
 	// Cluster are the networks of the cluster that this node knows.
 	Cluster []swarmnet.Network
+	// Conf reads and checks the configuration that a network's options name; swarmnet.Network.Conf. Nil: no driver has one.
+	Conf func(spec swarmnet.NetworkSpec) (string, error)
 	// Busy says who has a port of the host already; empty: nobody. Nil: nobody has any.
 	Busy func(p swarmnet.PortSpec) string
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/ipam"
 )
 
@@ -22,8 +23,8 @@ var (
 )
 
 // subnets are those of a new network: the ones asked for, and one chosen where no IPv4 subnet was.
-func (s State) subnets(spec swarmnet.NetworkSpec, env Env) ([]swarmnet.Subnet, error) {
-	outside := spec.Driver == swarmnet.DriverMacvlan // its members are on the parent's network, to which the host has a route
+func (s State) subnets(spec swarmnet.NetworkSpec, d driver.Driver, env Env) ([]swarmnet.Subnet, error) {
+	outside := d.Addresses == driver.Named // its members are on the parent's network, to which the host has a route
 	var out []swarmnet.Subnet
 	four := false
 	for _, wish := range spec.IPAM {
@@ -40,7 +41,7 @@ func (s State) subnets(spec swarmnet.NetworkSpec, env Env) ([]swarmnet.Subnet, e
 		return out, nil
 	}
 	if outside {
-		return nil, refuse(Invalid, "a macvlan network has addresses of its parent's network: name its subnet with --subnet, and with --ip-range the part that nobody else there gives out")
+		return nil, refuse(Invalid, "a %s network has addresses of its parent's network: name its subnet with --subnet, and with --ip-range the part that nobody else there gives out", d.Name)
 	}
 	p, ok := ipam.NextSubnet(networkPools, false, s.usedPrefixes(env, true))
 	if !ok {

@@ -43,15 +43,45 @@ func wantRoutes(ifs []connected) (routes []nl.Route, rules []nl.Rule) {
 	return routes, rules
 }
 
-// onLink are the routes to the subnets of an interface. They are ours, too: the kernel makes them with the address and never again.
+// onLink are the routes to the subnets of an interface. They are ours, too: the kernel makes them with the address and never again. Those of a
+// foreign interface are its maker's; its own table has the same.
 func (i connected) onLink(table int) []nl.Route {
 	var out []nl.Route
+	if i.Foreign && table == 0 {
+		return nil
+	}
+	if i.Foreign {
+		for _, r := range i.theirs {
+			r.Table = table
+			out = append(out, r)
+		}
+		return out
+	}
 	for _, p := range i.Addrs {
 		if !p.IsSingleIP() {
 			out = append(out, nl.Route{Dst: p.Masked(), Index: i.index, Src: source(p), Table: table})
 		}
 	}
 	return out
+}
+
+// foreignRoutes are the routes by an interface, but the default ones: those on the link first, since others lead by them.
+func (w *wiring) foreignRoutes(index int) ([]nl.Route, error) {
+	all, err := w.in.AllRoutes()
+	if err != nil {
+		return nil, err
+	}
+	out := slices.DeleteFunc(all, func(r nl.Route) bool { return r.Index != index || r.Dst.Bits() == 0 })
+	slices.SortStableFunc(out, func(a, b nl.Route) int {
+		switch {
+		case a.Via.IsValid() == b.Via.IsValid():
+			return 0
+		case b.Via.IsValid():
+			return -1
+		}
+		return 1
+	})
+	return out, nil
 }
 
 func (i connected) defaults(via []netip.Addr, table int) []nl.Route {

@@ -38,6 +38,8 @@ type Interface struct {
 	// leaves by these, wherever the default routes go. So a connection stays whole when another network comes or goes and takes the default
 	// routes along.
 	Via []netip.Addr
+	// Foreign says that somebody else makes the interface and all of it but the default routes.
+	Foreign bool
 	// DefaultVia are the gateways of the default routes, at most one of each family; set on one interface.
 	DefaultVia []netip.Addr
 }

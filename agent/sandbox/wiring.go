@@ -57,7 +57,7 @@ func (w *wiring) ensure(spec Spec) error {
 	}
 	// What must go goes first: an interface that is wanted may have its name.
 	for _, l := range links {
-		wanted := slices.ContainsFunc(spec.Interfaces, func(i Interface) bool { return i.Name == l.Name })
+		wanted := slices.ContainsFunc(spec.Interfaces, func(i Interface) bool { return i.Name == l.Name && !i.Foreign })
 		if isOurs(l) && !wanted {
 			if err := w.in.DelLink(l.Name); err != nil {
 				return err
@@ -66,11 +66,21 @@ func (w *wiring) ensure(spec Spec) error {
 	}
 	var ours []connected
 	for _, i := range spec.Interfaces {
+		if i.Foreign {
+			if l, there := byName[i.Name]; there && !isOurs(l) {
+				theirs, err := w.foreignRoutes(l.Index)
+				if err != nil {
+					return err
+				}
+				ours = append(ours, connected{i, l.Index, theirs})
+			}
+			continue
+		}
 		c, err := w.ensureInterface(spec.Name, i, byName[i.Name])
 		if err != nil {
 			return fmt.Errorf("interface %s: %w", i.Name, err)
 		}
-		ours = append(ours, connected{i, c})
+		ours = append(ours, connected{i, c, nil})
 	}
 	return w.ensureRoutes(ours)
 }
@@ -79,6 +89,8 @@ func (w *wiring) ensure(spec Spec) error {
 type connected struct {
 	Interface
 	index int
+	// theirs are the routes that the maker of a foreign interface made, but the default ones.
+	theirs []nl.Route
 }
 
 // prepare sets up what does not depend on the interfaces. Replies may take another way than requests came (rp_filter), our IPv6 addresses are

@@ -36,7 +36,9 @@ type Input struct {
 	Network    bool
 	NetworkErr error
 	NetworkFor time.Duration
-	Workload   executor.Status
+	// NetworkRefused says that another attempt would end like the last.
+	NetworkRefused bool
+	Workload       executor.Status
 	// Starts counts the failed attempts to start it; StartErr is the last one's reason.
 	Starts   int
 	StartErr error
@@ -105,7 +107,7 @@ func decideAbsent(in Input) Output {
 		return released(swarmnet.TaskFailed, "gone", "node restarted")
 	case in.Starts >= maxStarts:
 		return released(swarmnet.TaskRejected, "cannot be started", in.StartErr.Error())
-	case !in.Network && in.NetworkErr != nil && in.NetworkFor >= RejectAfter:
+	case !in.Network && in.NetworkErr != nil && (in.NetworkRefused || in.NetworkFor >= RejectAfter):
 		return released(swarmnet.TaskRejected, "its sandbox cannot be made", in.NetworkErr.Error())
 	case !in.Network:
 		if in.NetworkErr != nil {

@@ -31,6 +31,7 @@ func TestDecide(t *testing.T) {
 	}{
 		{"fresh", Input{Desired: swarmnet.DesireRunning}, "wait state=preparing row=none sandbox=true"},
 		{"sandbox fails", Input{Desired: swarmnet.DesireRunning, NetworkErr: broken, NetworkFor: time.Second}, `wait state=preparing row=none sandbox=true err="no such device"`},
+		{"sandbox is refused", Input{Desired: swarmnet.DesireRunning, NetworkErr: broken, NetworkRefused: true}, `release state=rejected row=none sandbox=false err="no such device"`},
 		{"sandbox fails for long", Input{Desired: swarmnet.DesireRunning, NetworkErr: broken, NetworkFor: time.Minute}, `release state=rejected row=none sandbox=false err="no such device"`},
 		{"hold", Input{Desired: swarmnet.DesireReady, Network: true}, "wait state=preparing row=none sandbox=true"},
 		{"start", Input{Desired: swarmnet.DesireRunning, Network: true}, "start state=starting row=up sandbox=true"},

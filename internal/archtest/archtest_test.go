@@ -20,7 +20,7 @@ const module = "github.com/swarmnet/swarmnet"
 // pure lists the packages that compute and do nothing else. A trailing /... takes the packages below in.
 var pure = []string{
 	"", "ipam", "manager/state", "manager/allocator", "manager/orchestrator", "manager/scheduler", "manager/planner",
-	"overlay", "ingress", "dns/records", "gossip", "agent/desired", "agent/local",
+	"overlay", "ingress", "dns/records", "gossip", "agent/desired", "agent/local", "driver",
 	"doctor", "trace",
 }
 

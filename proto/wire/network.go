@@ -40,6 +40,7 @@ func NetworkToProto(n swarmnet.Network) *pb.Network {
 		Subnets: each(n.Subnets, func(s swarmnet.Subnet) *pb.Subnet {
 			return &pb.Subnet{Prefix: prefixTo(s.Prefix), Gateway: addrTo(s.Gateway), Range: prefixTo(s.Range), Aux: addrsTo(s.Aux)}
 		}),
+		Conf: n.Conf,
 	}
 }
 
@@ -55,6 +56,7 @@ func (d *decoder) network(m *pb.Network) swarmnet.Network {
 				Range: d.prefix("subnet.range", s.GetRange()), Aux: d.addrs("subnet.aux", s.GetAux()),
 			}
 		}),
+		Conf: m.GetConf(),
 	}
 }
 
@@ -62,6 +64,7 @@ func EndpointToProto(e swarmnet.Endpoint) *pb.Endpoint {
 	return &pb.Endpoint{
 		Id: string(e.ID), Meta: metaTo(e.Meta), Network: string(e.Network), Task: string(e.Task), Service: string(e.Service),
 		Node: string(e.Node), Mac: macTo(e.MAC), Addrs: each(e.Addrs, prefixTo), Aliases: words(e.Aliases), DefaultRoute: e.DefaultRoute,
+		Gateways: each(e.Gateways, addrTo), Dns: dnsTo(e.DNS),
 	}
 }
 
@@ -76,6 +79,7 @@ func (d *decoder) endpoint(m *pb.Endpoint) swarmnet.Endpoint {
 		MAC:     d.mac("endpoint.mac", m.GetMac()),
 		Addrs:   each(m.GetAddrs(), func(p *pb.Prefix) netip.Prefix { return d.prefix("endpoint.addrs", p) }),
 		Aliases: words(m.GetAliases()), DefaultRoute: m.GetDefaultRoute(),
+		Gateways: each(m.GetGateways(), func(b []byte) netip.Addr { return d.addr("endpoint.gateways", b) }), DNS: d.dns(m.GetDns()),
 	}
 }
 

@@ -21,7 +21,7 @@ func (d *decoder) desired(m pb.DesiredState) swarmnet.DesiredState {
 func TaskSpecToProto(s swarmnet.TaskSpec) *pb.TaskSpec {
 	m := &pb.TaskSpec{
 		Command: words(s.Command), Env: words(s.Env), Dir: s.Dir, Hostname: s.Hostname, Labels: labels(s.Labels),
-		Dns: &pb.DNSConfig{Servers: each(s.DNS.Servers, addrTo), Search: words(s.DNS.Search), Options: words(s.DNS.Options)},
+		Dns: dnsTo(s.DNS),
 		Hosts: each(s.Hosts, func(h swarmnet.HostEntry) *pb.HostEntry {
 			return &pb.HostEntry{Name: h.Name, Addr: addrTo(h.Addr)}
 		}),
@@ -42,6 +42,21 @@ func TaskSpecToProto(s swarmnet.TaskSpec) *pb.TaskSpec {
 	return m
 }
 
+// dnsTo is nil for what says nothing.
+func dnsTo(c swarmnet.DNSConfig) *pb.DNSConfig {
+	if len(c.Servers)+len(c.Search)+len(c.Options) == 0 {
+		return nil
+	}
+	return &pb.DNSConfig{Servers: each(c.Servers, addrTo), Search: words(c.Search), Options: words(c.Options)}
+}
+
+func (d *decoder) dns(m *pb.DNSConfig) swarmnet.DNSConfig {
+	return swarmnet.DNSConfig{
+		Servers: each(m.GetServers(), func(b []byte) netip.Addr { return d.addr("dns.servers", b) }),
+		Search:  words(m.GetSearch()), Options: words(m.GetOptions()),
+	}
+}
+
 func TaskSpecFromProto(m *pb.TaskSpec) (swarmnet.TaskSpec, error) {
 	return decode((*decoder).taskSpec, m)
 }
@@ -49,10 +64,7 @@ func TaskSpecFromProto(m *pb.TaskSpec) (swarmnet.TaskSpec, error) {
 func (d *decoder) taskSpec(m *pb.TaskSpec) swarmnet.TaskSpec {
 	s := swarmnet.TaskSpec{
 		Command: words(m.GetCommand()), Env: words(m.GetEnv()), Dir: m.GetDir(), Hostname: m.GetHostname(), Labels: labels(m.GetLabels()),
-		DNS: swarmnet.DNSConfig{
-			Servers: each(m.GetDns().GetServers(), func(b []byte) netip.Addr { return d.addr("dns.servers", b) }),
-			Search:  words(m.GetDns().GetSearch()), Options: words(m.GetDns().GetOptions()),
-		},
+		DNS: d.dns(m.GetDns()),
 		Hosts: each(m.GetHosts(), func(h *pb.HostEntry) swarmnet.HostEntry {
 			return swarmnet.HostEntry{Name: h.GetName(), Addr: d.addr("hosts.addr", h.GetAddr())}
 		}),

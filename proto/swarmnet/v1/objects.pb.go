@@ -1590,12 +1590,14 @@ func (x *Subnet) GetAux() map[string][]byte {
 }
 
 type Network struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Meta          *Meta                  `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	Spec          *NetworkSpec           `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
-	Vni           uint32                 `protobuf:"varint,4,opt,name=vni,proto3" json:"vni,omitempty"`
-	Subnets       []*Subnet              `protobuf:"bytes,5,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Meta    *Meta                  `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	Spec    *NetworkSpec           `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
+	Vni     uint32                 `protobuf:"varint,4,opt,name=vni,proto3" json:"vni,omitempty"`
+	Subnets []*Subnet              `protobuf:"bytes,5,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	// What a driver that gives the addresses itself was configured with; of a cni network JSON.
+	Conf          string `protobuf:"bytes,6,opt,name=conf,proto3" json:"conf,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1665,18 +1667,28 @@ func (x *Network) GetSubnets() []*Subnet {
 	return nil
 }
 
+func (x *Network) GetConf() string {
+	if x != nil {
+		return x.Conf
+	}
+	return ""
+}
+
 type Endpoint struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Meta          *Meta                  `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	Network       string                 `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
-	Task          string                 `protobuf:"bytes,4,opt,name=task,proto3" json:"task,omitempty"`
-	Service       string                 `protobuf:"bytes,5,opt,name=service,proto3" json:"service,omitempty"`
-	Node          string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`
-	Mac           []byte                 `protobuf:"bytes,7,opt,name=mac,proto3" json:"mac,omitempty"`
-	Addrs         []*Prefix              `protobuf:"bytes,8,rep,name=addrs,proto3" json:"addrs,omitempty"`
-	Aliases       []string               `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty"`
-	DefaultRoute  bool                   `protobuf:"varint,10,opt,name=default_route,json=defaultRoute,proto3" json:"default_route,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Id           string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Meta         *Meta                  `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	Network      string                 `protobuf:"bytes,3,opt,name=network,proto3" json:"network,omitempty"`
+	Task         string                 `protobuf:"bytes,4,opt,name=task,proto3" json:"task,omitempty"`
+	Service      string                 `protobuf:"bytes,5,opt,name=service,proto3" json:"service,omitempty"`
+	Node         string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`
+	Mac          []byte                 `protobuf:"bytes,7,opt,name=mac,proto3" json:"mac,omitempty"`
+	Addrs        []*Prefix              `protobuf:"bytes,8,rep,name=addrs,proto3" json:"addrs,omitempty"`
+	Aliases      []string               `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	DefaultRoute bool                   `protobuf:"varint,10,opt,name=default_route,json=defaultRoute,proto3" json:"default_route,omitempty"`
+	// Of drivers that give the addresses themselves.
+	Gateways      [][]byte   `protobuf:"bytes,11,rep,name=gateways,proto3" json:"gateways,omitempty"`
+	Dns           *DNSConfig `protobuf:"bytes,12,opt,name=dns,proto3" json:"dns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1779,6 +1791,20 @@ func (x *Endpoint) GetDefaultRoute() bool {
 		return x.DefaultRoute
 	}
 	return false
+}
+
+func (x *Endpoint) GetGateways() [][]byte {
+	if x != nil {
+		return x.Gateways
+	}
+	return nil
+}
+
+func (x *Endpoint) GetDns() *DNSConfig {
+	if x != nil {
+		return x.Dns
+	}
+	return nil
 }
 
 type PeerEndpoint struct {
@@ -3979,13 +4005,14 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\x03aux\x18\x04 \x03(\v2\x1c.swarmnet.v1.Subnet.AuxEntryR\x03aux\x1a6\n" +
 	"\bAuxEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xaf\x01\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xc3\x01\n" +
 	"\aNetwork\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x04meta\x18\x02 \x01(\v2\x11.swarmnet.v1.MetaR\x04meta\x12,\n" +
 	"\x04spec\x18\x03 \x01(\v2\x18.swarmnet.v1.NetworkSpecR\x04spec\x12\x10\n" +
 	"\x03vni\x18\x04 \x01(\rR\x03vni\x12-\n" +
-	"\asubnets\x18\x05 \x03(\v2\x13.swarmnet.v1.SubnetR\asubnets\"\x99\x02\n" +
+	"\asubnets\x18\x05 \x03(\v2\x13.swarmnet.v1.SubnetR\asubnets\x12\x12\n" +
+	"\x04conf\x18\x06 \x01(\tR\x04conf\"\xdf\x02\n" +
 	"\bEndpoint\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x04meta\x18\x02 \x01(\v2\x11.swarmnet.v1.MetaR\x04meta\x12\x18\n" +
@@ -3997,7 +4024,9 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\x05addrs\x18\b \x03(\v2\x13.swarmnet.v1.PrefixR\x05addrs\x12\x18\n" +
 	"\aaliases\x18\t \x03(\tR\aaliases\x12#\n" +
 	"\rdefault_route\x18\n" +
-	" \x01(\bR\fdefaultRoute\"\xd5\x01\n" +
+	" \x01(\bR\fdefaultRoute\x12\x1a\n" +
+	"\bgateways\x18\v \x03(\fR\bgateways\x12(\n" +
+	"\x03dns\x18\f \x01(\v2\x16.swarmnet.v1.DNSConfigR\x03dns\"\xd5\x01\n" +
 	"\fPeerEndpoint\x121\n" +
 	"\bendpoint\x18\x01 \x01(\v2\x15.swarmnet.v1.EndpointR\bendpoint\x12\x1b\n" +
 	"\ttask_name\x18\x02 \x01(\tR\btaskName\x12\x12\n" +
@@ -4389,84 +4418,85 @@ var file_swarmnet_v1_objects_proto_depIdxs = []int32{
 	23,  // 24: swarmnet.v1.Network.subnets:type_name -> swarmnet.v1.Subnet
 	16,  // 25: swarmnet.v1.Endpoint.meta:type_name -> swarmnet.v1.Meta
 	15,  // 26: swarmnet.v1.Endpoint.addrs:type_name -> swarmnet.v1.Prefix
-	25,  // 27: swarmnet.v1.PeerEndpoint.endpoint:type_name -> swarmnet.v1.Endpoint
-	11,  // 28: swarmnet.v1.PeerEndpoint.desired:type_name -> swarmnet.v1.DesiredState
-	10,  // 29: swarmnet.v1.PeerEndpoint.state:type_name -> swarmnet.v1.TaskState
-	5,   // 30: swarmnet.v1.PortSpec.protocol:type_name -> swarmnet.v1.Protocol
-	6,   // 31: swarmnet.v1.PortSpec.mode:type_name -> swarmnet.v1.PublishMode
-	59,  // 32: swarmnet.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
-	7,   // 33: swarmnet.v1.UpdateConfig.order:type_name -> swarmnet.v1.UpdateOrder
-	8,   // 34: swarmnet.v1.UpdateConfig.failure_action:type_name -> swarmnet.v1.FailureAction
-	59,  // 35: swarmnet.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
-	56,  // 36: swarmnet.v1.ServiceSpec.labels:type_name -> swarmnet.v1.ServiceSpec.LabelsEntry
-	3,   // 37: swarmnet.v1.ServiceSpec.mode:type_name -> swarmnet.v1.ServiceMode
-	39,  // 38: swarmnet.v1.ServiceSpec.task:type_name -> swarmnet.v1.TaskSpec
-	28,  // 39: swarmnet.v1.ServiceSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
-	4,   // 40: swarmnet.v1.ServiceSpec.endpoint_mode:type_name -> swarmnet.v1.EndpointMode
-	27,  // 41: swarmnet.v1.ServiceSpec.ports:type_name -> swarmnet.v1.PortSpec
-	29,  // 42: swarmnet.v1.ServiceSpec.update:type_name -> swarmnet.v1.UpdateConfig
-	29,  // 43: swarmnet.v1.ServiceSpec.rollback:type_name -> swarmnet.v1.UpdateConfig
-	9,   // 44: swarmnet.v1.UpdateStatus.state:type_name -> swarmnet.v1.UpdateState
-	58,  // 45: swarmnet.v1.UpdateStatus.started:type_name -> google.protobuf.Timestamp
-	58,  // 46: swarmnet.v1.UpdateStatus.completed:type_name -> google.protobuf.Timestamp
-	16,  // 47: swarmnet.v1.Service.meta:type_name -> swarmnet.v1.Meta
-	30,  // 48: swarmnet.v1.Service.spec:type_name -> swarmnet.v1.ServiceSpec
-	30,  // 49: swarmnet.v1.Service.previous:type_name -> swarmnet.v1.ServiceSpec
-	31,  // 50: swarmnet.v1.Service.vips:type_name -> swarmnet.v1.VIP
-	27,  // 51: swarmnet.v1.Service.ports:type_name -> swarmnet.v1.PortSpec
-	32,  // 52: swarmnet.v1.Service.update:type_name -> swarmnet.v1.UpdateStatus
-	12,  // 53: swarmnet.v1.RestartPolicy.condition:type_name -> swarmnet.v1.RestartCondition
-	59,  // 54: swarmnet.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
-	59,  // 55: swarmnet.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
-	59,  // 56: swarmnet.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	59,  // 57: swarmnet.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	59,  // 58: swarmnet.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
-	57,  // 59: swarmnet.v1.TaskSpec.labels:type_name -> swarmnet.v1.TaskSpec.LabelsEntry
-	36,  // 60: swarmnet.v1.TaskSpec.dns:type_name -> swarmnet.v1.DNSConfig
-	37,  // 61: swarmnet.v1.TaskSpec.hosts:type_name -> swarmnet.v1.HostEntry
-	34,  // 62: swarmnet.v1.TaskSpec.restart:type_name -> swarmnet.v1.RestartPolicy
-	38,  // 63: swarmnet.v1.TaskSpec.placement:type_name -> swarmnet.v1.Placement
-	35,  // 64: swarmnet.v1.TaskSpec.health:type_name -> swarmnet.v1.HealthCheck
-	59,  // 65: swarmnet.v1.TaskSpec.stop_grace_period:type_name -> google.protobuf.Duration
-	10,  // 66: swarmnet.v1.TaskStatus.state:type_name -> swarmnet.v1.TaskState
-	58,  // 67: swarmnet.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
-	16,  // 68: swarmnet.v1.Task.meta:type_name -> swarmnet.v1.Meta
-	39,  // 69: swarmnet.v1.Task.spec:type_name -> swarmnet.v1.TaskSpec
-	28,  // 70: swarmnet.v1.Task.networks:type_name -> swarmnet.v1.NetworkAttachment
-	27,  // 71: swarmnet.v1.Task.ports:type_name -> swarmnet.v1.PortSpec
-	11,  // 72: swarmnet.v1.Task.desired:type_name -> swarmnet.v1.DesiredState
-	40,  // 73: swarmnet.v1.Task.status:type_name -> swarmnet.v1.TaskStatus
-	58,  // 74: swarmnet.v1.Task.not_before:type_name -> google.protobuf.Timestamp
-	15,  // 75: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
-	42,  // 76: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
-	59,  // 77: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
-	59,  // 78: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
-	59,  // 79: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
-	59,  // 80: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
-	0,   // 81: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
-	16,  // 82: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
-	43,  // 83: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
-	44,  // 84: swarmnet.v1.Cluster.tokens:type_name -> swarmnet.v1.JoinToken
-	45,  // 85: swarmnet.v1.Cluster.gossip_keys:type_name -> swarmnet.v1.GossipKey
-	46,  // 86: swarmnet.v1.Cluster.ca:type_name -> swarmnet.v1.CertificateAuthority
-	45,  // 87: swarmnet.v1.ClusterView.gossip_keys:type_name -> swarmnet.v1.GossipKey
-	39,  // 88: swarmnet.v1.SandboxSpec.task:type_name -> swarmnet.v1.TaskSpec
-	13,  // 89: swarmnet.v1.SandboxSpec.mode:type_name -> swarmnet.v1.NetworkMode
-	28,  // 90: swarmnet.v1.SandboxSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
-	27,  // 91: swarmnet.v1.SandboxSpec.ports:type_name -> swarmnet.v1.PortSpec
-	16,  // 92: swarmnet.v1.Sandbox.meta:type_name -> swarmnet.v1.Meta
-	49,  // 93: swarmnet.v1.Sandbox.spec:type_name -> swarmnet.v1.SandboxSpec
-	25,  // 94: swarmnet.v1.Sandbox.endpoints:type_name -> swarmnet.v1.Endpoint
-	27,  // 95: swarmnet.v1.Sandbox.ports:type_name -> swarmnet.v1.PortSpec
-	14,  // 96: swarmnet.v1.Sandbox.state:type_name -> swarmnet.v1.SandboxState
-	40,  // 97: swarmnet.v1.Sandbox.status:type_name -> swarmnet.v1.TaskStatus
-	58,  // 98: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
-	58,  // 99: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
-	100, // [100:100] is the sub-list for method output_type
-	100, // [100:100] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	36,  // 27: swarmnet.v1.Endpoint.dns:type_name -> swarmnet.v1.DNSConfig
+	25,  // 28: swarmnet.v1.PeerEndpoint.endpoint:type_name -> swarmnet.v1.Endpoint
+	11,  // 29: swarmnet.v1.PeerEndpoint.desired:type_name -> swarmnet.v1.DesiredState
+	10,  // 30: swarmnet.v1.PeerEndpoint.state:type_name -> swarmnet.v1.TaskState
+	5,   // 31: swarmnet.v1.PortSpec.protocol:type_name -> swarmnet.v1.Protocol
+	6,   // 32: swarmnet.v1.PortSpec.mode:type_name -> swarmnet.v1.PublishMode
+	59,  // 33: swarmnet.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
+	7,   // 34: swarmnet.v1.UpdateConfig.order:type_name -> swarmnet.v1.UpdateOrder
+	8,   // 35: swarmnet.v1.UpdateConfig.failure_action:type_name -> swarmnet.v1.FailureAction
+	59,  // 36: swarmnet.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
+	56,  // 37: swarmnet.v1.ServiceSpec.labels:type_name -> swarmnet.v1.ServiceSpec.LabelsEntry
+	3,   // 38: swarmnet.v1.ServiceSpec.mode:type_name -> swarmnet.v1.ServiceMode
+	39,  // 39: swarmnet.v1.ServiceSpec.task:type_name -> swarmnet.v1.TaskSpec
+	28,  // 40: swarmnet.v1.ServiceSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
+	4,   // 41: swarmnet.v1.ServiceSpec.endpoint_mode:type_name -> swarmnet.v1.EndpointMode
+	27,  // 42: swarmnet.v1.ServiceSpec.ports:type_name -> swarmnet.v1.PortSpec
+	29,  // 43: swarmnet.v1.ServiceSpec.update:type_name -> swarmnet.v1.UpdateConfig
+	29,  // 44: swarmnet.v1.ServiceSpec.rollback:type_name -> swarmnet.v1.UpdateConfig
+	9,   // 45: swarmnet.v1.UpdateStatus.state:type_name -> swarmnet.v1.UpdateState
+	58,  // 46: swarmnet.v1.UpdateStatus.started:type_name -> google.protobuf.Timestamp
+	58,  // 47: swarmnet.v1.UpdateStatus.completed:type_name -> google.protobuf.Timestamp
+	16,  // 48: swarmnet.v1.Service.meta:type_name -> swarmnet.v1.Meta
+	30,  // 49: swarmnet.v1.Service.spec:type_name -> swarmnet.v1.ServiceSpec
+	30,  // 50: swarmnet.v1.Service.previous:type_name -> swarmnet.v1.ServiceSpec
+	31,  // 51: swarmnet.v1.Service.vips:type_name -> swarmnet.v1.VIP
+	27,  // 52: swarmnet.v1.Service.ports:type_name -> swarmnet.v1.PortSpec
+	32,  // 53: swarmnet.v1.Service.update:type_name -> swarmnet.v1.UpdateStatus
+	12,  // 54: swarmnet.v1.RestartPolicy.condition:type_name -> swarmnet.v1.RestartCondition
+	59,  // 55: swarmnet.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
+	59,  // 56: swarmnet.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
+	59,  // 57: swarmnet.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	59,  // 58: swarmnet.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	59,  // 59: swarmnet.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
+	57,  // 60: swarmnet.v1.TaskSpec.labels:type_name -> swarmnet.v1.TaskSpec.LabelsEntry
+	36,  // 61: swarmnet.v1.TaskSpec.dns:type_name -> swarmnet.v1.DNSConfig
+	37,  // 62: swarmnet.v1.TaskSpec.hosts:type_name -> swarmnet.v1.HostEntry
+	34,  // 63: swarmnet.v1.TaskSpec.restart:type_name -> swarmnet.v1.RestartPolicy
+	38,  // 64: swarmnet.v1.TaskSpec.placement:type_name -> swarmnet.v1.Placement
+	35,  // 65: swarmnet.v1.TaskSpec.health:type_name -> swarmnet.v1.HealthCheck
+	59,  // 66: swarmnet.v1.TaskSpec.stop_grace_period:type_name -> google.protobuf.Duration
+	10,  // 67: swarmnet.v1.TaskStatus.state:type_name -> swarmnet.v1.TaskState
+	58,  // 68: swarmnet.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
+	16,  // 69: swarmnet.v1.Task.meta:type_name -> swarmnet.v1.Meta
+	39,  // 70: swarmnet.v1.Task.spec:type_name -> swarmnet.v1.TaskSpec
+	28,  // 71: swarmnet.v1.Task.networks:type_name -> swarmnet.v1.NetworkAttachment
+	27,  // 72: swarmnet.v1.Task.ports:type_name -> swarmnet.v1.PortSpec
+	11,  // 73: swarmnet.v1.Task.desired:type_name -> swarmnet.v1.DesiredState
+	40,  // 74: swarmnet.v1.Task.status:type_name -> swarmnet.v1.TaskStatus
+	58,  // 75: swarmnet.v1.Task.not_before:type_name -> google.protobuf.Timestamp
+	15,  // 76: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
+	42,  // 77: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
+	59,  // 78: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
+	59,  // 79: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
+	59,  // 80: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
+	59,  // 81: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
+	0,   // 82: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
+	16,  // 83: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
+	43,  // 84: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
+	44,  // 85: swarmnet.v1.Cluster.tokens:type_name -> swarmnet.v1.JoinToken
+	45,  // 86: swarmnet.v1.Cluster.gossip_keys:type_name -> swarmnet.v1.GossipKey
+	46,  // 87: swarmnet.v1.Cluster.ca:type_name -> swarmnet.v1.CertificateAuthority
+	45,  // 88: swarmnet.v1.ClusterView.gossip_keys:type_name -> swarmnet.v1.GossipKey
+	39,  // 89: swarmnet.v1.SandboxSpec.task:type_name -> swarmnet.v1.TaskSpec
+	13,  // 90: swarmnet.v1.SandboxSpec.mode:type_name -> swarmnet.v1.NetworkMode
+	28,  // 91: swarmnet.v1.SandboxSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
+	27,  // 92: swarmnet.v1.SandboxSpec.ports:type_name -> swarmnet.v1.PortSpec
+	16,  // 93: swarmnet.v1.Sandbox.meta:type_name -> swarmnet.v1.Meta
+	49,  // 94: swarmnet.v1.Sandbox.spec:type_name -> swarmnet.v1.SandboxSpec
+	25,  // 95: swarmnet.v1.Sandbox.endpoints:type_name -> swarmnet.v1.Endpoint
+	27,  // 96: swarmnet.v1.Sandbox.ports:type_name -> swarmnet.v1.PortSpec
+	14,  // 97: swarmnet.v1.Sandbox.state:type_name -> swarmnet.v1.SandboxState
+	40,  // 98: swarmnet.v1.Sandbox.status:type_name -> swarmnet.v1.TaskStatus
+	58,  // 99: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
+	58,  // 100: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
+	101, // [101:101] is the sub-list for method output_type
+	101, // [101:101] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_objects_proto_init() }
