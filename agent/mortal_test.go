@@ -9,6 +9,7 @@ import (
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/desired"
 	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/overlay"
 )
@@ -76,8 +77,12 @@ type mortalSandboxes struct {
 	l *life
 }
 
-func (m mortalSandboxes) Ensure(ctx context.Context, s desired.Sandbox) error {
-	return m.l.change(func() error { return m.sandboxes.Ensure(ctx, s) })
+func (m mortalSandboxes) Ensure(ctx context.Context, s desired.Sandbox) (given map[swarmnet.NetworkID]driver.Given, err error) {
+	err = m.l.change(func() (err error) {
+		given, err = m.sandboxes.Ensure(ctx, s)
+		return err
+	})
+	return given, err
 }
 
 func (m mortalSandboxes) Delete(ctx context.Context, name string) error {

@@ -11,13 +11,19 @@ import (
 	"time"
 
 	"github.com/swarmnet/swarmnet/cli/probe"
+	"github.com/swarmnet/swarmnet/internal/cnitest"
 	"github.com/swarmnet/swarmnet/lab"
 	"github.com/swarmnet/swarmnet/lab/labtest"
 )
 
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(labtest.Main(m, &binary)) }
+func TestMain(m *testing.M) {
+	if status, called := cnitest.Main(); called { // this binary as a CNI plugin
+		os.Exit(status)
+	}
+	os.Exit(labtest.Main(m, &binary))
+}
 
 // cluster is a lab with a cluster of three managers.
 type cluster struct {
