@@ -26,7 +26,7 @@ func TestOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"ID":"e","Meta":{"Created":0,"Updated":0,"CreatedAt":null,"UpdatedAt":null},"Network":"","Task":"","Service":"","Node":"",` +
-		`"MAC":"02:42:0a:00:00:01","Addrs":["10.0.0.1/24"],"Aliases":[],"DefaultRoute":false,"Role":"manager","Delay":"5s","Labels":{"a":"1","b":"2"}}`
+		`"MAC":"02:42:0a:00:00:01","Addrs":["10.0.0.1/24"],"Aliases":[],"DefaultRoute":false,"Gateways":[],"DNS":{"Servers":[],"Search":[],"Options":[]},"Role":"manager","Delay":"5s","Labels":{"a":"1","b":"2"}}`
 	if string(b) != want {
 		t.Errorf("got  %s\nwant %s", b, want)
 	}

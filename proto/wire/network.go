@@ -68,6 +68,14 @@ func EndpointToProto(e swarmnet.Endpoint) *pb.Endpoint {
 	}
 }
 
+// dnsTo is nil for what says nothing.
+func dnsTo(c swarmnet.DNSConfig) *pb.DNSConfig {
+	if len(c.Servers)+len(c.Search)+len(c.Options) == 0 {
+		return nil
+	}
+	return &pb.DNSConfig{Servers: each(c.Servers, addrTo), Search: words(c.Search), Options: words(c.Options)}
+}
+
 func EndpointFromProto(m *pb.Endpoint) (swarmnet.Endpoint, error) {
 	return decode((*decoder).endpoint, m)
 }

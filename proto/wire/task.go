@@ -21,7 +21,7 @@ func (d *decoder) desired(m pb.DesiredState) swarmnet.DesiredState {
 func TaskSpecToProto(s swarmnet.TaskSpec) *pb.TaskSpec {
 	m := &pb.TaskSpec{
 		Command: words(s.Command), Env: words(s.Env), Dir: s.Dir, Hostname: s.Hostname, Labels: labels(s.Labels),
-		Dns: dnsTo(s.DNS),
+		Dns: &pb.DNSConfig{Servers: each(s.DNS.Servers, addrTo), Search: words(s.DNS.Search), Options: words(s.DNS.Options)},
 		Hosts: each(s.Hosts, func(h swarmnet.HostEntry) *pb.HostEntry {
 			return &pb.HostEntry{Name: h.Name, Addr: addrTo(h.Addr)}
 		}),
@@ -40,14 +40,6 @@ func TaskSpecToProto(s swarmnet.TaskSpec) *pb.TaskSpec {
 		}
 	}
 	return m
-}
-
-// dnsTo is nil for what says nothing.
-func dnsTo(c swarmnet.DNSConfig) *pb.DNSConfig {
-	if len(c.Servers)+len(c.Search)+len(c.Options) == 0 {
-		return nil
-	}
-	return &pb.DNSConfig{Servers: each(c.Servers, addrTo), Search: words(c.Search), Options: words(c.Options)}
 }
 
 func (d *decoder) dns(m *pb.DNSConfig) swarmnet.DNSConfig {
