@@ -22,7 +22,7 @@ func TestC25Sequences(t *testing.T) {
 	for worker := range atOnce {
 		t.Run(fmt.Sprint(worker), func(t *testing.T) {
 			t.Parallel()
-			for i := worker; i < sequences.Count(1900); i += atOnce {
+			for i := worker; i < sequences.Count(1940); i += atOnce {
 				h := newHost()
 				q := newSequence(t, memory{h}, t.TempDir(), uint64(i))
 				q.start()
@@ -52,13 +52,13 @@ func (q *sequence) powerCut(h *host) {
 // memory is a machine in memory.
 type memory struct{ *host }
 
-func (m memory) boot(cfg Config, a func() *Agent) (parts, error) {
+func (m memory) boot(cfg Config, changed func(swarmnet.TaskID)) (parts, error) {
 	// Without a fabric a node with nothing on it is left alone. This one has had one.
 	if err := errors.Join(os.MkdirAll(cfg.netnsDir(), 0o700), os.WriteFile(cfg.fabricFile(), nil, 0o600)); err != nil {
 		return parts{}, err
 	}
 	m.do("", func() { clear(m.attached) })
-	m.changed = func(id swarmnet.TaskID) { a().workloadChanged(id) }
+	m.changed = changed
 	return parts{fakeFabric{m.host}, fakeBalancer{m.host}, fakeSandboxes{m.host}, silence{}, fakeResolver{m.host}, fakeExecutor{m.host}}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 // machine is what agents work on: in memory, or a real kernel.
 type machine interface {
 	// boot makes the parts of a new agent; changed is to be told of workloads.
-	boot(cfg Config, a func() *Agent) (parts, error)
+	boot(cfg Config, changed func(swarmnet.TaskID)) (parts, error)
 	// kill ends a workload's process behind the agent's back.
 	kill(id swarmnet.TaskID)
 	// view tells what there is, a line a thing.
@@ -73,7 +74,7 @@ func (q *sequence) fail(format string, args ...any) {
 	q.Fatalf("%s\nafter %s", fmt.Sprintf(format, args...), strings.Join(q.log, "\n      "))
 }
 
-// boot begins another daemon's life on what is there.
+// start begins another daemon's life on what is there.
 func (q *sequence) start() {
 	q.Helper()
 	var err error
@@ -84,11 +85,17 @@ func (q *sequence) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	q.life = &life{end: cancel}
 	q.life.left.Store(-1)
-	p, err := q.boot(cfg, func() *Agent { return q.agent })
+	var a atomic.Pointer[Agent]
+	p, err := q.boot(cfg, func(id swarmnet.TaskID) {
+		if a := a.Load(); a != nil {
+			a.workloadChanged(id)
+		}
+	})
 	if err != nil {
 		q.fail("%v", err)
 	}
 	q.agent = newAgent(cfg, mortal(p, q.life), nil)
+	a.Store(q.agent)
 	q.ended = make(chan error, 1)
 	go func(a *Agent, ended chan error) { ended <- a.Run(ctx) }(q.agent, q.ended)
 }
