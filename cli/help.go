@@ -105,12 +105,16 @@ As docker service logs, with this difference: what runs on other nodes is shown 
 	"network connect":    {example: "  swarmnet network connect --alias cache app db\n  swarmnet network connect --ip 10.20.0.9 back db"},
 	"network disconnect": {example: "  swarmnet network disconnect app db"},
 
-	"events": {`Follow what changes in the cluster, a line each, until interrupted. --since goes on where an earlier stream ended.
+	"events": {`Follow what changes on this node and in its cluster, a line each, until interrupted or --until. SCOPE is node or cluster.
 
-As docker events, with swarmnet's own kinds.`, "  swarmnet events --filter type=service --filter action=update"},
+--since and --until take a time (2006-01-02T15:04:05Z), seconds since 1970, a duration before now (10m), or a revision of the cluster
+(a number below 1000000000), to go on exactly where an earlier stream ended: a revision that is not remembered is refused, of a time what is
+remembered is shown.
+
+As docker events, with swarmnet's own kinds. On a worker only what is its own is seen.`, "  swarmnet events --filter type=service --filter action=update\n  swarmnet events --since 10m --until 0s --format json"},
 	"version": {`Show the versions of this program and of the daemon, and what the daemon's kernel can do.
 
-As docker version.`, "  swarmnet version"},
+As docker version.`, "  swarmnet version\n  swarmnet version --format '{{.Client.Version}}'"},
 	"daemon": {`Run this host's part: its own sandboxes and networks and, once it is in a cluster, the cluster's. Runs in the foreground; sandboxes go
 on when it ends. SIGTERM ends it. Every flag can stand in a YAML file (--config).`, "  swarmnet daemon --advertise-addr 192.0.2.1\n  swarmnet daemon --config /etc/swarmnet.yaml"},
 	"doctor": {example: "  swarmnet doctor\n  swarmnet doctor -q --format json"},

@@ -95,19 +95,48 @@ func showInfo(w io.Writer, i clusterInfo) {
 	line("Uptime", i.Uptime)
 }
 
+// versions is what `version` shows, by the names of its templates. Daemon is nil when none answers.
+type versions struct {
+	Client clientVersion
+	Daemon *daemonVersion
+}
+
+type clientVersion struct{ Version, Commit, GoVersion, OS, Arch string }
+
+type daemonVersion struct {
+	Version, Commit, GoVersion, Kernel string
+	Features                           []string
+	Balancer                           string
+}
+
 func (a *app) versionCmd() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Show the versions of client and daemon", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		tw := tabwriter.NewWriter(a.stdout, 0, 1, 2, ' ', 0)
-		defer tw.Flush()
-		fmt.Fprintf(tw, "Client:\n Version:\t%s\n Commit:\t%s\n Go version:\t%s\n OS/Arch:\t%s/%s\n", version.Version, version.Commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	var format string
+	cmd := &cobra.Command{Use: "version", Short: "Show the versions of client and daemon", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
+		v := versions{Client: clientVersion{version.Version, version.Commit, runtime.Version(), runtime.GOOS, runtime.GOARCH}}
 		r, err := a.info(cmd.Context())
-		if err != nil {
-			// The client's part is an answer of its own.
-			fmt.Fprintf(tw, "Daemon:\t%s\n", explain(err))
-			return nil
+		if err == nil {
+			v.Daemon = &daemonVersion{r.GetVersion(), r.GetCommit(), r.GetGoVersion(), r.GetKernel(), r.GetFeatures(), r.GetBalancer()}
 		}
-		fmt.Fprintf(tw, "Daemon:\n Version:\t%s\n Commit:\t%s\n Go version:\t%s\n Kernel:\t%s\n Features:\t%s\n Balancer:\t%s\n",
-			r.GetVersion(), r.GetCommit(), r.GetGoVersion(), r.GetKernel(), strings.Join(r.GetFeatures(), ", "), r.GetBalancer())
+		if format != "" {
+			return a.showObjects([]view.Value{view.Of(v)}, format, false)
+		}
+		showVersions(a.stdout, v, err)
 		return nil
 	}}
+	cmd.Flags().StringVar(&format, "format", "", "json or a Go template")
+	return cmd
+}
+
+// showVersions says why there is no daemon: the client's part is an answer of its own.
+func showVersions(w io.Writer, v versions, why error) {
+	tw := tabwriter.NewWriter(w, 0, 1, 2, ' ', 0)
+	defer tw.Flush()
+	fmt.Fprintf(tw, "Client:\n Version:\t%s\n Commit:\t%s\n Go version:\t%s\n OS/Arch:\t%s/%s\n", v.Client.Version, v.Client.Commit, v.Client.GoVersion, v.Client.OS, v.Client.Arch)
+	d := v.Daemon
+	if d == nil {
+		fmt.Fprintf(tw, "Daemon:\t%s\n", explain(why))
+		return
+	}
+	fmt.Fprintf(tw, "Daemon:\n Version:\t%s\n Commit:\t%s\n Go version:\t%s\n Kernel:\t%s\n Features:\t%s\n Balancer:\t%s\n",
+		d.Version, d.Commit, d.GoVersion, d.Kernel, strings.Join(d.Features, ", "), d.Balancer)
 }

@@ -61,6 +61,9 @@ func (m *Manager) Changes(since uint64) (changes []state.Change, upTo uint64, mo
 	return changes, upTo, more, err
 }
 
+// Retained is the revision from which on Changes knows all.
+func (m *Manager) Retained() uint64 { return m.replica.changes.retained() }
+
 // Demote makes a worker of a manager: the leader takes it out of the group.
 func (m *Manager) Demote(ctx context.Context, actor string, id swarmnet.NodeID) error {
 	n, ok := m.View().Node(id)

@@ -76,6 +76,13 @@ func (r *ring[T]) since(revision uint64) (values []T, upTo uint64, more <-chan s
 	return values, max(r.last, revision), r.wake, nil
 }
 
+// retained is the lowest revision that since answers for.
+func (r *ring[T]) retained() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped
+}
+
 // next returns a channel that is closed at the next append or reset.
 func (r *ring[T]) next() <-chan struct{} {
 	r.mu.Lock()

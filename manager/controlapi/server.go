@@ -28,6 +28,8 @@ type Backend interface {
 	// Changes returns what changed after a revision, the revision that it leads to, and a channel that is closed when there
 	// is more; OUT_OF_RANGE when that is not retained any more.
 	Changes(since uint64) (changes []state.Change, upTo uint64, more <-chan struct{}, err error)
+	// Retained is the revision from which on Changes knows all.
+	Retained() uint64
 }
 
 // Server implements the Control service.

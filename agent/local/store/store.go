@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/local"
@@ -25,6 +26,7 @@ type Store struct {
 	doubt    map[key]bool  // of what the disk may have something else than state
 	changed  chan struct{} // closed at the next change
 	watchers map[chan<- struct{}]bool
+	history  history
 }
 
 // key names an object on the disk.
@@ -102,6 +104,7 @@ func (s *Store) Step(f func(local.State) (local.State, error)) (local.State, err
 		}
 		return s.state, err
 	}
+	s.history.add(local.Events(s.state, next), time.Now())
 	s.state = next.Settled()
 	if !changed {
 		return next, nil

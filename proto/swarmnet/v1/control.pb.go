@@ -1135,8 +1135,12 @@ func (x *ListEndpointsResponse) GetEndpoints() []*Endpoint {
 
 type EventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 0: from now on.
-	Since         uint64 `protobuf:"varint,1,opt,name=since,proto3" json:"since,omitempty"`
+	// A revision; 0: from now on, or since_time.
+	Since uint64 `protobuf:"varint,1,opt,name=since,proto3" json:"since,omitempty"`
+	// Instead of a revision: what is retained and happened at that time or later.
+	SinceTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
+	// The stream ends there; absent: never.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1178,13 +1182,27 @@ func (x *EventsRequest) GetSince() uint64 {
 	return 0
 }
 
+func (x *EventsRequest) GetSinceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SinceTime
+	}
+	return nil
+}
+
+func (x *EventsRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 type Event struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	At       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	// "network", "service", "task", "node", "endpoint", "cluster".
+	// "network", "service", "task", "node", "endpoint", "cluster"; of a node's own: "network", "sandbox".
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	// "create", "update", "remove".
+	// "create", "update", "remove"; of a sandbox also "start", "stop", "die", "rename", "connect", "disconnect".
 	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
 	Id     string `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`
 	Name   string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
@@ -1339,9 +1357,12 @@ const file_swarmnet_v1_control_proto_rawDesc = "" +
 	"\x14ListEndpointsRequest\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\"L\n" +
 	"\x15ListEndpointsResponse\x123\n" +
-	"\tendpoints\x18\x01 \x03(\v2\x15.swarmnet.v1.EndpointR\tendpoints\"%\n" +
+	"\tendpoints\x18\x01 \x03(\v2\x15.swarmnet.v1.EndpointR\tendpoints\"\x92\x01\n" +
 	"\rEventsRequest\x12\x14\n" +
-	"\x05since\x18\x01 \x01(\x04R\x05since\"\xcd\x01\n" +
+	"\x05since\x18\x01 \x01(\x04R\x05since\x129\n" +
+	"\n" +
+	"since_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xcd\x01\n" +
 	"\x05Event\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -1445,52 +1466,54 @@ var file_swarmnet_v1_control_proto_depIdxs = []int32{
 	34, // 10: swarmnet.v1.ListTasksResponse.tasks:type_name -> swarmnet.v1.Task
 	35, // 11: swarmnet.v1.ListTasksResponse.endpoints:type_name -> swarmnet.v1.Endpoint
 	35, // 12: swarmnet.v1.ListEndpointsResponse.endpoints:type_name -> swarmnet.v1.Endpoint
-	36, // 13: swarmnet.v1.Event.at:type_name -> google.protobuf.Timestamp
-	1,  // 14: swarmnet.v1.Control.GetCluster:input_type -> swarmnet.v1.GetClusterRequest
-	2,  // 15: swarmnet.v1.Control.UpdateCluster:input_type -> swarmnet.v1.UpdateClusterRequest
-	3,  // 16: swarmnet.v1.Control.GetJoinToken:input_type -> swarmnet.v1.GetJoinTokenRequest
-	5,  // 17: swarmnet.v1.Control.ListNodes:input_type -> swarmnet.v1.ListNodesRequest
-	0,  // 18: swarmnet.v1.Control.GetNode:input_type -> swarmnet.v1.ObjectRef
-	8,  // 19: swarmnet.v1.Control.UpdateNode:input_type -> swarmnet.v1.UpdateNodeRequest
-	9,  // 20: swarmnet.v1.Control.RemoveNode:input_type -> swarmnet.v1.RemoveNodeRequest
-	11, // 21: swarmnet.v1.Control.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
-	12, // 22: swarmnet.v1.Control.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
-	0,  // 23: swarmnet.v1.Control.GetNetwork:input_type -> swarmnet.v1.ObjectRef
-	0,  // 24: swarmnet.v1.Control.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
-	15, // 25: swarmnet.v1.Control.CreateService:input_type -> swarmnet.v1.CreateServiceRequest
-	16, // 26: swarmnet.v1.Control.UpdateService:input_type -> swarmnet.v1.UpdateServiceRequest
-	0,  // 27: swarmnet.v1.Control.RollbackService:input_type -> swarmnet.v1.ObjectRef
-	17, // 28: swarmnet.v1.Control.ListServices:input_type -> swarmnet.v1.ListServicesRequest
-	0,  // 29: swarmnet.v1.Control.GetService:input_type -> swarmnet.v1.ObjectRef
-	0,  // 30: swarmnet.v1.Control.RemoveService:input_type -> swarmnet.v1.ObjectRef
-	20, // 31: swarmnet.v1.Control.ListTasks:input_type -> swarmnet.v1.ListTasksRequest
-	22, // 32: swarmnet.v1.Control.ListEndpoints:input_type -> swarmnet.v1.ListEndpointsRequest
-	24, // 33: swarmnet.v1.Control.Events:input_type -> swarmnet.v1.EventsRequest
-	37, // 34: swarmnet.v1.Control.GetCluster:output_type -> swarmnet.v1.Cluster
-	37, // 35: swarmnet.v1.Control.UpdateCluster:output_type -> swarmnet.v1.Cluster
-	4,  // 36: swarmnet.v1.Control.GetJoinToken:output_type -> swarmnet.v1.GetJoinTokenResponse
-	7,  // 37: swarmnet.v1.Control.ListNodes:output_type -> swarmnet.v1.ListNodesResponse
-	28, // 38: swarmnet.v1.Control.GetNode:output_type -> swarmnet.v1.Node
-	28, // 39: swarmnet.v1.Control.UpdateNode:output_type -> swarmnet.v1.Node
-	10, // 40: swarmnet.v1.Control.RemoveNode:output_type -> swarmnet.v1.RemoveNodeResponse
-	31, // 41: swarmnet.v1.Control.CreateNetwork:output_type -> swarmnet.v1.Network
-	13, // 42: swarmnet.v1.Control.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
-	31, // 43: swarmnet.v1.Control.GetNetwork:output_type -> swarmnet.v1.Network
-	14, // 44: swarmnet.v1.Control.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
-	33, // 45: swarmnet.v1.Control.CreateService:output_type -> swarmnet.v1.Service
-	33, // 46: swarmnet.v1.Control.UpdateService:output_type -> swarmnet.v1.Service
-	33, // 47: swarmnet.v1.Control.RollbackService:output_type -> swarmnet.v1.Service
-	18, // 48: swarmnet.v1.Control.ListServices:output_type -> swarmnet.v1.ListServicesResponse
-	33, // 49: swarmnet.v1.Control.GetService:output_type -> swarmnet.v1.Service
-	19, // 50: swarmnet.v1.Control.RemoveService:output_type -> swarmnet.v1.RemoveServiceResponse
-	21, // 51: swarmnet.v1.Control.ListTasks:output_type -> swarmnet.v1.ListTasksResponse
-	23, // 52: swarmnet.v1.Control.ListEndpoints:output_type -> swarmnet.v1.ListEndpointsResponse
-	25, // 53: swarmnet.v1.Control.Events:output_type -> swarmnet.v1.Event
-	34, // [34:54] is the sub-list for method output_type
-	14, // [14:34] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	36, // 13: swarmnet.v1.EventsRequest.since_time:type_name -> google.protobuf.Timestamp
+	36, // 14: swarmnet.v1.EventsRequest.until:type_name -> google.protobuf.Timestamp
+	36, // 15: swarmnet.v1.Event.at:type_name -> google.protobuf.Timestamp
+	1,  // 16: swarmnet.v1.Control.GetCluster:input_type -> swarmnet.v1.GetClusterRequest
+	2,  // 17: swarmnet.v1.Control.UpdateCluster:input_type -> swarmnet.v1.UpdateClusterRequest
+	3,  // 18: swarmnet.v1.Control.GetJoinToken:input_type -> swarmnet.v1.GetJoinTokenRequest
+	5,  // 19: swarmnet.v1.Control.ListNodes:input_type -> swarmnet.v1.ListNodesRequest
+	0,  // 20: swarmnet.v1.Control.GetNode:input_type -> swarmnet.v1.ObjectRef
+	8,  // 21: swarmnet.v1.Control.UpdateNode:input_type -> swarmnet.v1.UpdateNodeRequest
+	9,  // 22: swarmnet.v1.Control.RemoveNode:input_type -> swarmnet.v1.RemoveNodeRequest
+	11, // 23: swarmnet.v1.Control.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
+	12, // 24: swarmnet.v1.Control.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
+	0,  // 25: swarmnet.v1.Control.GetNetwork:input_type -> swarmnet.v1.ObjectRef
+	0,  // 26: swarmnet.v1.Control.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
+	15, // 27: swarmnet.v1.Control.CreateService:input_type -> swarmnet.v1.CreateServiceRequest
+	16, // 28: swarmnet.v1.Control.UpdateService:input_type -> swarmnet.v1.UpdateServiceRequest
+	0,  // 29: swarmnet.v1.Control.RollbackService:input_type -> swarmnet.v1.ObjectRef
+	17, // 30: swarmnet.v1.Control.ListServices:input_type -> swarmnet.v1.ListServicesRequest
+	0,  // 31: swarmnet.v1.Control.GetService:input_type -> swarmnet.v1.ObjectRef
+	0,  // 32: swarmnet.v1.Control.RemoveService:input_type -> swarmnet.v1.ObjectRef
+	20, // 33: swarmnet.v1.Control.ListTasks:input_type -> swarmnet.v1.ListTasksRequest
+	22, // 34: swarmnet.v1.Control.ListEndpoints:input_type -> swarmnet.v1.ListEndpointsRequest
+	24, // 35: swarmnet.v1.Control.Events:input_type -> swarmnet.v1.EventsRequest
+	37, // 36: swarmnet.v1.Control.GetCluster:output_type -> swarmnet.v1.Cluster
+	37, // 37: swarmnet.v1.Control.UpdateCluster:output_type -> swarmnet.v1.Cluster
+	4,  // 38: swarmnet.v1.Control.GetJoinToken:output_type -> swarmnet.v1.GetJoinTokenResponse
+	7,  // 39: swarmnet.v1.Control.ListNodes:output_type -> swarmnet.v1.ListNodesResponse
+	28, // 40: swarmnet.v1.Control.GetNode:output_type -> swarmnet.v1.Node
+	28, // 41: swarmnet.v1.Control.UpdateNode:output_type -> swarmnet.v1.Node
+	10, // 42: swarmnet.v1.Control.RemoveNode:output_type -> swarmnet.v1.RemoveNodeResponse
+	31, // 43: swarmnet.v1.Control.CreateNetwork:output_type -> swarmnet.v1.Network
+	13, // 44: swarmnet.v1.Control.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
+	31, // 45: swarmnet.v1.Control.GetNetwork:output_type -> swarmnet.v1.Network
+	14, // 46: swarmnet.v1.Control.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
+	33, // 47: swarmnet.v1.Control.CreateService:output_type -> swarmnet.v1.Service
+	33, // 48: swarmnet.v1.Control.UpdateService:output_type -> swarmnet.v1.Service
+	33, // 49: swarmnet.v1.Control.RollbackService:output_type -> swarmnet.v1.Service
+	18, // 50: swarmnet.v1.Control.ListServices:output_type -> swarmnet.v1.ListServicesResponse
+	33, // 51: swarmnet.v1.Control.GetService:output_type -> swarmnet.v1.Service
+	19, // 52: swarmnet.v1.Control.RemoveService:output_type -> swarmnet.v1.RemoveServiceResponse
+	21, // 53: swarmnet.v1.Control.ListTasks:output_type -> swarmnet.v1.ListTasksResponse
+	23, // 54: swarmnet.v1.Control.ListEndpoints:output_type -> swarmnet.v1.ListEndpointsResponse
+	25, // 55: swarmnet.v1.Control.Events:output_type -> swarmnet.v1.Event
+	36, // [36:56] is the sub-list for method output_type
+	16, // [16:36] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_control_proto_init() }

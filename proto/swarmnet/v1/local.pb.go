@@ -2258,7 +2258,7 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\amessage\"0\n" +
 	"\bExecExit\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x10\n" +
-	"\x03err\x18\x02 \x01(\tR\x03err2\xdc\x0f\n" +
+	"\x03err\x18\x02 \x01(\tR\x03err2\x9f\x10\n" +
 	"\x05Local\x12B\n" +
 	"\x04Init\x12\x18.swarmnet.v1.InitRequest\x1a\x19.swarmnet.v1.InitResponse\"\x05\x8a\xb5\x18\x01\x04\x12W\n" +
 	"\vJoinCluster\x12\x1f.swarmnet.v1.JoinClusterRequest\x1a .swarmnet.v1.JoinClusterResponse\"\x05\x8a\xb5\x18\x01\x04\x12E\n" +
@@ -2284,7 +2284,8 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\vWaitSandbox\x12\x16.swarmnet.v1.ObjectRef\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12Q\n" +
 	"\x0eConnectNetwork\x12\".swarmnet.v1.ConnectNetworkRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12W\n" +
 	"\x11DisconnectNetwork\x12%.swarmnet.v1.DisconnectNetworkRequest\x1a\x14.swarmnet.v1.Sandbox\"\x05\x8a\xb5\x18\x01\x04\x12F\n" +
-	"\x04Exec\x12\x18.swarmnet.v1.ExecRequest\x1a\x19.swarmnet.v1.ExecResponse\"\x05\x8a\xb5\x18\x01\x04(\x010\x01\x12@\n" +
+	"\x04Exec\x12\x18.swarmnet.v1.ExecRequest\x1a\x19.swarmnet.v1.ExecResponse\"\x05\x8a\xb5\x18\x01\x04(\x010\x01\x12A\n" +
+	"\x06Events\x12\x1a.swarmnet.v1.EventsRequest\x1a\x12.swarmnet.v1.Event\"\x05\x8a\xb5\x18\x01\x040\x01\x12@\n" +
 	"\x04Logs\x12\x18.swarmnet.v1.LogsRequest\x1a\x15.swarmnet.v1.LogChunk\"\x05\x8a\xb5\x18\x01\x040\x01\x12H\n" +
 	"\x06Doctor\x12\x1a.swarmnet.v1.DoctorRequest\x1a\x1b.swarmnet.v1.DoctorResponse\"\x05\x8a\xb5\x18\x01\x04\x12C\n" +
 	"\x05Trace\x12\x19.swarmnet.v1.TraceRequest\x1a\x16.swarmnet.v1.TraceStep\"\x05\x8a\xb5\x18\x01\x040\x01B;Z9github.com/swarmnet/swarmnet/proto/swarmnet/v1;swarmnetv1b\x06proto3"
@@ -2346,9 +2347,11 @@ var file_swarmnet_v1_local_proto_goTypes = []any{
 	(*CreateNetworkRequest)(nil),     // 40: swarmnet.v1.CreateNetworkRequest
 	(*ListNetworksRequest)(nil),      // 41: swarmnet.v1.ListNetworksRequest
 	(*ObjectRef)(nil),                // 42: swarmnet.v1.ObjectRef
-	(*Network)(nil),                  // 43: swarmnet.v1.Network
-	(*ListNetworksResponse)(nil),     // 44: swarmnet.v1.ListNetworksResponse
-	(*RemoveNetworkResponse)(nil),    // 45: swarmnet.v1.RemoveNetworkResponse
+	(*EventsRequest)(nil),            // 43: swarmnet.v1.EventsRequest
+	(*Network)(nil),                  // 44: swarmnet.v1.Network
+	(*ListNetworksResponse)(nil),     // 45: swarmnet.v1.ListNetworksResponse
+	(*RemoveNetworkResponse)(nil),    // 46: swarmnet.v1.RemoveNetworkResponse
+	(*Event)(nil),                    // 47: swarmnet.v1.Event
 }
 var file_swarmnet_v1_local_proto_depIdxs = []int32{
 	2,  // 0: swarmnet.v1.DoctorResponse.findings:type_name -> swarmnet.v1.Finding
@@ -2395,37 +2398,39 @@ var file_swarmnet_v1_local_proto_depIdxs = []int32{
 	25, // 41: swarmnet.v1.Local.ConnectNetwork:input_type -> swarmnet.v1.ConnectNetworkRequest
 	26, // 42: swarmnet.v1.Local.DisconnectNetwork:input_type -> swarmnet.v1.DisconnectNetworkRequest
 	27, // 43: swarmnet.v1.Local.Exec:input_type -> swarmnet.v1.ExecRequest
-	13, // 44: swarmnet.v1.Local.Logs:input_type -> swarmnet.v1.LogsRequest
-	0,  // 45: swarmnet.v1.Local.Doctor:input_type -> swarmnet.v1.DoctorRequest
-	3,  // 46: swarmnet.v1.Local.Trace:input_type -> swarmnet.v1.TraceRequest
-	6,  // 47: swarmnet.v1.Local.Init:output_type -> swarmnet.v1.InitResponse
-	8,  // 48: swarmnet.v1.Local.JoinCluster:output_type -> swarmnet.v1.JoinClusterResponse
-	10, // 49: swarmnet.v1.Local.Leave:output_type -> swarmnet.v1.LeaveResponse
-	12, // 50: swarmnet.v1.Local.Info:output_type -> swarmnet.v1.InfoResponse
-	43, // 51: swarmnet.v1.Local.CreateNetwork:output_type -> swarmnet.v1.Network
-	44, // 52: swarmnet.v1.Local.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
-	43, // 53: swarmnet.v1.Local.GetNetwork:output_type -> swarmnet.v1.Network
-	45, // 54: swarmnet.v1.Local.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
-	38, // 55: swarmnet.v1.Local.CreateSandbox:output_type -> swarmnet.v1.Sandbox
-	17, // 56: swarmnet.v1.Local.ListSandboxes:output_type -> swarmnet.v1.ListSandboxesResponse
-	38, // 57: swarmnet.v1.Local.GetSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 58: swarmnet.v1.Local.StartSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 59: swarmnet.v1.Local.StopSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 60: swarmnet.v1.Local.RestartSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 61: swarmnet.v1.Local.SignalSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 62: swarmnet.v1.Local.RenameSandbox:output_type -> swarmnet.v1.Sandbox
-	21, // 63: swarmnet.v1.Local.Top:output_type -> swarmnet.v1.TopResponse
-	30, // 64: swarmnet.v1.Local.Attach:output_type -> swarmnet.v1.ExecResponse
-	24, // 65: swarmnet.v1.Local.RemoveSandbox:output_type -> swarmnet.v1.RemoveSandboxResponse
-	38, // 66: swarmnet.v1.Local.WaitSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 67: swarmnet.v1.Local.ConnectNetwork:output_type -> swarmnet.v1.Sandbox
-	38, // 68: swarmnet.v1.Local.DisconnectNetwork:output_type -> swarmnet.v1.Sandbox
-	30, // 69: swarmnet.v1.Local.Exec:output_type -> swarmnet.v1.ExecResponse
-	14, // 70: swarmnet.v1.Local.Logs:output_type -> swarmnet.v1.LogChunk
-	1,  // 71: swarmnet.v1.Local.Doctor:output_type -> swarmnet.v1.DoctorResponse
-	4,  // 72: swarmnet.v1.Local.Trace:output_type -> swarmnet.v1.TraceStep
-	47, // [47:73] is the sub-list for method output_type
-	21, // [21:47] is the sub-list for method input_type
+	43, // 44: swarmnet.v1.Local.Events:input_type -> swarmnet.v1.EventsRequest
+	13, // 45: swarmnet.v1.Local.Logs:input_type -> swarmnet.v1.LogsRequest
+	0,  // 46: swarmnet.v1.Local.Doctor:input_type -> swarmnet.v1.DoctorRequest
+	3,  // 47: swarmnet.v1.Local.Trace:input_type -> swarmnet.v1.TraceRequest
+	6,  // 48: swarmnet.v1.Local.Init:output_type -> swarmnet.v1.InitResponse
+	8,  // 49: swarmnet.v1.Local.JoinCluster:output_type -> swarmnet.v1.JoinClusterResponse
+	10, // 50: swarmnet.v1.Local.Leave:output_type -> swarmnet.v1.LeaveResponse
+	12, // 51: swarmnet.v1.Local.Info:output_type -> swarmnet.v1.InfoResponse
+	44, // 52: swarmnet.v1.Local.CreateNetwork:output_type -> swarmnet.v1.Network
+	45, // 53: swarmnet.v1.Local.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
+	44, // 54: swarmnet.v1.Local.GetNetwork:output_type -> swarmnet.v1.Network
+	46, // 55: swarmnet.v1.Local.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
+	38, // 56: swarmnet.v1.Local.CreateSandbox:output_type -> swarmnet.v1.Sandbox
+	17, // 57: swarmnet.v1.Local.ListSandboxes:output_type -> swarmnet.v1.ListSandboxesResponse
+	38, // 58: swarmnet.v1.Local.GetSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 59: swarmnet.v1.Local.StartSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 60: swarmnet.v1.Local.StopSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 61: swarmnet.v1.Local.RestartSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 62: swarmnet.v1.Local.SignalSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 63: swarmnet.v1.Local.RenameSandbox:output_type -> swarmnet.v1.Sandbox
+	21, // 64: swarmnet.v1.Local.Top:output_type -> swarmnet.v1.TopResponse
+	30, // 65: swarmnet.v1.Local.Attach:output_type -> swarmnet.v1.ExecResponse
+	24, // 66: swarmnet.v1.Local.RemoveSandbox:output_type -> swarmnet.v1.RemoveSandboxResponse
+	38, // 67: swarmnet.v1.Local.WaitSandbox:output_type -> swarmnet.v1.Sandbox
+	38, // 68: swarmnet.v1.Local.ConnectNetwork:output_type -> swarmnet.v1.Sandbox
+	38, // 69: swarmnet.v1.Local.DisconnectNetwork:output_type -> swarmnet.v1.Sandbox
+	30, // 70: swarmnet.v1.Local.Exec:output_type -> swarmnet.v1.ExecResponse
+	47, // 71: swarmnet.v1.Local.Events:output_type -> swarmnet.v1.Event
+	14, // 72: swarmnet.v1.Local.Logs:output_type -> swarmnet.v1.LogChunk
+	1,  // 73: swarmnet.v1.Local.Doctor:output_type -> swarmnet.v1.DoctorResponse
+	4,  // 74: swarmnet.v1.Local.Trace:output_type -> swarmnet.v1.TraceStep
+	48, // [48:75] is the sub-list for method output_type
+	21, // [21:48] is the sub-list for method input_type
 	21, // [21:21] is the sub-list for extension type_name
 	21, // [21:21] is the sub-list for extension extendee
 	0,  // [0:21] is the sub-list for field type_name

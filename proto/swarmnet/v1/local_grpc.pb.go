@@ -42,6 +42,7 @@ const (
 	Local_ConnectNetwork_FullMethodName    = "/swarmnet.v1.Local/ConnectNetwork"
 	Local_DisconnectNetwork_FullMethodName = "/swarmnet.v1.Local/DisconnectNetwork"
 	Local_Exec_FullMethodName              = "/swarmnet.v1.Local/Exec"
+	Local_Events_FullMethodName            = "/swarmnet.v1.Local/Events"
 	Local_Logs_FullMethodName              = "/swarmnet.v1.Local/Logs"
 	Local_Doctor_FullMethodName            = "/swarmnet.v1.Local/Doctor"
 	Local_Trace_FullMethodName             = "/swarmnet.v1.Local/Trace"
@@ -90,6 +91,8 @@ type LocalClient interface {
 	DisconnectNetwork(ctx context.Context, in *DisconnectNetworkRequest, opts ...grpc.CallOption) (*Sandbox, error)
 	// Exec runs a command inside a sandbox. The first message is start; the last answer is exit.
 	Exec(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ExecRequest, ExecResponse], error)
+	// Events streams what happens to the node's own sandboxes and networks, without revisions; since is not understood.
+	Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Event], error)
 	// Logs streams the output of a task of this node.
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error)
 	// Doctor looks for what would keep this host's networks from working.
@@ -342,9 +345,28 @@ func (c *localClient) Exec(ctx context.Context, opts ...grpc.CallOption) (grpc.B
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Local_ExecClient = grpc.BidiStreamingClient[ExecRequest, ExecResponse]
 
+func (c *localClient) Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Event], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[2], Local_Events_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[EventsRequest, Event]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Local_EventsClient = grpc.ServerStreamingClient[Event]
+
 func (c *localClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[2], Local_Logs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[3], Local_Logs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -373,7 +395,7 @@ func (c *localClient) Doctor(ctx context.Context, in *DoctorRequest, opts ...grp
 
 func (c *localClient) Trace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TraceStep], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[3], Local_Trace_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[4], Local_Trace_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -433,6 +455,8 @@ type LocalServer interface {
 	DisconnectNetwork(context.Context, *DisconnectNetworkRequest) (*Sandbox, error)
 	// Exec runs a command inside a sandbox. The first message is start; the last answer is exit.
 	Exec(grpc.BidiStreamingServer[ExecRequest, ExecResponse]) error
+	// Events streams what happens to the node's own sandboxes and networks, without revisions; since is not understood.
+	Events(*EventsRequest, grpc.ServerStreamingServer[Event]) error
 	// Logs streams the output of a task of this node.
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error
 	// Doctor looks for what would keep this host's networks from working.
@@ -517,6 +541,9 @@ func (UnimplementedLocalServer) DisconnectNetwork(context.Context, *DisconnectNe
 }
 func (UnimplementedLocalServer) Exec(grpc.BidiStreamingServer[ExecRequest, ExecResponse]) error {
 	return status.Error(codes.Unimplemented, "method Exec not implemented")
+}
+func (UnimplementedLocalServer) Events(*EventsRequest, grpc.ServerStreamingServer[Event]) error {
+	return status.Error(codes.Unimplemented, "method Events not implemented")
 }
 func (UnimplementedLocalServer) Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error {
 	return status.Error(codes.Unimplemented, "method Logs not implemented")
@@ -940,6 +967,17 @@ func _Local_Exec_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Local_ExecServer = grpc.BidiStreamingServer[ExecRequest, ExecResponse]
 
+func _Local_Events_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(EventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LocalServer).Events(m, &grpc.GenericServerStream[EventsRequest, Event]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Local_EventsServer = grpc.ServerStreamingServer[Event]
+
 func _Local_Logs_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(LogsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -1088,6 +1126,11 @@ var Local_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _Local_Exec_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Events",
+			Handler:       _Local_Events_Handler,
+			ServerStreams: true,
 		},
 		{
 			StreamName:    "Logs",
