@@ -10,7 +10,7 @@ import (
 // Event is something that a step did, as a person follows it.
 type Event struct {
 	Kind, Action, ID, Name string // Kind is network or sandbox
-	Actor                  string // admin: somebody asked for it; node: it happened
+	Actor                  string // local: somebody asked for it on the node; node: it happened
 	Detail                 string
 }
 
@@ -23,7 +23,7 @@ func Events(was, is State) []Event {
 	for _, id := range slices.Compact(nets) {
 		a, had := was.Networks[id]
 		b, there := is.Networks[id]
-		e := Event{Kind: "network", ID: string(id), Name: b.Spec.Name, Actor: "admin", Detail: b.Spec.Driver}
+		e := Event{Kind: "network", ID: string(id), Name: b.Spec.Name, Actor: "local", Detail: b.Spec.Driver}
 		switch {
 		case !had && there:
 			e.Action = "create"
@@ -56,27 +56,27 @@ func sandboxEvents(a, b Sandbox, had, there bool) (out []Event) {
 	case !had && !there:
 		return nil
 	case !had:
-		add("create", "admin", "")
+		add("create", "local", "")
 		return out
 	case !there:
-		add("remove", "admin", "")
+		add("remove", "local", "")
 		return out
 	}
 	if had && a.Spec.Name != b.Spec.Name {
-		add("rename", "admin", "from "+a.Spec.Name)
+		add("rename", "local", "from "+a.Spec.Name)
 	}
 	for _, n := range b.Spec.Networks {
 		if !isOn(a, n.Network) {
-			add("connect", "admin", "network "+string(n.Network))
+			add("connect", "local", "network "+string(n.Network))
 		}
 	}
 	for _, n := range a.Spec.Networks {
 		if !isOn(b, n.Network) {
-			add("disconnect", "admin", "network "+string(n.Network))
+			add("disconnect", "local", "network "+string(n.Network))
 		}
 	}
 	if a.Wanted && !b.Wanted && a.Active() {
-		add("stop", "admin", "")
+		add("stop", "local", "")
 	}
 	if a.State != swarmnet.SandboxRunning && b.State == swarmnet.SandboxRunning {
 		add("start", "node", "")

@@ -53,21 +53,21 @@ func TestS57Events(t *testing.T) {
 	take(s.Gone("s1"), nil)
 	gone, err := s.RemoveNetwork("net")
 	take(gone, err)
-	const want = `network create net by admin bridge
-sandbox create db by admin
+	const want = `network create net by local bridge
+sandbox create db by local
 sandbox start db by node
-sandbox connect db by admin network n1
-sandbox rename data by admin from db
+sandbox connect db by local network n1
+sandbox rename data by local from db
 sandbox die data by node exit status 3, to be started again
 sandbox start data by node
-sandbox disconnect data by admin network n1
-sandbox stop data by admin
+sandbox disconnect data by local network n1
+sandbox stop data by local
 sandbox die data by node exit status 143, to be started again
 sandbox start data by node
-sandbox stop data by admin
+sandbox stop data by local
 sandbox die data by node exit status 0
-sandbox remove data by admin
-network remove net by admin bridge`
+sandbox remove data by local
+network remove net by local bridge`
 	if got := strings.Join(told, "\n"); got != want {
 		t.Errorf("told\n%s\nwant\n%s", got, want)
 	}
