@@ -83,6 +83,9 @@ type Node struct {
 	Ingress []netip.Prefix
 	// CertSerial is the serial number, in hex, of the certificate in force.
 	CertSerial string
+	// Applied is the revision up to which the node has acknowledged that everything which concerns it is in force in its data path: names,
+	// virtual addresses, published ports. It is written only where something waits for it, and starts at 0 with each Epoch.
+	Applied uint64
 }
 
 // Name is the name that tables show: the given one, else the hostname, else the short id.

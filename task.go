@@ -130,6 +130,12 @@ type Task struct {
 	Status      TaskStatus
 	// NotBefore is when a task that waits out a restart delay may start; zero: at once.
 	NotBefore time.Time
+	// Balanced is the revision in which what balancers make of the task last changed, and BalancedAt when: it has come to run, or is
+	// to take no new connections any more. 0: neither yet. A node has it so in its balancers when its Node.Applied is no less.
+	Balanced   uint64
+	BalancedAt time.Time
+	// Note is what the managers have to say of the way in which it was stopped; empty: nothing.
+	Note string
 }
 
 // Standalone reports whether the task is no replica of anything: it stands for a sandbox that a person runs on its node, with its

@@ -190,6 +190,9 @@ func (s *Session) askForAll() {
 func (s *Session) publish(set swarmnet.AssignmentSet) bool {
 	s.mu.Lock()
 	older := s.have && set.Cluster.ID == s.set.Cluster.ID && set.Cluster.Epoch == s.set.Cluster.Epoch && set.Revision < s.set.Revision
+	if s.set.Cluster.ID != set.Cluster.ID || s.set.Cluster.Epoch != set.Cluster.Epoch {
+		s.applied = 0 // of other revisions
+	}
 	if !older {
 		s.set, s.have, s.live = set, true, true
 		close(s.newer)

@@ -39,7 +39,7 @@ func (s *Server) Events(req *pb.EventsRequest, stream pb.Control_EventsServer) e
 			return err
 		}
 		for _, c := range changes {
-			if req.GetSinceTime() != nil && c.At.Before(req.GetSinceTime().AsTime()) || !until.IsZero() && !c.At.Before(until) {
+			if c.Acknowledgement() || req.GetSinceTime() != nil && c.At.Before(req.GetSinceTime().AsTime()) || !until.IsZero() && !c.At.Before(until) {
 				continue
 			}
 			if err := stream.Send(event(c)); err != nil {

@@ -75,7 +75,7 @@ func addNode(s *state.State, a swarmnet.AssignmentSet, id swarmnet.NodeID) {
 
 // redactNode takes out what changes without meaning anything to others: a renewed certificate is not news.
 func redactNode(n swarmnet.Node) swarmnet.Node {
-	n.CertSerial, n.Meta.Updated, n.Meta.UpdatedAt = "", 0, time.Time{}
+	n.CertSerial, n.Applied, n.Meta.Updated, n.Meta.UpdatedAt = "", 0, 0, time.Time{}
 	return n
 }
 

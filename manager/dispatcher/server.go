@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -50,6 +51,7 @@ type Server struct {
 	mu       sync.Mutex
 	sessions map[swarmnet.NodeID]*session
 	poke     chan struct{} // asks Run to close the sessions that are gone
+	acks     *acks
 }
 
 const (
@@ -66,7 +68,7 @@ func New(cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{cfg: cfg, sessions: map[swarmnet.NodeID]*session{}, poke: make(chan struct{}, 1)}
+	return &Server{cfg: cfg, sessions: map[swarmnet.NodeID]*session{}, poke: make(chan struct{}, 1), acks: newAcks(cfg)}
 }
 
 // Session serves one agent until it goes silent, its stream breaks, or another session of its node begins.
@@ -133,9 +135,17 @@ func (s *Server) leave(ss *session) {
 	}
 }
 
-// Run proposes the end of the sessions that the state says this manager holds and that it does not hold: those that broke,
-// and those of its former life. It works from the state alone, so a proposal that fails is made again.
+// Run proposes what the sessions have in common, until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { s.acks.run(ctx); return nil })
+	g.Go(func() error { return s.closeGone(ctx) })
+	return g.Wait()
+}
+
+// closeGone proposes the end of the sessions that the state says this manager holds and that it does not hold: those that broke,
+// and those of its former life. It works from the state alone, so a proposal that fails is made again.
+func (s *Server) closeGone(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

@@ -26,6 +26,8 @@ type session struct {
 
 	epoch   uint64
 	sent    swarmnet.AssignmentSet
+	checked uint64 // the revision that sent is right for: nothing has changed for the node since
+	applied uint64 // what the agent says that it has in force
 	reports *reports
 }
 
@@ -136,6 +138,9 @@ func (ss *session) receive(m *pb.AgentMessage) error {
 		return ss.reports.add(m.GetTaskStatuses())
 	case m.GetResync() != nil:
 		return ss.sendComplete()
+	case m.GetApplied() != nil:
+		ss.applied = m.GetApplied().GetRevision()
+		ss.acknowledge()
 	}
 	return nil // a heartbeat, or what this version does not know: the agent lives
 }
@@ -156,7 +161,7 @@ func (ss *session) check() error {
 
 func (ss *session) sendComplete() error {
 	set := Assignments(ss.server.cfg.Backend.View(), ss.node)
-	ss.sent = set
+	ss.sent, ss.checked = set, set.Revision
 	return ss.stream.Send(&pb.ManagerMessage{Message: &pb.ManagerMessage_Complete{Complete: wire.AssignmentSetToProto(set)}})
 }
 
@@ -166,7 +171,9 @@ func (ss *session) sendDelta() error {
 		return err
 	}
 	set := Assignments(ss.server.cfg.Backend.View(), ss.node)
+	ss.checked = set.Revision
 	if Same(ss.sent, set) {
+		ss.acknowledge()
 		return nil
 	}
 	d := Diff(ss.sent, set)

@@ -38,6 +38,8 @@ type planner struct {
 	now  time.Time
 	spec swarmnet.ClusterSpec
 	due  time.Time
+	// applied is acknowledged's answer.
+	applied *uint64
 }
 
 // reached reports whether a time has come, and otherwise asks to be called then.

@@ -96,7 +96,7 @@ func (s *service) progress(sl *slot, cfg swarmnet.UpdateConfig, r *rollout) (fai
 	rolled := !t.Meta.CreatedAt.Before(s.Update.Started) && t.SpecVersion == s.SpecVersion
 	switch {
 	case t.Status.State == swarmnet.TaskRunning && t.Desired == swarmnet.DesireRunning:
-		settling = rolled && !s.reached(t.Meta.UpdatedAt.Add(cfg.Delay))
+		settling = rolled && (!s.serves(t) || !s.reached(t.Meta.UpdatedAt.Add(cfg.Delay)))
 		r.busy = r.busy || rolled && !s.reached(t.Meta.UpdatedAt.Add(cfg.Monitor))
 	case t.Status.State == swarmnet.TaskComplete:
 	default:

@@ -58,6 +58,7 @@ func (p *planner) service(id swarmnet.ServiceID) {
 			s.reconcile(sl)
 		}
 	}
+	s.endDrained(all)
 	s.finish(s.roll)
 	s.trim(all)
 }
@@ -102,7 +103,7 @@ func (s *service) remove(slots []*slot) {
 func (s *service) clear(sl *slot) (left bool) {
 	for _, t := range sl.tasks {
 		if t.Desired < swarmnet.DesireRemove {
-			s.d.Do(state.SetDesired{Task: t.ID, Desired: swarmnet.DesireRemove})
+			s.end(t, swarmnet.DesireRemove)
 		}
 		if t, ok := s.d.View().Task(t.ID); ok && t.Status.State.Terminal() {
 			s.d.Do(state.RemoveTask{ID: t.ID})
@@ -247,5 +248,5 @@ func (s *service) create(sl *slot, desired swarmnet.DesiredState, notBefore time
 }
 
 func (s *service) stop(t swarmnet.Task) {
-	s.d.Do(state.SetDesired{Task: t.ID, Desired: swarmnet.DesireShutdown})
+	s.end(t, swarmnet.DesireShutdown)
 }

@@ -26,7 +26,7 @@ func (s *service) reconcile(sl *slot) {
 	switch {
 	case best != nil:
 		s.keep(sl, *best)
-		if best.Status.State == swarmnet.TaskRunning || s.roll.order == swarmnet.StopFirst || len(olds) > 0 && s.isClean(olds[0]) {
+		if len(olds) > 0 && (s.roll.order == swarmnet.StopFirst || s.isClean(olds[0]) || s.serves(*best)) {
 			for _, t := range olds {
 				s.stop(t)
 			}

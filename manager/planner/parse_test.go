@@ -215,6 +215,12 @@ func (c *cluster) show(verb, name string) []string {
 			}
 			out = append(out, lines...)
 		}
+	case "notes":
+		for t := range c.s.Tasks() {
+			if t.Note != "" {
+				out = append(out, fmt.Sprintf("%s.%d %s: %s", t.ServiceName, t.Slot, t.Status.State, t.Note))
+			}
+		}
 	case "sandboxes":
 		out = c.sandboxes()
 	case "addresses":

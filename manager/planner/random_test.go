@@ -24,7 +24,12 @@ func TestRandomSessions(t *testing.T) {
 		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
 			c.step(rt)
 		}
-		c.settle()
+		c.advance(11 * time.Second)
+		for v := range c.s.Tasks() { // whoever does not answer
+			if v.Desired == swarmnet.DesireDraining && !v.Status.State.Terminal() {
+				rt.Fatalf("%s is waited for without end", v)
+			}
+		}
 		for e := range c.s.Endpoints() {
 			if h, ok := c.s.AddressHolder(e.Network, e.Addrs[0].Addr()); !ok || h.ID != string(e.Task) {
 				rt.Fatalf("%s is held by %v", e, h)
@@ -43,7 +48,7 @@ func must[T any](v T, err error) T {
 
 // step does one random thing. What is refused must leave the state as it is.
 func (c *cluster) step(t *rapid.T) {
-	switch kind := rapid.IntRange(0, 14).Draw(t, "step"); kind {
+	switch kind := rapid.IntRange(0, 15).Draw(t, "step"); kind {
 	case 0:
 		c.now = c.now.Add(time.Duration(rapid.IntRange(0, 40_000).Draw(t, "ms")) * time.Millisecond)
 	case 1, 2:
@@ -53,6 +58,10 @@ func (c *cluster) step(t *rapid.T) {
 		c.agents()
 	case 4:
 		c.settle()
+	case 15:
+		name := rapid.SampledFrom([]string{"n1", "n2", "n3", "n4"}).Draw(t, "who")
+		c.mute[nodeID(name)] = rapid.Bool().Draw(t, "mute")
+		c.acks()
 	default:
 		cmd := c.randomCommand(t, kind)
 		if cmd == nil {

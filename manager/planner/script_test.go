@@ -33,6 +33,8 @@ type cluster struct {
 	now time.Time
 	seq byte
 	n   int
+	// mute are the nodes that acknowledge nothing.
+	mute map[swarmnet.NodeID]bool
 }
 
 // tb is what a script needs of a test, so that random tests can shrink what fails.
@@ -43,7 +45,7 @@ type tb interface {
 }
 
 func newCluster(t tb) *cluster {
-	return &cluster{t: t, s: state.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	return &cluster{t: t, s: state.New(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), mute: map[swarmnet.NodeID]bool{}}
 }
 
 // propose applies commands as one entry and returns the first refusal.
@@ -63,16 +65,44 @@ func (c *cluster) propose(cmds ...state.Command) ([]state.Result, error) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	before := c.s
 	c.s = s
 	if err := s.Check(); err != nil {
 		c.t.Fatal(err)
 	}
+	c.checkTasks(before)
 	for _, r := range results {
 		if r.Err != nil {
 			return results, r.Err
 		}
 	}
 	return results, nil
+}
+
+// checkTasks holds the tasks' steps since a state against what must never happen.
+func (c *cluster) checkTasks(before *state.State) {
+	c.t.Helper()
+	for was := range before.Tasks() {
+		is, ok := c.s.Task(was.ID)
+		if !ok || was.Standalone() {
+			continue
+		}
+		if is.Status.State < was.Status.State || was.Status.State.Terminal() && is.Status.State != was.Status.State || is.Desired < was.Desired {
+			c.t.Fatalf("a task goes back: %s was %s", is, was)
+		}
+		stops := was.Desired < swarmnet.DesireShutdown && is.Desired >= swarmnet.DesireShutdown
+		if !stops || was.Desired == swarmnet.DesireReady || was.Status.State < swarmnet.TaskAssigned || is.Status.State.Terminal() {
+			continue
+		}
+		for range before.EndpointsByTask(was.ID) {
+			for n := range c.s.Nodes() {
+				if n.Status.State == swarmnet.NodeReady && n.Applied < is.Balanced && c.now.Before(is.BalancedAt.Add(10*time.Second)) {
+					c.t.Fatalf("%s is told to stop, and %s may still send it connections: it has applied %d of %d", is, n, n.Applied, is.Balanced)
+				}
+			}
+			break
+		}
+	}
 }
 
 // plan does what the planners say, as one entry, until they have nothing to say.
@@ -108,9 +138,26 @@ func (c *cluster) agents() bool {
 			case swarmnet.DesireShutdown, swarmnet.DesireRemove:
 				want = swarmnet.TaskShutdown
 			}
-			if want != t.Status.State && (want > t.Status.State || t.Status.State == swarmnet.TaskOrphaned && want.Terminal()) {
+			if want > t.Status.State {
 				cmds = append(cmds, state.UpdateTaskStatus{Task: t.ID, Node: n.ID, Epoch: n.Epoch, Status: swarmnet.TaskStatus{State: want, At: c.now}})
 			}
+		}
+	}
+	if len(cmds) > 0 {
+		if _, err := c.propose(cmds...); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return len(cmds) > 0
+}
+
+// acks has the nodes that are up, or those named, acknowledge all that somebody waits for, and reports whether there was anything.
+func (c *cluster) acks(nodes ...string) bool {
+	var cmds []state.Command
+	for n := range c.s.Nodes() {
+		said := len(nodes) == 0 && !c.mute[n.ID] || slices.Contains(nodes, n.Name())
+		if said && n.Status.State == swarmnet.NodeReady && c.s.BalancedIn(n.Applied, c.s.Revision()) {
+			cmds = append(cmds, state.Acknowledge{Node: n.ID, Epoch: n.Epoch, Revision: c.s.Revision()})
 		}
 	}
 	if len(cmds) > 0 {
@@ -125,7 +172,8 @@ func (c *cluster) agents() bool {
 func (c *cluster) settle() {
 	for range 100 {
 		planned := c.plan() > 0
-		if !c.agents() && !planned {
+		acted := c.agents()
+		if !c.acks() && !acted && !planned {
 			return
 		}
 	}
@@ -177,6 +225,15 @@ func (c *cluster) command(d *datadriven.TestData) string {
 		return ""
 	case "agents":
 		c.agents()
+		return ""
+	case "acks":
+		c.acks(words...)
+		return ""
+	case "mute":
+		c.mute[nodeID(name)] = true
+		return ""
+	case "unmute":
+		delete(c.mute, nodeID(name))
 		return ""
 	case "advance":
 		dur, err := time.ParseDuration(name)

@@ -15,9 +15,26 @@ func (c OpenSession) apply(x *tx) *Rejection {
 	n.Status = swarmnet.NodeStatus{State: swarmnet.NodeReady, Since: x.m.At, Manager: c.Manager}
 	if c.NewEpoch {
 		n.Epoch++
+		n.Applied = 0 // it may have started from an older set than its predecessor had in force
 	}
 	x.putNode(n)
 	x.result.Epoch = n.Epoch
+	return nil
+}
+
+func (c Acknowledge) apply(x *tx) *Rejection {
+	n, r := x.node(c.Node)
+	if r != nil {
+		return r
+	}
+	if n.Status.State != swarmnet.NodeReady || n.Epoch != c.Epoch || c.Revision <= n.Applied {
+		return nil
+	}
+	if c.Revision > x.s.revision {
+		return reject(InvalidArgument, "node %s cannot have revision %d in force: this is %d", n.Name(), c.Revision, x.s.revision)
+	}
+	n.Applied = c.Revision
+	x.putNodeAsIs(n)
 	return nil
 }
 

@@ -195,7 +195,13 @@ func (c SetDesired) apply(x *tx) *Rejection {
 	case c.Desired == t.Desired:
 		return nil
 	}
+	if t.Desired <= swarmnet.DesireRunning && c.Desired > swarmnet.DesireRunning {
+		t = x.balanced(t)
+	}
 	t.Desired = c.Desired
+	if c.Note != "" {
+		t.Note = c.Note
+	}
 	if t.Desired >= swarmnet.DesireShutdown && t.Status.State < swarmnet.TaskAssigned {
 		// No node knows of it: nobody else will say that it has ended.
 		t.Status = swarmnet.TaskStatus{State: swarmnet.TaskShutdown, At: x.m.At, Message: "stopped before it had a node"}
@@ -221,12 +227,11 @@ func (c UpdateTaskStatus) apply(x *tx) *Rejection {
 		x.report(t, c.Status)
 		return nil
 	}
-	old := t.Status.State
-	switch {
-	case old == swarmnet.TaskOrphaned && c.Status.State.Terminal():
-		// It was given up unseen; now its node has seen its end.
-	case old.Terminal() || c.Status.State < old || c.Status == t.Status:
+	if old := t.Status.State; old.Terminal() || c.Status.State < old || c.Status == t.Status {
 		return nil
+	}
+	if t.Status.State < swarmnet.TaskRunning && c.Status.State == swarmnet.TaskRunning && t.Desired <= swarmnet.DesireRunning {
+		t = x.balanced(t)
 	}
 	t.Status = c.Status
 	if t.Status.State.Terminal() {
@@ -235,6 +240,13 @@ func (c UpdateTaskStatus) apply(x *tx) *Rejection {
 	}
 	x.putTask(t)
 	return nil
+}
+
+// balanced notes that from this revision on balancers make something else of a task.
+func (x *tx) balanced(t swarmnet.Task) swarmnet.Task {
+	x.write()
+	t.Balanced, t.BalancedAt = x.s.revision, x.m.At
+	return t
 }
 
 // endTask stores a task that has ended and frees what it held.

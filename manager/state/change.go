@@ -37,6 +37,13 @@ func (c Change) object() Object {
 	return c.Before
 }
 
+// Acknowledgement reports whether nothing has changed but how far a node is: bookkeeping, which nobody wished for.
+func (c Change) Acknowledgement() bool {
+	before, ok := c.Before.(swarmnet.Node)
+	after, still := c.After.(swarmnet.Node)
+	return ok && still && before.Applied < after.Applied && before.Meta.Updated == after.Meta.Updated
+}
+
 // Kind is the sort of the object that changed.
 func (c Change) Kind() Kind {
 	k, _, _ := describe(c.object())

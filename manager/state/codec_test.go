@@ -44,6 +44,7 @@ func everyCommand() []Command {
 		CloseSession{node, 3, node},
 		MarkNodeDown{node, epoch},
 		AllocateNodeIngress{node, []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}},
+		Acknowledge{node, 2, 7},
 		CreateNetwork{swarmnet.Network{ID: network, Spec: swarmnet.NetworkSpec{Name: "app", Driver: "overlay"}}},
 		AllocateNetwork{network, 4096, []swarmnet.Subnet{subnet}},
 		RemoveNetwork{network},
@@ -57,7 +58,7 @@ func everyCommand() []Command {
 		CreateTask{swarmnet.Task{ID: task, Service: service, Slot: 1, SpecVersion: 1, Spec: svcSpec.Task, NotBefore: epoch}},
 		AllocateTask{task, []swarmnet.Endpoint{{ID: "e", Network: network, Task: task, MAC: swarmnet.MAC{2}, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.4/24")}, DefaultRoute: true}}},
 		AssignTask{task, node},
-		SetDesired{task, swarmnet.DesireShutdown},
+		SetDesired{task, swarmnet.DesireShutdown, "why"},
 		UpdateTaskStatus{task, swarmnet.TaskStatus{State: swarmnet.TaskFailed, At: epoch, ExitCode: 1, PID: 5}, node, 2},
 		SetTaskMessage{task, "why"},
 		RemoveTask{task},
@@ -73,7 +74,7 @@ func TestBatchRoundTrip(t *testing.T) {
 	for _, c := range in.Commands {
 		seen[reflect.TypeOf(c)] = true
 	}
-	if len(seen) != len(in.Commands) || len(seen) != 35 {
+	if len(seen) != len(in.Commands) || len(seen) != 36 {
 		t.Fatalf("%d kinds of commands in %d commands: list every kind once", len(seen), len(in.Commands))
 	}
 	data, err := EncodeBatch(in)

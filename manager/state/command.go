@@ -80,6 +80,13 @@ type (
 		Node  swarmnet.NodeID
 		Addrs []netip.Prefix
 	}
+	// Acknowledge says that a node has in force what concerns it, up to a revision. It is nothing when the node has said so already, when
+	// it comes from an earlier start of its agent, and when the node has no session any more.
+	Acknowledge struct {
+		Node     swarmnet.NodeID
+		Epoch    uint64
+		Revision uint64
+	}
 )
 
 // Networks.
@@ -142,6 +149,7 @@ type (
 	SetDesired struct {
 		Task    swarmnet.TaskID
 		Desired swarmnet.DesiredState
+		Note    string // replaces the task's; empty: it keeps it
 	}
 	// UpdateTaskStatus is what a node reports. States only rise; a report of a task that is gone, of another node than the
 	// task's, or of an older start of the agent is nothing.

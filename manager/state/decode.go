@@ -111,6 +111,8 @@ func (d *decoding) command(m *pb.Command) Command {
 		return MarkNodeDown{swarmnet.NodeID(c.MarkNodeDown.GetNode()), d.time(c.MarkNodeDown.GetSince())}
 	case *pb.Command_AllocateNodeIngress:
 		return AllocateNodeIngress{swarmnet.NodeID(c.AllocateNodeIngress.GetNode()), d.prefixes(c.AllocateNodeIngress.GetAddrs())}
+	case *pb.Command_Acknowledge:
+		return Acknowledge{swarmnet.NodeID(c.Acknowledge.GetNode()), c.Acknowledge.GetEpoch(), c.Acknowledge.GetRevision()}
 	case *pb.Command_CreateNetwork:
 		return CreateNetwork{got[swarmnet.Network](d)(wire.NetworkFromProto(c.CreateNetwork))}
 	case *pb.Command_AllocateNetwork:
@@ -154,7 +156,7 @@ func (d *decoding) serviceCommand(m *pb.Command) Command {
 		return AssignTask{swarmnet.TaskID(c.AssignTask.GetTask()), swarmnet.NodeID(c.AssignTask.GetNode())}
 	case *pb.Command_SetDesired:
 		t := got[swarmnet.Task](d)(wire.TaskFromProto(&pb.Task{Desired: c.SetDesired.GetDesired()}))
-		return SetDesired{swarmnet.TaskID(c.SetDesired.GetTask()), t.Desired}
+		return SetDesired{swarmnet.TaskID(c.SetDesired.GetTask()), t.Desired, c.SetDesired.GetNote()}
 	case *pb.Command_UpdateTaskStatus:
 		u := c.UpdateTaskStatus
 		return UpdateTaskStatus{swarmnet.TaskID(u.GetTask()), got[swarmnet.TaskStatus](d)(wire.TaskStatusFromProto(u.GetStatus())),

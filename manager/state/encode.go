@@ -82,6 +82,8 @@ func encodeCommand(c Command) (*pb.Command, error) {
 		m.Command = &pb.Command_MarkNodeDown{MarkNodeDown: &pb.MarkNodeDown{Node: string(c.Node), Since: timestamp(c.Since)}}
 	case AllocateNodeIngress:
 		m.Command = &pb.Command_AllocateNodeIngress{AllocateNodeIngress: &pb.AllocateNodeIngress{Node: string(c.Node), Addrs: prefixesToProto(c.Addrs)}}
+	case Acknowledge:
+		m.Command = &pb.Command_Acknowledge{Acknowledge: &pb.Acknowledge{Node: string(c.Node), Epoch: c.Epoch, Revision: c.Revision}}
 	case CreateNetwork:
 		m.Command = &pb.Command_CreateNetwork{CreateNetwork: wire.NetworkToProto(c.Network)}
 	case AllocateNetwork:
@@ -124,7 +126,7 @@ func encodeServiceCommand(c Command) (*pb.Command, error) {
 	case AssignTask:
 		m.Command = &pb.Command_AssignTask{AssignTask: &pb.AssignTask{Task: string(c.Task), Node: string(c.Node)}}
 	case SetDesired:
-		m.Command = &pb.Command_SetDesired{SetDesired: &pb.SetDesired{Task: string(c.Task), Desired: wire.TaskToProto(swarmnet.Task{Desired: c.Desired}).GetDesired()}}
+		m.Command = &pb.Command_SetDesired{SetDesired: &pb.SetDesired{Task: string(c.Task), Desired: wire.TaskToProto(swarmnet.Task{Desired: c.Desired}).GetDesired(), Note: c.Note}}
 	case UpdateTaskStatus:
 		m.Command = &pb.Command_UpdateTaskStatus{UpdateTaskStatus: &pb.UpdateTaskStatus{
 			Task: string(c.Task), Status: wire.TaskStatusToProto(c.Status), Node: string(c.Node), Epoch: c.Epoch}}

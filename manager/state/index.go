@@ -19,6 +19,7 @@ const (
 	byPort                   // protocol, port, service → mode
 	byTaskService            // service, slot, revision of creation, task
 	byTaskNode               // node, service, task
+	byBalanced               // revision (Task.Balanced, a service's Meta.Updated), task or service
 	byTaskWaiting            // state (new, pending), revision of creation, task
 	byHostPort               // node, protocol, port, task → host address
 	byEndpointNetwork        // network, endpoint
@@ -62,6 +63,7 @@ func serviceEntries(v swarmnet.Service, out emit) {
 	for _, a := range v.Spec.Networks {
 		out(byServiceNetwork, join(a.Network, v.ID), "")
 	}
+	out(byBalanced, be64(v.Meta.Updated)+sep+string(v.ID), "")
 	if v.Removing {
 		return
 	}
@@ -83,6 +85,9 @@ func taskEntries(t swarmnet.Task, out emit) {
 	out(byTaskService, slotPrefix(t.Service, t.Slot)+be64(t.Meta.Created)+sep+string(t.ID), "")
 	if t.Status.State <= swarmnet.TaskPending {
 		out(byTaskWaiting, string([]byte{byte(t.Status.State)})+be64(t.Meta.Created)+sep+string(t.ID), "")
+	}
+	if t.Balanced != 0 && !t.Status.State.Terminal() {
+		out(byBalanced, be64(t.Balanced)+sep+string(t.ID), "")
 	}
 	if t.Node == "" {
 		return

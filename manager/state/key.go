@@ -16,6 +16,7 @@ func be32(v uint32) string { return string(binary.BigEndian.AppendUint32(nil, v)
 func be64(v uint64) string { return string(binary.BigEndian.AppendUint64(nil, v)) }
 
 func fromBE16(s string) uint16 { return binary.BigEndian.Uint16([]byte(s)) }
+func fromBE64(s string) uint64 { return binary.BigEndian.Uint64([]byte(s)) }
 func fromBE32(s string) uint32 { return binary.BigEndian.Uint32([]byte(s)) }
 
 // addrKey sorts the addresses of one family in their order.

@@ -42,6 +42,13 @@ func (x *tx) putNode(v swarmnet.Node) {
 	store(x, &x.s.nodes, KindNode, string(v.ID), old, &v, (*State).nodeEntries)
 }
 
+// putNodeAsIs keeps the node's Meta: what has changed is nobody's wish, and must not make one fail that is made from what was read before.
+func (x *tx) putNodeAsIs(v swarmnet.Node) {
+	old, _ := x.s.nodes.get(string(v.ID))
+	x.write()
+	store(x, &x.s.nodes, KindNode, string(v.ID), old, &v, (*State).nodeEntries)
+}
+
 func (x *tx) deleteNode(id swarmnet.NodeID) {
 	if old, ok := x.s.nodes.get(string(id)); ok {
 		x.write()

@@ -102,7 +102,7 @@ func TestRefusals(t *testing.T) {
 		{RemoveNetwork{id[swarmnet.NetworkID]("net")}, FailedPrecondition, "in use by service web"},
 		{RemoveNetwork{id[swarmnet.NetworkID]("ingress")}, FailedPrecondition, "in use by service web"},
 		{RemoveTask{id[swarmnet.TaskID]("task")}, FailedPrecondition, "stop it first"},
-		{SetDesired{id[swarmnet.TaskID]("task"), swarmnet.DesireReady}, FailedPrecondition, "already"},
+		{SetDesired{id[swarmnet.TaskID]("task"), swarmnet.DesireReady, ""}, FailedPrecondition, "already"},
 		{ForgetService{id[swarmnet.ServiceID]("svc")}, FailedPrecondition, "not being removed"},
 		{MarkNodeDown{id[swarmnet.NodeID]("n"), epoch}, FailedPrecondition, "heard of"},
 		{UpdateNode{ID: id[swarmnet.NodeID]("n2"), Spec: swarmnet.NodeSpec{Name: "n1"}}, AlreadyExists, "has the name n1"},

@@ -167,7 +167,7 @@ func (s *State) StandaloneTasks(id swarmnet.NodeID) iter.Seq[swarmnet.Task] {
 }
 
 // AssignedTasks are the tasks that a node must know of: those placed on it that have not ended as far as it has said. A
-// task that was given up while the node was away is among them until the node reports its end. Sandboxes outside services are
+// task that was given up while the node was away is among them until it is forgotten, so that the node stops it. Sandboxes outside services are
 // always among them.
 func (s *State) AssignedTasks(id swarmnet.NodeID) iter.Seq[swarmnet.Task] {
 	return func(yield func(swarmnet.Task) bool) {
@@ -179,6 +179,14 @@ func (s *State) AssignedTasks(id swarmnet.NodeID) iter.Seq[swarmnet.Task] {
 			}
 		}
 	}
+}
+
+// BalancedIn reports whether balancers make something else of a task or service that is there since a revision after one and up to another.
+func (s *State) BalancedIn(after, upTo uint64) bool {
+	for k := range s.index[byBalanced].from(be64(after + 1)) {
+		return fromBE64(k[:8]) <= upTo
+	}
+	return false
 }
 
 // WaitingTasks are the tasks in state TaskNew or TaskPending in the order in which they were made.

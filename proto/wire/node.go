@@ -100,7 +100,7 @@ func NodeToProto(n swarmnet.Node) *pb.Node {
 		Id: string(n.ID), Meta: metaTo(n.Meta), Spec: NodeSpecToProto(n.Spec),
 		Description: NodeDescriptionToProto(n.Description), Status: NodeStatusToProto(n.Status),
 		Index: uint32(n.Index), Epoch: n.Epoch, RaftId: n.RaftID, Role: RoleToProto(n.Role),
-		Ingress: each(n.Ingress, prefixTo), CertSerial: n.CertSerial,
+		Ingress: each(n.Ingress, prefixTo), CertSerial: n.CertSerial, Applied: n.Applied,
 	}
 }
 
@@ -112,6 +112,6 @@ func (d *decoder) node(m *pb.Node) swarmnet.Node {
 		Description: d.nodeDescription(m.GetDescription()), Status: d.nodeStatus(m.GetStatus()),
 		Index: d.port("node.index", m.GetIndex()), Epoch: m.GetEpoch(), RaftID: m.GetRaftId(), Role: d.role(m.GetRole()),
 		Ingress:    each(m.GetIngress(), func(p *pb.Prefix) netip.Prefix { return d.prefix("node.ingress", p) }),
-		CertSerial: m.GetCertSerial(),
+		CertSerial: m.GetCertSerial(), Applied: m.GetApplied(),
 	}
 }

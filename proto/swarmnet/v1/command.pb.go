@@ -104,6 +104,7 @@ type Command struct {
 	//	*Command_CloseSession
 	//	*Command_MarkNodeDown
 	//	*Command_AllocateNodeIngress
+	//	*Command_Acknowledge
 	//	*Command_CreateNetwork
 	//	*Command_AllocateNetwork
 	//	*Command_RemoveNetwork
@@ -304,6 +305,15 @@ func (x *Command) GetAllocateNodeIngress() *AllocateNodeIngress {
 	if x != nil {
 		if x, ok := x.Command.(*Command_AllocateNodeIngress); ok {
 			return x.AllocateNodeIngress
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAcknowledge() *Acknowledge {
+	if x != nil {
+		if x, ok := x.Command.(*Command_Acknowledge); ok {
+			return x.Acknowledge
 		}
 	}
 	return nil
@@ -549,6 +559,10 @@ type Command_AllocateNodeIngress struct {
 	AllocateNodeIngress *AllocateNodeIngress `protobuf:"bytes,21,opt,name=allocate_node_ingress,json=allocateNodeIngress,proto3,oneof"`
 }
 
+type Command_Acknowledge struct {
+	Acknowledge *Acknowledge `protobuf:"bytes,22,opt,name=acknowledge,proto3,oneof"`
+}
+
 type Command_CreateNetwork struct {
 	CreateNetwork *Network `protobuf:"bytes,30,opt,name=create_network,json=createNetwork,proto3,oneof"`
 }
@@ -656,6 +670,8 @@ func (*Command_CloseSession) isCommand_Command() {}
 func (*Command_MarkNodeDown) isCommand_Command() {}
 
 func (*Command_AllocateNodeIngress) isCommand_Command() {}
+
+func (*Command_Acknowledge) isCommand_Command() {}
 
 func (*Command_CreateNetwork) isCommand_Command() {}
 
@@ -1291,6 +1307,66 @@ func (x *AllocateNodeIngress) GetAddrs() []*Prefix {
 	return nil
 }
 
+type Acknowledge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Revision      uint64                 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Acknowledge) Reset() {
+	*x = Acknowledge{}
+	mi := &file_swarmnet_v1_command_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Acknowledge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Acknowledge) ProtoMessage() {}
+
+func (x *Acknowledge) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_command_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Acknowledge.ProtoReflect.Descriptor instead.
+func (*Acknowledge) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Acknowledge) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Acknowledge) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Acknowledge) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type AllocateNetwork struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1302,7 +1378,7 @@ type AllocateNetwork struct {
 
 func (x *AllocateNetwork) Reset() {
 	*x = AllocateNetwork{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1390,7 @@ func (x *AllocateNetwork) String() string {
 func (*AllocateNetwork) ProtoMessage() {}
 
 func (x *AllocateNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,7 +1403,7 @@ func (x *AllocateNetwork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllocateNetwork.ProtoReflect.Descriptor instead.
 func (*AllocateNetwork) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{13}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AllocateNetwork) GetId() string {
@@ -1362,7 +1438,7 @@ type UpdateService struct {
 
 func (x *UpdateService) Reset() {
 	*x = UpdateService{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1450,7 @@ func (x *UpdateService) String() string {
 func (*UpdateService) ProtoMessage() {}
 
 func (x *UpdateService) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1463,7 @@ func (x *UpdateService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateService.ProtoReflect.Descriptor instead.
 func (*UpdateService) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{14}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UpdateService) GetId() string {
@@ -1422,7 +1498,7 @@ type RollbackService struct {
 
 func (x *RollbackService) Reset() {
 	*x = RollbackService{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1510,7 @@ func (x *RollbackService) String() string {
 func (*RollbackService) ProtoMessage() {}
 
 func (x *RollbackService) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1523,7 @@ func (x *RollbackService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackService.ProtoReflect.Descriptor instead.
 func (*RollbackService) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{15}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RollbackService) GetId() string {
@@ -1476,7 +1552,7 @@ type AllocateService struct {
 
 func (x *AllocateService) Reset() {
 	*x = AllocateService{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1564,7 @@ func (x *AllocateService) String() string {
 func (*AllocateService) ProtoMessage() {}
 
 func (x *AllocateService) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1577,7 @@ func (x *AllocateService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllocateService.ProtoReflect.Descriptor instead.
 func (*AllocateService) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{16}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AllocateService) GetId() string {
@@ -1543,7 +1619,7 @@ type SetUpdateStatus struct {
 
 func (x *SetUpdateStatus) Reset() {
 	*x = SetUpdateStatus{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1631,7 @@ func (x *SetUpdateStatus) String() string {
 func (*SetUpdateStatus) ProtoMessage() {}
 
 func (x *SetUpdateStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1644,7 @@ func (x *SetUpdateStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUpdateStatus.ProtoReflect.Descriptor instead.
 func (*SetUpdateStatus) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{17}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetUpdateStatus) GetId() string {
@@ -1602,7 +1678,7 @@ type AllocateTask struct {
 
 func (x *AllocateTask) Reset() {
 	*x = AllocateTask{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1690,7 @@ func (x *AllocateTask) String() string {
 func (*AllocateTask) ProtoMessage() {}
 
 func (x *AllocateTask) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1703,7 @@ func (x *AllocateTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllocateTask.ProtoReflect.Descriptor instead.
 func (*AllocateTask) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{18}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AllocateTask) GetTask() string {
@@ -1654,7 +1730,7 @@ type AssignTask struct {
 
 func (x *AssignTask) Reset() {
 	*x = AssignTask{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1666,7 +1742,7 @@ func (x *AssignTask) String() string {
 func (*AssignTask) ProtoMessage() {}
 
 func (x *AssignTask) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1679,7 +1755,7 @@ func (x *AssignTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignTask.ProtoReflect.Descriptor instead.
 func (*AssignTask) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{19}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AssignTask) GetTask() string {
@@ -1697,16 +1773,18 @@ func (x *AssignTask) GetNode() string {
 }
 
 type SetDesired struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
-	Desired       DesiredState           `protobuf:"varint,2,opt,name=desired,proto3,enum=swarmnet.v1.DesiredState" json:"desired,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Task    string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	Desired DesiredState           `protobuf:"varint,2,opt,name=desired,proto3,enum=swarmnet.v1.DesiredState" json:"desired,omitempty"`
+	// The task's note from now on; empty: as it is.
+	Note          string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetDesired) Reset() {
 	*x = SetDesired{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +1796,7 @@ func (x *SetDesired) String() string {
 func (*SetDesired) ProtoMessage() {}
 
 func (x *SetDesired) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +1809,7 @@ func (x *SetDesired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDesired.ProtoReflect.Descriptor instead.
 func (*SetDesired) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{20}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetDesired) GetTask() string {
@@ -1748,6 +1826,13 @@ func (x *SetDesired) GetDesired() DesiredState {
 	return DesiredState_DESIRED_STATE_UNSPECIFIED
 }
 
+func (x *SetDesired) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 type UpdateTaskStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
@@ -1760,7 +1845,7 @@ type UpdateTaskStatus struct {
 
 func (x *UpdateTaskStatus) Reset() {
 	*x = UpdateTaskStatus{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1857,7 @@ func (x *UpdateTaskStatus) String() string {
 func (*UpdateTaskStatus) ProtoMessage() {}
 
 func (x *UpdateTaskStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1870,7 @@ func (x *UpdateTaskStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskStatus.ProtoReflect.Descriptor instead.
 func (*UpdateTaskStatus) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{21}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UpdateTaskStatus) GetTask() string {
@@ -1826,7 +1911,7 @@ type SetTaskMessage struct {
 
 func (x *SetTaskMessage) Reset() {
 	*x = SetTaskMessage{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +1923,7 @@ func (x *SetTaskMessage) String() string {
 func (*SetTaskMessage) ProtoMessage() {}
 
 func (x *SetTaskMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +1936,7 @@ func (x *SetTaskMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTaskMessage.ProtoReflect.Descriptor instead.
 func (*SetTaskMessage) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{22}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SetTaskMessage) GetTask() string {
@@ -1881,7 +1966,7 @@ type CreateAttachment struct {
 
 func (x *CreateAttachment) Reset() {
 	*x = CreateAttachment{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +1978,7 @@ func (x *CreateAttachment) String() string {
 func (*CreateAttachment) ProtoMessage() {}
 
 func (x *CreateAttachment) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +1991,7 @@ func (x *CreateAttachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAttachment.ProtoReflect.Descriptor instead.
 func (*CreateAttachment) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{23}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateAttachment) GetSandbox() string {
@@ -1949,7 +2034,7 @@ type RemoveAttachment struct {
 
 func (x *RemoveAttachment) Reset() {
 	*x = RemoveAttachment{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2046,7 @@ func (x *RemoveAttachment) String() string {
 func (*RemoveAttachment) ProtoMessage() {}
 
 func (x *RemoveAttachment) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2059,7 @@ func (x *RemoveAttachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAttachment.ProtoReflect.Descriptor instead.
 func (*RemoveAttachment) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{24}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RemoveAttachment) GetSandbox() string {
@@ -2013,7 +2098,7 @@ type CommandResults struct {
 
 func (x *CommandResults) Reset() {
 	*x = CommandResults{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2110,7 @@ func (x *CommandResults) String() string {
 func (*CommandResults) ProtoMessage() {}
 
 func (x *CommandResults) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2123,7 @@ func (x *CommandResults) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResults.ProtoReflect.Descriptor instead.
 func (*CommandResults) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{25}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CommandResults) GetBase() uint64 {
@@ -2077,7 +2162,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2174,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2187,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{26}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CommandResult) GetIndex() uint32 {
@@ -2169,7 +2254,7 @@ type SnapshotItem struct {
 
 func (x *SnapshotItem) Reset() {
 	*x = SnapshotItem{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2181,7 +2266,7 @@ func (x *SnapshotItem) String() string {
 func (*SnapshotItem) ProtoMessage() {}
 
 func (x *SnapshotItem) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2279,7 @@ func (x *SnapshotItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotItem.ProtoReflect.Descriptor instead.
 func (*SnapshotItem) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{27}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SnapshotItem) GetItem() isSnapshotItem_Item {
@@ -2370,7 +2455,7 @@ type SnapshotHeader struct {
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2467,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2480,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{28}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SnapshotHeader) GetVersion() uint32 {
@@ -2440,7 +2525,7 @@ type FreedAddress struct {
 
 func (x *FreedAddress) Reset() {
 	*x = FreedAddress{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +2537,7 @@ func (x *FreedAddress) String() string {
 func (*FreedAddress) ProtoMessage() {}
 
 func (x *FreedAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2550,7 @@ func (x *FreedAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreedAddress.ProtoReflect.Descriptor instead.
 func (*FreedAddress) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{29}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FreedAddress) GetNetwork() string {
@@ -2508,7 +2593,7 @@ type AppliedEntry struct {
 
 func (x *AppliedEntry) Reset() {
 	*x = AppliedEntry{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2520,7 +2605,7 @@ func (x *AppliedEntry) String() string {
 func (*AppliedEntry) ProtoMessage() {}
 
 func (x *AppliedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2533,7 +2618,7 @@ func (x *AppliedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedEntry.ProtoReflect.Descriptor instead.
 func (*AppliedEntry) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{30}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AppliedEntry) GetId() []byte {
@@ -2567,7 +2652,7 @@ type SnapshotFooter struct {
 
 func (x *SnapshotFooter) Reset() {
 	*x = SnapshotFooter{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2664,7 @@ func (x *SnapshotFooter) String() string {
 func (*SnapshotFooter) ProtoMessage() {}
 
 func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2677,7 @@ func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotFooter.ProtoReflect.Descriptor instead.
 func (*SnapshotFooter) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{31}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SnapshotFooter) GetItems() uint64 {
@@ -2617,7 +2702,7 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\x05Batch\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x120\n" +
-	"\bcommands\x18\x03 \x03(\v2\x14.swarmnet.v1.CommandR\bcommands\"\x99\x11\n" +
+	"\bcommands\x18\x03 \x03(\v2\x14.swarmnet.v1.CommandR\bcommands\"\xd7\x11\n" +
 	"\aCommand\x12=\n" +
 	"\x0ecreate_cluster\x18\x01 \x01(\v2\x14.swarmnet.v1.ClusterH\x00R\rcreateCluster\x12A\n" +
 	"\x0eupdate_cluster\x18\x02 \x01(\v2\x18.swarmnet.v1.ClusterSpecH\x00R\rupdateCluster\x127\n" +
@@ -2639,7 +2724,8 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\fopen_session\x18\x12 \x01(\v2\x18.swarmnet.v1.OpenSessionH\x00R\vopenSession\x12@\n" +
 	"\rclose_session\x18\x13 \x01(\v2\x19.swarmnet.v1.CloseSessionH\x00R\fcloseSession\x12A\n" +
 	"\x0emark_node_down\x18\x14 \x01(\v2\x19.swarmnet.v1.MarkNodeDownH\x00R\fmarkNodeDown\x12V\n" +
-	"\x15allocate_node_ingress\x18\x15 \x01(\v2 .swarmnet.v1.AllocateNodeIngressH\x00R\x13allocateNodeIngress\x12=\n" +
+	"\x15allocate_node_ingress\x18\x15 \x01(\v2 .swarmnet.v1.AllocateNodeIngressH\x00R\x13allocateNodeIngress\x12<\n" +
+	"\vacknowledge\x18\x16 \x01(\v2\x18.swarmnet.v1.AcknowledgeH\x00R\vacknowledge\x12=\n" +
 	"\x0ecreate_network\x18\x1e \x01(\v2\x14.swarmnet.v1.NetworkH\x00R\rcreateNetwork\x12I\n" +
 	"\x10allocate_network\x18\x1f \x01(\v2\x1c.swarmnet.v1.AllocateNetworkH\x00R\x0fallocateNetwork\x12'\n" +
 	"\x0eremove_network\x18  \x01(\tH\x00R\rremoveNetwork\x12=\n" +
@@ -2701,7 +2787,11 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"T\n" +
 	"\x13AllocateNodeIngress\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12)\n" +
-	"\x05addrs\x18\x02 \x03(\v2\x13.swarmnet.v1.PrefixR\x05addrs\"b\n" +
+	"\x05addrs\x18\x02 \x03(\v2\x13.swarmnet.v1.PrefixR\x05addrs\"S\n" +
+	"\vAcknowledge\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"b\n" +
 	"\x0fAllocateNetwork\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03vni\x18\x02 \x01(\rR\x03vni\x12-\n" +
@@ -2728,11 +2818,12 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"AssignTask\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\"U\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"i\n" +
 	"\n" +
 	"SetDesired\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x123\n" +
-	"\adesired\x18\x02 \x01(\x0e2\x19.swarmnet.v1.DesiredStateR\adesired\"\x81\x01\n" +
+	"\adesired\x18\x02 \x01(\x0e2\x19.swarmnet.v1.DesiredStateR\adesired\x12\x12\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\"\x81\x01\n" +
 	"\x10UpdateTaskStatus\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12/\n" +
 	"\x06status\x18\x02 \x01(\v2\x17.swarmnet.v1.TaskStatusR\x06status\x12\x12\n" +
@@ -2809,7 +2900,7 @@ func file_swarmnet_v1_command_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_command_proto_rawDescData
 }
 
-var file_swarmnet_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_swarmnet_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_swarmnet_v1_command_proto_goTypes = []any{
 	(*Batch)(nil),                 // 0: swarmnet.v1.Batch
 	(*Command)(nil),               // 1: swarmnet.v1.Command
@@ -2824,56 +2915,57 @@ var file_swarmnet_v1_command_proto_goTypes = []any{
 	(*CloseSession)(nil),          // 10: swarmnet.v1.CloseSession
 	(*MarkNodeDown)(nil),          // 11: swarmnet.v1.MarkNodeDown
 	(*AllocateNodeIngress)(nil),   // 12: swarmnet.v1.AllocateNodeIngress
-	(*AllocateNetwork)(nil),       // 13: swarmnet.v1.AllocateNetwork
-	(*UpdateService)(nil),         // 14: swarmnet.v1.UpdateService
-	(*RollbackService)(nil),       // 15: swarmnet.v1.RollbackService
-	(*AllocateService)(nil),       // 16: swarmnet.v1.AllocateService
-	(*SetUpdateStatus)(nil),       // 17: swarmnet.v1.SetUpdateStatus
-	(*AllocateTask)(nil),          // 18: swarmnet.v1.AllocateTask
-	(*AssignTask)(nil),            // 19: swarmnet.v1.AssignTask
-	(*SetDesired)(nil),            // 20: swarmnet.v1.SetDesired
-	(*UpdateTaskStatus)(nil),      // 21: swarmnet.v1.UpdateTaskStatus
-	(*SetTaskMessage)(nil),        // 22: swarmnet.v1.SetTaskMessage
-	(*CreateAttachment)(nil),      // 23: swarmnet.v1.CreateAttachment
-	(*RemoveAttachment)(nil),      // 24: swarmnet.v1.RemoveAttachment
-	(*CommandResults)(nil),        // 25: swarmnet.v1.CommandResults
-	(*CommandResult)(nil),         // 26: swarmnet.v1.CommandResult
-	(*SnapshotItem)(nil),          // 27: swarmnet.v1.SnapshotItem
-	(*SnapshotHeader)(nil),        // 28: swarmnet.v1.SnapshotHeader
-	(*FreedAddress)(nil),          // 29: swarmnet.v1.FreedAddress
-	(*AppliedEntry)(nil),          // 30: swarmnet.v1.AppliedEntry
-	(*SnapshotFooter)(nil),        // 31: swarmnet.v1.SnapshotFooter
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*Cluster)(nil),               // 33: swarmnet.v1.Cluster
-	(*ClusterSpec)(nil),           // 34: swarmnet.v1.ClusterSpec
-	(*Node)(nil),                  // 35: swarmnet.v1.Node
-	(*Network)(nil),               // 36: swarmnet.v1.Network
-	(*Service)(nil),               // 37: swarmnet.v1.Service
-	(*Task)(nil),                  // 38: swarmnet.v1.Task
-	(*JoinToken)(nil),             // 39: swarmnet.v1.JoinToken
-	(*GossipKey)(nil),             // 40: swarmnet.v1.GossipKey
-	(*NodeSpec)(nil),              // 41: swarmnet.v1.NodeSpec
-	(Role)(0),                     // 42: swarmnet.v1.Role
-	(*NodeDescription)(nil),       // 43: swarmnet.v1.NodeDescription
-	(*Prefix)(nil),                // 44: swarmnet.v1.Prefix
-	(*Subnet)(nil),                // 45: swarmnet.v1.Subnet
-	(*ServiceSpec)(nil),           // 46: swarmnet.v1.ServiceSpec
-	(*VIP)(nil),                   // 47: swarmnet.v1.VIP
-	(*PortSpec)(nil),              // 48: swarmnet.v1.PortSpec
-	(*UpdateStatus)(nil),          // 49: swarmnet.v1.UpdateStatus
-	(*Endpoint)(nil),              // 50: swarmnet.v1.Endpoint
-	(DesiredState)(0),             // 51: swarmnet.v1.DesiredState
-	(*TaskStatus)(nil),            // 52: swarmnet.v1.TaskStatus
-	(*NetworkAttachment)(nil),     // 53: swarmnet.v1.NetworkAttachment
+	(*Acknowledge)(nil),           // 13: swarmnet.v1.Acknowledge
+	(*AllocateNetwork)(nil),       // 14: swarmnet.v1.AllocateNetwork
+	(*UpdateService)(nil),         // 15: swarmnet.v1.UpdateService
+	(*RollbackService)(nil),       // 16: swarmnet.v1.RollbackService
+	(*AllocateService)(nil),       // 17: swarmnet.v1.AllocateService
+	(*SetUpdateStatus)(nil),       // 18: swarmnet.v1.SetUpdateStatus
+	(*AllocateTask)(nil),          // 19: swarmnet.v1.AllocateTask
+	(*AssignTask)(nil),            // 20: swarmnet.v1.AssignTask
+	(*SetDesired)(nil),            // 21: swarmnet.v1.SetDesired
+	(*UpdateTaskStatus)(nil),      // 22: swarmnet.v1.UpdateTaskStatus
+	(*SetTaskMessage)(nil),        // 23: swarmnet.v1.SetTaskMessage
+	(*CreateAttachment)(nil),      // 24: swarmnet.v1.CreateAttachment
+	(*RemoveAttachment)(nil),      // 25: swarmnet.v1.RemoveAttachment
+	(*CommandResults)(nil),        // 26: swarmnet.v1.CommandResults
+	(*CommandResult)(nil),         // 27: swarmnet.v1.CommandResult
+	(*SnapshotItem)(nil),          // 28: swarmnet.v1.SnapshotItem
+	(*SnapshotHeader)(nil),        // 29: swarmnet.v1.SnapshotHeader
+	(*FreedAddress)(nil),          // 30: swarmnet.v1.FreedAddress
+	(*AppliedEntry)(nil),          // 31: swarmnet.v1.AppliedEntry
+	(*SnapshotFooter)(nil),        // 32: swarmnet.v1.SnapshotFooter
+	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(*Cluster)(nil),               // 34: swarmnet.v1.Cluster
+	(*ClusterSpec)(nil),           // 35: swarmnet.v1.ClusterSpec
+	(*Node)(nil),                  // 36: swarmnet.v1.Node
+	(*Network)(nil),               // 37: swarmnet.v1.Network
+	(*Service)(nil),               // 38: swarmnet.v1.Service
+	(*Task)(nil),                  // 39: swarmnet.v1.Task
+	(*JoinToken)(nil),             // 40: swarmnet.v1.JoinToken
+	(*GossipKey)(nil),             // 41: swarmnet.v1.GossipKey
+	(*NodeSpec)(nil),              // 42: swarmnet.v1.NodeSpec
+	(Role)(0),                     // 43: swarmnet.v1.Role
+	(*NodeDescription)(nil),       // 44: swarmnet.v1.NodeDescription
+	(*Prefix)(nil),                // 45: swarmnet.v1.Prefix
+	(*Subnet)(nil),                // 46: swarmnet.v1.Subnet
+	(*ServiceSpec)(nil),           // 47: swarmnet.v1.ServiceSpec
+	(*VIP)(nil),                   // 48: swarmnet.v1.VIP
+	(*PortSpec)(nil),              // 49: swarmnet.v1.PortSpec
+	(*UpdateStatus)(nil),          // 50: swarmnet.v1.UpdateStatus
+	(*Endpoint)(nil),              // 51: swarmnet.v1.Endpoint
+	(DesiredState)(0),             // 52: swarmnet.v1.DesiredState
+	(*TaskStatus)(nil),            // 53: swarmnet.v1.TaskStatus
+	(*NetworkAttachment)(nil),     // 54: swarmnet.v1.NetworkAttachment
 }
 var file_swarmnet_v1_command_proto_depIdxs = []int32{
-	32, // 0: swarmnet.v1.Batch.at:type_name -> google.protobuf.Timestamp
+	33, // 0: swarmnet.v1.Batch.at:type_name -> google.protobuf.Timestamp
 	1,  // 1: swarmnet.v1.Batch.commands:type_name -> swarmnet.v1.Command
-	33, // 2: swarmnet.v1.Command.create_cluster:type_name -> swarmnet.v1.Cluster
-	34, // 3: swarmnet.v1.Command.update_cluster:type_name -> swarmnet.v1.ClusterSpec
+	34, // 2: swarmnet.v1.Command.create_cluster:type_name -> swarmnet.v1.Cluster
+	35, // 3: swarmnet.v1.Command.update_cluster:type_name -> swarmnet.v1.ClusterSpec
 	2,  // 4: swarmnet.v1.Command.set_tokens:type_name -> swarmnet.v1.SetTokens
 	3,  // 5: swarmnet.v1.Command.set_gossip_keys:type_name -> swarmnet.v1.SetGossipKeys
-	35, // 6: swarmnet.v1.Command.create_node:type_name -> swarmnet.v1.Node
+	36, // 6: swarmnet.v1.Command.create_node:type_name -> swarmnet.v1.Node
 	4,  // 7: swarmnet.v1.Command.update_node:type_name -> swarmnet.v1.UpdateNode
 	5,  // 8: swarmnet.v1.Command.set_node_role:type_name -> swarmnet.v1.SetNodeRole
 	6,  // 9: swarmnet.v1.Command.set_node_cert:type_name -> swarmnet.v1.SetNodeCert
@@ -2883,55 +2975,56 @@ var file_swarmnet_v1_command_proto_depIdxs = []int32{
 	10, // 13: swarmnet.v1.Command.close_session:type_name -> swarmnet.v1.CloseSession
 	11, // 14: swarmnet.v1.Command.mark_node_down:type_name -> swarmnet.v1.MarkNodeDown
 	12, // 15: swarmnet.v1.Command.allocate_node_ingress:type_name -> swarmnet.v1.AllocateNodeIngress
-	36, // 16: swarmnet.v1.Command.create_network:type_name -> swarmnet.v1.Network
-	13, // 17: swarmnet.v1.Command.allocate_network:type_name -> swarmnet.v1.AllocateNetwork
-	37, // 18: swarmnet.v1.Command.create_service:type_name -> swarmnet.v1.Service
-	14, // 19: swarmnet.v1.Command.update_service:type_name -> swarmnet.v1.UpdateService
-	15, // 20: swarmnet.v1.Command.rollback_service:type_name -> swarmnet.v1.RollbackService
-	16, // 21: swarmnet.v1.Command.allocate_service:type_name -> swarmnet.v1.AllocateService
-	17, // 22: swarmnet.v1.Command.set_update_status:type_name -> swarmnet.v1.SetUpdateStatus
-	38, // 23: swarmnet.v1.Command.create_task:type_name -> swarmnet.v1.Task
-	18, // 24: swarmnet.v1.Command.allocate_task:type_name -> swarmnet.v1.AllocateTask
-	19, // 25: swarmnet.v1.Command.assign_task:type_name -> swarmnet.v1.AssignTask
-	20, // 26: swarmnet.v1.Command.set_desired:type_name -> swarmnet.v1.SetDesired
-	21, // 27: swarmnet.v1.Command.update_task_status:type_name -> swarmnet.v1.UpdateTaskStatus
-	22, // 28: swarmnet.v1.Command.set_task_message:type_name -> swarmnet.v1.SetTaskMessage
-	23, // 29: swarmnet.v1.Command.create_attachment:type_name -> swarmnet.v1.CreateAttachment
-	24, // 30: swarmnet.v1.Command.remove_attachment:type_name -> swarmnet.v1.RemoveAttachment
-	39, // 31: swarmnet.v1.SetTokens.tokens:type_name -> swarmnet.v1.JoinToken
-	40, // 32: swarmnet.v1.SetGossipKeys.keys:type_name -> swarmnet.v1.GossipKey
-	41, // 33: swarmnet.v1.UpdateNode.spec:type_name -> swarmnet.v1.NodeSpec
-	42, // 34: swarmnet.v1.SetNodeRole.role:type_name -> swarmnet.v1.Role
-	42, // 35: swarmnet.v1.SetNodeCert.role:type_name -> swarmnet.v1.Role
-	43, // 36: swarmnet.v1.OpenSession.description:type_name -> swarmnet.v1.NodeDescription
-	32, // 37: swarmnet.v1.MarkNodeDown.since:type_name -> google.protobuf.Timestamp
-	44, // 38: swarmnet.v1.AllocateNodeIngress.addrs:type_name -> swarmnet.v1.Prefix
-	45, // 39: swarmnet.v1.AllocateNetwork.subnets:type_name -> swarmnet.v1.Subnet
-	46, // 40: swarmnet.v1.UpdateService.spec:type_name -> swarmnet.v1.ServiceSpec
-	47, // 41: swarmnet.v1.AllocateService.vips:type_name -> swarmnet.v1.VIP
-	48, // 42: swarmnet.v1.AllocateService.ports:type_name -> swarmnet.v1.PortSpec
-	49, // 43: swarmnet.v1.SetUpdateStatus.status:type_name -> swarmnet.v1.UpdateStatus
-	50, // 44: swarmnet.v1.AllocateTask.endpoints:type_name -> swarmnet.v1.Endpoint
-	51, // 45: swarmnet.v1.SetDesired.desired:type_name -> swarmnet.v1.DesiredState
-	52, // 46: swarmnet.v1.UpdateTaskStatus.status:type_name -> swarmnet.v1.TaskStatus
-	53, // 47: swarmnet.v1.CreateAttachment.attachment:type_name -> swarmnet.v1.NetworkAttachment
-	26, // 48: swarmnet.v1.CommandResults.exceptions:type_name -> swarmnet.v1.CommandResult
-	28, // 49: swarmnet.v1.SnapshotItem.header:type_name -> swarmnet.v1.SnapshotHeader
-	33, // 50: swarmnet.v1.SnapshotItem.cluster:type_name -> swarmnet.v1.Cluster
-	35, // 51: swarmnet.v1.SnapshotItem.node:type_name -> swarmnet.v1.Node
-	36, // 52: swarmnet.v1.SnapshotItem.network:type_name -> swarmnet.v1.Network
-	37, // 53: swarmnet.v1.SnapshotItem.service:type_name -> swarmnet.v1.Service
-	38, // 54: swarmnet.v1.SnapshotItem.task:type_name -> swarmnet.v1.Task
-	50, // 55: swarmnet.v1.SnapshotItem.endpoint:type_name -> swarmnet.v1.Endpoint
-	29, // 56: swarmnet.v1.SnapshotItem.freed:type_name -> swarmnet.v1.FreedAddress
-	30, // 57: swarmnet.v1.SnapshotItem.entry:type_name -> swarmnet.v1.AppliedEntry
-	31, // 58: swarmnet.v1.SnapshotItem.footer:type_name -> swarmnet.v1.SnapshotFooter
-	25, // 59: swarmnet.v1.AppliedEntry.results:type_name -> swarmnet.v1.CommandResults
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	13, // 16: swarmnet.v1.Command.acknowledge:type_name -> swarmnet.v1.Acknowledge
+	37, // 17: swarmnet.v1.Command.create_network:type_name -> swarmnet.v1.Network
+	14, // 18: swarmnet.v1.Command.allocate_network:type_name -> swarmnet.v1.AllocateNetwork
+	38, // 19: swarmnet.v1.Command.create_service:type_name -> swarmnet.v1.Service
+	15, // 20: swarmnet.v1.Command.update_service:type_name -> swarmnet.v1.UpdateService
+	16, // 21: swarmnet.v1.Command.rollback_service:type_name -> swarmnet.v1.RollbackService
+	17, // 22: swarmnet.v1.Command.allocate_service:type_name -> swarmnet.v1.AllocateService
+	18, // 23: swarmnet.v1.Command.set_update_status:type_name -> swarmnet.v1.SetUpdateStatus
+	39, // 24: swarmnet.v1.Command.create_task:type_name -> swarmnet.v1.Task
+	19, // 25: swarmnet.v1.Command.allocate_task:type_name -> swarmnet.v1.AllocateTask
+	20, // 26: swarmnet.v1.Command.assign_task:type_name -> swarmnet.v1.AssignTask
+	21, // 27: swarmnet.v1.Command.set_desired:type_name -> swarmnet.v1.SetDesired
+	22, // 28: swarmnet.v1.Command.update_task_status:type_name -> swarmnet.v1.UpdateTaskStatus
+	23, // 29: swarmnet.v1.Command.set_task_message:type_name -> swarmnet.v1.SetTaskMessage
+	24, // 30: swarmnet.v1.Command.create_attachment:type_name -> swarmnet.v1.CreateAttachment
+	25, // 31: swarmnet.v1.Command.remove_attachment:type_name -> swarmnet.v1.RemoveAttachment
+	40, // 32: swarmnet.v1.SetTokens.tokens:type_name -> swarmnet.v1.JoinToken
+	41, // 33: swarmnet.v1.SetGossipKeys.keys:type_name -> swarmnet.v1.GossipKey
+	42, // 34: swarmnet.v1.UpdateNode.spec:type_name -> swarmnet.v1.NodeSpec
+	43, // 35: swarmnet.v1.SetNodeRole.role:type_name -> swarmnet.v1.Role
+	43, // 36: swarmnet.v1.SetNodeCert.role:type_name -> swarmnet.v1.Role
+	44, // 37: swarmnet.v1.OpenSession.description:type_name -> swarmnet.v1.NodeDescription
+	33, // 38: swarmnet.v1.MarkNodeDown.since:type_name -> google.protobuf.Timestamp
+	45, // 39: swarmnet.v1.AllocateNodeIngress.addrs:type_name -> swarmnet.v1.Prefix
+	46, // 40: swarmnet.v1.AllocateNetwork.subnets:type_name -> swarmnet.v1.Subnet
+	47, // 41: swarmnet.v1.UpdateService.spec:type_name -> swarmnet.v1.ServiceSpec
+	48, // 42: swarmnet.v1.AllocateService.vips:type_name -> swarmnet.v1.VIP
+	49, // 43: swarmnet.v1.AllocateService.ports:type_name -> swarmnet.v1.PortSpec
+	50, // 44: swarmnet.v1.SetUpdateStatus.status:type_name -> swarmnet.v1.UpdateStatus
+	51, // 45: swarmnet.v1.AllocateTask.endpoints:type_name -> swarmnet.v1.Endpoint
+	52, // 46: swarmnet.v1.SetDesired.desired:type_name -> swarmnet.v1.DesiredState
+	53, // 47: swarmnet.v1.UpdateTaskStatus.status:type_name -> swarmnet.v1.TaskStatus
+	54, // 48: swarmnet.v1.CreateAttachment.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	27, // 49: swarmnet.v1.CommandResults.exceptions:type_name -> swarmnet.v1.CommandResult
+	29, // 50: swarmnet.v1.SnapshotItem.header:type_name -> swarmnet.v1.SnapshotHeader
+	34, // 51: swarmnet.v1.SnapshotItem.cluster:type_name -> swarmnet.v1.Cluster
+	36, // 52: swarmnet.v1.SnapshotItem.node:type_name -> swarmnet.v1.Node
+	37, // 53: swarmnet.v1.SnapshotItem.network:type_name -> swarmnet.v1.Network
+	38, // 54: swarmnet.v1.SnapshotItem.service:type_name -> swarmnet.v1.Service
+	39, // 55: swarmnet.v1.SnapshotItem.task:type_name -> swarmnet.v1.Task
+	51, // 56: swarmnet.v1.SnapshotItem.endpoint:type_name -> swarmnet.v1.Endpoint
+	30, // 57: swarmnet.v1.SnapshotItem.freed:type_name -> swarmnet.v1.FreedAddress
+	31, // 58: swarmnet.v1.SnapshotItem.entry:type_name -> swarmnet.v1.AppliedEntry
+	32, // 59: swarmnet.v1.SnapshotItem.footer:type_name -> swarmnet.v1.SnapshotFooter
+	26, // 60: swarmnet.v1.AppliedEntry.results:type_name -> swarmnet.v1.CommandResults
+	61, // [61:61] is the sub-list for method output_type
+	61, // [61:61] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_command_proto_init() }
@@ -2957,6 +3050,7 @@ func file_swarmnet_v1_command_proto_init() {
 		(*Command_CloseSession)(nil),
 		(*Command_MarkNodeDown)(nil),
 		(*Command_AllocateNodeIngress)(nil),
+		(*Command_Acknowledge)(nil),
 		(*Command_CreateNetwork)(nil),
 		(*Command_AllocateNetwork)(nil),
 		(*Command_RemoveNetwork)(nil),
@@ -2977,7 +3071,7 @@ func file_swarmnet_v1_command_proto_init() {
 		(*Command_CreateAttachment)(nil),
 		(*Command_RemoveAttachment)(nil),
 	}
-	file_swarmnet_v1_command_proto_msgTypes[27].OneofWrappers = []any{
+	file_swarmnet_v1_command_proto_msgTypes[28].OneofWrappers = []any{
 		(*SnapshotItem_Header)(nil),
 		(*SnapshotItem_Cluster)(nil),
 		(*SnapshotItem_Node)(nil),
@@ -2995,7 +3089,7 @@ func file_swarmnet_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_command_proto_rawDesc), len(file_swarmnet_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

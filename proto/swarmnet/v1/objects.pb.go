@@ -1222,18 +1222,20 @@ func (x *NodeStatus) GetManager() string {
 }
 
 type Node struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Meta          *Meta                  `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	Spec          *NodeSpec              `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
-	Description   *NodeDescription       `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
-	Status        *NodeStatus            `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
-	Index         uint32                 `protobuf:"varint,6,opt,name=index,proto3" json:"index,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	RaftId        uint64                 `protobuf:"varint,8,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`
-	Role          Role                   `protobuf:"varint,9,opt,name=role,proto3,enum=swarmnet.v1.Role" json:"role,omitempty"`
-	Ingress       []*Prefix              `protobuf:"bytes,10,rep,name=ingress,proto3" json:"ingress,omitempty"`
-	CertSerial    string                 `protobuf:"bytes,11,opt,name=cert_serial,json=certSerial,proto3" json:"cert_serial,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Meta        *Meta                  `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	Spec        *NodeSpec              `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
+	Description *NodeDescription       `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	Status      *NodeStatus            `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
+	Index       uint32                 `protobuf:"varint,6,opt,name=index,proto3" json:"index,omitempty"`
+	Epoch       uint64                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	RaftId      uint64                 `protobuf:"varint,8,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`
+	Role        Role                   `protobuf:"varint,9,opt,name=role,proto3,enum=swarmnet.v1.Role" json:"role,omitempty"`
+	Ingress     []*Prefix              `protobuf:"bytes,10,rep,name=ingress,proto3" json:"ingress,omitempty"`
+	CertSerial  string                 `protobuf:"bytes,11,opt,name=cert_serial,json=certSerial,proto3" json:"cert_serial,omitempty"`
+	// What the node has in force, as a revision: see swarmnet.Node.
+	Applied       uint64 `protobuf:"varint,12,opt,name=applied,proto3" json:"applied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1343,6 +1345,13 @@ func (x *Node) GetCertSerial() string {
 		return x.CertSerial
 	}
 	return ""
+}
+
+func (x *Node) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
 }
 
 type IPAMConfig struct {
@@ -3048,20 +3057,24 @@ func (x *TaskStatus) GetPid() int32 {
 }
 
 type Task struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Meta          *Meta                  `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
-	Service       string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
-	ServiceName   string                 `protobuf:"bytes,4,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
-	Slot          uint32                 `protobuf:"varint,5,opt,name=slot,proto3" json:"slot,omitempty"`
-	Node          string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`
-	Spec          *TaskSpec              `protobuf:"bytes,7,opt,name=spec,proto3" json:"spec,omitempty"`
-	SpecVersion   uint64                 `protobuf:"varint,8,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
-	Networks      []*NetworkAttachment   `protobuf:"bytes,9,rep,name=networks,proto3" json:"networks,omitempty"`
-	Ports         []*PortSpec            `protobuf:"bytes,10,rep,name=ports,proto3" json:"ports,omitempty"`
-	Desired       DesiredState           `protobuf:"varint,11,opt,name=desired,proto3,enum=swarmnet.v1.DesiredState" json:"desired,omitempty"`
-	Status        *TaskStatus            `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`
-	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Meta        *Meta                  `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	Service     string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	ServiceName string                 `protobuf:"bytes,4,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	Slot        uint32                 `protobuf:"varint,5,opt,name=slot,proto3" json:"slot,omitempty"`
+	Node        string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`
+	Spec        *TaskSpec              `protobuf:"bytes,7,opt,name=spec,proto3" json:"spec,omitempty"`
+	SpecVersion uint64                 `protobuf:"varint,8,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
+	Networks    []*NetworkAttachment   `protobuf:"bytes,9,rep,name=networks,proto3" json:"networks,omitempty"`
+	Ports       []*PortSpec            `protobuf:"bytes,10,rep,name=ports,proto3" json:"ports,omitempty"`
+	Desired     DesiredState           `protobuf:"varint,11,opt,name=desired,proto3,enum=swarmnet.v1.DesiredState" json:"desired,omitempty"`
+	Status      *TaskStatus            `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`
+	NotBefore   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// The revision in which what balancers make of the task last changed, and when.
+	Balanced      uint64                 `protobuf:"varint,14,opt,name=balanced,proto3" json:"balanced,omitempty"`
+	BalancedAt    *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=balanced_at,json=balancedAt,proto3" json:"balanced_at,omitempty"`
+	Note          string                 `protobuf:"bytes,16,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3185,6 +3198,27 @@ func (x *Task) GetNotBefore() *timestamppb.Timestamp {
 		return x.NotBefore
 	}
 	return nil
+}
+
+func (x *Task) GetBalanced() uint64 {
+	if x != nil {
+		return x.Balanced
+	}
+	return 0
+}
+
+func (x *Task) GetBalancedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BalancedAt
+	}
+	return nil
+}
+
+func (x *Task) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
 }
 
 type AddrPool struct {
@@ -3956,7 +3990,7 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\x05state\x18\x01 \x01(\x0e2\x16.swarmnet.v1.NodeStateR\x05state\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
-	"\amanager\x18\x04 \x01(\tR\amanager\"\x95\x03\n" +
+	"\amanager\x18\x04 \x01(\tR\amanager\"\xaf\x03\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x04meta\x18\x02 \x01(\v2\x11.swarmnet.v1.MetaR\x04meta\x12)\n" +
@@ -3970,7 +4004,8 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\aingress\x18\n" +
 	" \x03(\v2\x13.swarmnet.v1.PrefixR\aingress\x12\x1f\n" +
 	"\vcert_serial\x18\v \x01(\tR\n" +
-	"certSerial\"\xea\x01\n" +
+	"certSerial\x12\x18\n" +
+	"\aapplied\x18\f \x01(\x04R\aapplied\"\xea\x01\n" +
 	"\n" +
 	"IPAMConfig\x12+\n" +
 	"\x06subnet\x18\x01 \x01(\v2\x13.swarmnet.v1.PrefixR\x06subnet\x12\x18\n" +
@@ -4140,7 +4175,7 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x10\n" +
 	"\x03err\x18\x04 \x01(\tR\x03err\x12\x1b\n" +
 	"\texit_code\x18\x05 \x01(\x05R\bexitCode\x12\x10\n" +
-	"\x03pid\x18\x06 \x01(\x05R\x03pid\"\xfa\x03\n" +
+	"\x03pid\x18\x06 \x01(\x05R\x03pid\"\xe7\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x04meta\x18\x02 \x01(\v2\x11.swarmnet.v1.MetaR\x04meta\x12\x18\n" +
@@ -4156,7 +4191,11 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\adesired\x18\v \x01(\x0e2\x19.swarmnet.v1.DesiredStateR\adesired\x12/\n" +
 	"\x06status\x18\f \x01(\v2\x17.swarmnet.v1.TaskStatusR\x06status\x129\n" +
 	"\n" +
-	"not_before\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\"G\n" +
+	"not_before\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12\x1a\n" +
+	"\bbalanced\x18\x0e \x01(\x04R\bbalanced\x12;\n" +
+	"\vbalanced_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"balancedAt\x12\x12\n" +
+	"\x04note\x18\x10 \x01(\tR\x04note\"G\n" +
 	"\bAddrPool\x12'\n" +
 	"\x04base\x18\x01 \x01(\v2\x13.swarmnet.v1.PrefixR\x04base\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\rR\x04size\"\x86\x03\n" +
@@ -4467,36 +4506,37 @@ var file_swarmnet_v1_objects_proto_depIdxs = []int32{
 	11,  // 73: swarmnet.v1.Task.desired:type_name -> swarmnet.v1.DesiredState
 	40,  // 74: swarmnet.v1.Task.status:type_name -> swarmnet.v1.TaskStatus
 	58,  // 75: swarmnet.v1.Task.not_before:type_name -> google.protobuf.Timestamp
-	15,  // 76: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
-	42,  // 77: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
-	59,  // 78: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
-	59,  // 79: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
-	59,  // 80: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
-	59,  // 81: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
-	0,   // 82: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
-	16,  // 83: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
-	43,  // 84: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
-	44,  // 85: swarmnet.v1.Cluster.tokens:type_name -> swarmnet.v1.JoinToken
-	45,  // 86: swarmnet.v1.Cluster.gossip_keys:type_name -> swarmnet.v1.GossipKey
-	46,  // 87: swarmnet.v1.Cluster.ca:type_name -> swarmnet.v1.CertificateAuthority
-	45,  // 88: swarmnet.v1.ClusterView.gossip_keys:type_name -> swarmnet.v1.GossipKey
-	39,  // 89: swarmnet.v1.SandboxSpec.task:type_name -> swarmnet.v1.TaskSpec
-	13,  // 90: swarmnet.v1.SandboxSpec.mode:type_name -> swarmnet.v1.NetworkMode
-	28,  // 91: swarmnet.v1.SandboxSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
-	27,  // 92: swarmnet.v1.SandboxSpec.ports:type_name -> swarmnet.v1.PortSpec
-	16,  // 93: swarmnet.v1.Sandbox.meta:type_name -> swarmnet.v1.Meta
-	49,  // 94: swarmnet.v1.Sandbox.spec:type_name -> swarmnet.v1.SandboxSpec
-	25,  // 95: swarmnet.v1.Sandbox.endpoints:type_name -> swarmnet.v1.Endpoint
-	27,  // 96: swarmnet.v1.Sandbox.ports:type_name -> swarmnet.v1.PortSpec
-	14,  // 97: swarmnet.v1.Sandbox.state:type_name -> swarmnet.v1.SandboxState
-	40,  // 98: swarmnet.v1.Sandbox.status:type_name -> swarmnet.v1.TaskStatus
-	58,  // 99: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
-	58,  // 100: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
-	101, // [101:101] is the sub-list for method output_type
-	101, // [101:101] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	58,  // 76: swarmnet.v1.Task.balanced_at:type_name -> google.protobuf.Timestamp
+	15,  // 77: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
+	42,  // 78: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
+	59,  // 79: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
+	59,  // 80: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
+	59,  // 81: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
+	59,  // 82: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
+	0,   // 83: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
+	16,  // 84: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
+	43,  // 85: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
+	44,  // 86: swarmnet.v1.Cluster.tokens:type_name -> swarmnet.v1.JoinToken
+	45,  // 87: swarmnet.v1.Cluster.gossip_keys:type_name -> swarmnet.v1.GossipKey
+	46,  // 88: swarmnet.v1.Cluster.ca:type_name -> swarmnet.v1.CertificateAuthority
+	45,  // 89: swarmnet.v1.ClusterView.gossip_keys:type_name -> swarmnet.v1.GossipKey
+	39,  // 90: swarmnet.v1.SandboxSpec.task:type_name -> swarmnet.v1.TaskSpec
+	13,  // 91: swarmnet.v1.SandboxSpec.mode:type_name -> swarmnet.v1.NetworkMode
+	28,  // 92: swarmnet.v1.SandboxSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
+	27,  // 93: swarmnet.v1.SandboxSpec.ports:type_name -> swarmnet.v1.PortSpec
+	16,  // 94: swarmnet.v1.Sandbox.meta:type_name -> swarmnet.v1.Meta
+	49,  // 95: swarmnet.v1.Sandbox.spec:type_name -> swarmnet.v1.SandboxSpec
+	25,  // 96: swarmnet.v1.Sandbox.endpoints:type_name -> swarmnet.v1.Endpoint
+	27,  // 97: swarmnet.v1.Sandbox.ports:type_name -> swarmnet.v1.PortSpec
+	14,  // 98: swarmnet.v1.Sandbox.state:type_name -> swarmnet.v1.SandboxState
+	40,  // 99: swarmnet.v1.Sandbox.status:type_name -> swarmnet.v1.TaskStatus
+	58,  // 100: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
+	58,  // 101: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
+	102, // [102:102] is the sub-list for method output_type
+	102, // [102:102] is the sub-list for method input_type
+	102, // [102:102] is the sub-list for extension type_name
+	102, // [102:102] is the sub-list for extension extendee
+	0,   // [0:102] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_objects_proto_init() }
