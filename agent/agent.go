@@ -58,6 +58,7 @@ type Agent struct {
 	set     swarmnet.AssignmentSet // the last one that was planned for
 	epoch   uint64                 // and the epoch that gossip was configured with
 	live    bool                   // set came from a manager
+	debts   []debt                 // acknowledgements, by revision
 }
 
 // New prepares an agent. Workloads that an earlier one started are held again from here on, whatever the managers say later.
@@ -201,8 +202,8 @@ func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) 
 		return due // the mesh lives in the fabric and needs its network there
 	}
 	mesh := a.mesh.Set(want.Mesh)
-	if a.fabric.Status().Applied >= fabric && a.mesh.Status().Applied >= mesh {
-		a.session.Applied(r.Set.Revision)
+	if !a.standalone() {
+		a.owe(debt{r.Set.Revision, fabric, mesh})
 	}
 	return due
 }
@@ -228,6 +229,7 @@ func (a *Agent) take(r session.Reading) bool {
 	}
 	a.mu.Lock()
 	same := a.live == r.Live && a.epoch == epoch && a.set.Revision == r.Set.Revision && a.set.Cluster.ID == r.Set.Cluster.ID && a.set.Cluster.Epoch == r.Set.Cluster.Epoch
+	a.forgive(r)
 	a.set, a.epoch, a.live = r.Set, epoch, r.Live
 	a.mu.Unlock()
 	if same || a.standalone() {

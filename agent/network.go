@@ -53,6 +53,7 @@ func newNetwork(ctx context.Context, a *Agent, id swarmnet.TaskID, changed func(
 				changed()
 			}
 			was = st
+			a.acknowledge()
 		},
 	})
 	go func() {

@@ -39,6 +39,9 @@ type runner struct {
 	dropped bool
 	health  health
 	inForce func() (bool, error) // whether the sandbox's network is as it was last wanted, or was refused by its driver
+	changes uint64               // of what is wanted in the sandbox's network,
+	handed  uint64               // and how many of them the network's loop has
+	applied func() bool          // whether what the loop has is in force there; nil: nothing is kept
 
 	// What follows is the goroutine's own.
 	net        *network
@@ -53,6 +56,7 @@ type runner struct {
 	sandboxRun uint64               // of a sandbox, that what is above is about
 	networks   []swarmnet.NetworkID // that the resolver knows the task on
 	internal   bool
+	draining   time.Time // when the node itself began to drain the task; zero: it does not
 }
 
 type row struct {
@@ -70,6 +74,9 @@ func (r *runner) update(t desired.Task, fabric bool, env []string, look bool) {
 	same := r.have && !r.dropped && r.fabric == fabric && reflect.DeepEqual(r.want, t)
 	if !reflect.DeepEqual(r.want.Sandbox, t.Sandbox) {
 		r.inForce = nil
+	}
+	if !r.have || !reflect.DeepEqual(r.want.Sandbox, t.Sandbox) || !reflect.DeepEqual(r.want.VIPs, t.VIPs) {
+		r.changes++
 	}
 	r.want, r.fabric, r.env, r.have, r.dropped = t, fabric, env, true, false
 	r.mu.Unlock()
@@ -138,7 +145,7 @@ var (
 // step decides once and does what was decided. again says that there is more to do at once.
 func (r *runner) step(ctx context.Context) (again bool, err error) {
 	r.mu.Lock()
-	want, env, have, fabric, dropped, checked := r.want, r.env, r.have, r.fabric, r.dropped, r.health
+	want, env, have, fabric, dropped, checked, change := r.want, r.env, r.have, r.fabric, r.dropped, r.health, r.changes
 	r.mu.Unlock()
 	switch {
 	case dropped:
@@ -152,6 +159,7 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 		Checked: want.Spec.Health != nil, Health: checked.verdict, HealthErr: checked.err,
 	}
 	in.Settling = r.settling(want, in.Workload)
+	in.Spread = r.spread(want, in)
 	if r.net != nil {
 		in.Network, in.NetworkFor, in.NetworkErr = r.net.state()
 		in.Network = in.Network && !want.Stack.Awaits
@@ -167,8 +175,12 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 	if err := r.report(want, out.Status); err != nil {
 		return false, err
 	}
-	if (out.Sandbox || want.Stack.Lent) && want.Ready && fabric && want.Stack.Own() {
-		r.keepNetwork(ctx, want)
+	if (out.Sandbox || want.Stack.Lent) && want.Stack.Own() {
+		if want.Ready && fabric {
+			r.keepNetwork(ctx, want, change)
+		}
+	} else {
+		r.handOver(change, nil) // there is no sandbox to balance in
 	}
 	r.attach(want, in.Workload)
 	r.publish(want, out.Row)
@@ -249,7 +261,25 @@ func (r *runner) publish(want desired.Task, state gossip.EndpointState) {
 	}
 }
 
-func (r *runner) keepNetwork(ctx context.Context, want desired.Task) {
+// handOver notes that the network's loop has a change of what is wanted, and how to tell whether it is in force.
+func (r *runner) handOver(change uint64, applied func() bool) {
+	r.mu.Lock()
+	news := r.handed != change
+	r.handed, r.applied = change, applied
+	r.mu.Unlock()
+	if news {
+		r.a.acknowledge()
+	}
+}
+
+// balances reports whether the balancing in the sandbox, if there is any, is as it was last wanted.
+func (r *runner) balances() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped || r.handed == r.changes && (r.applied == nil || r.applied())
+}
+
+func (r *runner) keepNetwork(ctx context.Context, want desired.Task, change uint64) {
 	if r.net == nil {
 		r.net = newNetwork(ctx, r.a, r.id, r.poke)
 	}
@@ -264,6 +294,11 @@ func (r *runner) keepNetwork(ctx context.Context, want desired.Task) {
 		return st.Applied >= revision, refusal(st.Err)
 	}
 	r.mu.Unlock()
+	held := r.a.parts.executor.Status(r.id).Phase != executor.Absent
+	r.handOver(change, func() bool {
+		st := loop.Status() // nothing runs in a sandbox that was never made
+		return st.Applied >= revision || st.Applied == 0 && st.Failures > 0 && !held
+	})
 }
 
 // refusal is the part of an error that another attempt does not mend, or nil.
@@ -339,7 +374,8 @@ func (r *runner) start(ctx context.Context, want desired.Task, env []string) err
 	return err
 }
 
-// stop is called once gossip has been told that the endpoints drain. (Waiting until every node has heard belongs here.)
+// stop is called once no node sends the workload new connections any more: when the managers want it stopped, they have waited until every
+// node had acknowledged that; when the node itself does, gossip has had its time to tell.
 func (r *runner) stop(want desired.Task) error {
 	grace := want.Spec.StopGracePeriod
 	if grace == 0 {
@@ -357,6 +393,9 @@ func (r *runner) release(ctx context.Context, want desired.Task) error {
 	r.publish(want, gossip.EndpointUnknown)
 	r.net.stop()
 	r.net = nil
+	r.mu.Lock()
+	r.applied = nil
+	r.mu.Unlock()
 	if want.Stack.Own() {
 		if err := r.a.parts.sandboxes.Delete(ctx, string(r.id)); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +178,19 @@ func TestPatience(t *testing.T) {
 	const want = "0 of 2 tasks running|1 of 2 tasks running|0 of 2 tasks running: exit status 1|0 of 2 tasks running: exit status 2|0 of 2 tasks running: no suitable node"
 	if got := strings.Join(told, "|"); got != want {
 		t.Errorf("told %s, want %s", got, want)
+	}
+}
+
+func TestProgressHearsNodes(t *testing.T) {
+	s := swarmnet.Service{Meta: swarmnet.Meta{Updated: 5}}
+	tasks := []swarmnet.Task{{Balanced: 7, Status: swarmnet.TaskStatus{State: swarmnet.TaskRunning}}, {Balanced: 9, Status: swarmnet.TaskStatus{State: swarmnet.TaskShutdown}}}
+	c := convergence{running: 1, wanted: 1, done: true}
+	for i, applied := range []uint64{7, 6, 20} {
+		c.hear(swarmnet.Node{Spec: swarmnet.NodeSpec{Name: fmt.Sprint("n", i)}, Applied: applied, Status: swarmnet.NodeStatus{State: swarmnet.NodeReady}}, s, tasks)
+	}
+	c.hear(swarmnet.Node{Status: swarmnet.NodeStatus{State: swarmnet.NodeDown}}, s, tasks)
+	if got := c.String(); c.answers() || got != "1 of 1 tasks running, answering on 2 of 3 nodes" || c.silent[0] != "n1" {
+		t.Errorf("%s, silent: %v", got, c.silent)
 	}
 }
 

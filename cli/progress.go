@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,8 @@ func (w *waitFlags) add(cmd *cobra.Command) {
 // pollPeriod is how often convergence is looked at. One service and its tasks are read each time.
 const pollPeriod = 50 * time.Millisecond
 
-// wait returns when as many tasks as wanted run at the service's present spec, and shows the way there. A roll-out that was paused is an error.
+// wait returns when as many tasks as wanted run at the service's present spec and every node that is up has acknowledged that its names, virtual
+// addresses and published ports lead to them, and shows the way there. A roll-out that was paused is an error.
 func (a *app) wait(ctx context.Context, w waitFlags, id string) error {
 	if w.detach {
 		return nil
@@ -38,6 +40,7 @@ func (a *app) wait(ctx context.Context, w waitFlags, id string) error {
 	hope := patience{best: -1, told: map[string]bool{}}
 	tick := time.NewTicker(pollPeriod)
 	defer tick.Stop()
+	var running time.Time // since when all do
 	for {
 		s, tasks, err := a.converge(ctx, id)
 		if err != nil {
@@ -47,8 +50,20 @@ func (a *app) wait(ctx context.Context, w waitFlags, id string) error {
 			before = endedTasks(tasks)
 		}
 		state := progressOf(s, tasks, before)
-		if state.done {
+		if state, err = a.hear(ctx, state, s, tasks); err != nil {
+			return err
+		}
+		switch {
+		case !state.done:
+			running = time.Time{}
+		case state.answers():
+			p.show(state.String())
 			p.end("service converged")
+			return nil
+		case running.IsZero():
+			running = time.Now()
+		case time.Since(running) > answerTimeout:
+			p.end("service converged; no word within " + answerTimeout.String() + " from " + strings.Join(state.silent, ", "))
 			return nil
 		}
 		lines, enough := hope.step(state, time.Now())
@@ -77,13 +92,17 @@ type convergence struct {
 	trouble         string        // the newest error of a task that was not there before
 	failed          int           // tasks that ended in failure, of those that were not there before
 	monitor         time.Duration // how long a new task is watched
-	done            bool
+	done            bool          // they run
+	answering
 }
 
 func (c convergence) String() string {
 	s := fmt.Sprintf("%d of %d tasks running", c.running, c.wanted)
 	if c.trouble != "" && c.running < c.wanted {
 		s += ": " + c.trouble
+	}
+	if c.done {
+		s += c.answering.String()
 	}
 	return s
 }

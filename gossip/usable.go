@@ -38,7 +38,8 @@ func ready(set swarmnet.AssignmentSet, view View, ep swarmnet.PeerEndpoint) bool
 	if !ok || row.State == EndpointUnknown {
 		return ep.State == swarmnet.TaskRunning
 	}
-	return row.State == EndpointReady
+	// A task that came to run has been up before: then it is the row that is late.
+	return row.State == EndpointReady || row.State == EndpointUp && ep.State == swarmnet.TaskRunning && ep.Service != ""
 }
 
 // inDoubt reports whether a node may be gone; this node itself never is.

@@ -68,9 +68,10 @@ type Task struct {
 	Addr netip.Addr
 	// Node is the index of the node the task runs on; equal to Mesh.Node for a local one.
 	Node uint16
-	// Lost is set when the task cannot serve even its old connections, since its node is dead, or when its ports lead to another address of it
-	// now. Flows without an end of their own (UDP) are taken elsewhere at once; TCP connections are left alone, for the node may have been
-	// cut off for a moment only, and a sandbox answers from the address that was asked.
+	// Lost is set when the task cannot serve even its old connections for long: its node is dead, it has been told to stop, or its ports lead to
+	// another address of it now. Flows without an end of their own (UDP) are taken elsewhere at once; TCP connections are left alone: the
+	// node may have been cut off for a moment only, who stops may finish what it does, and a sandbox answers from the address that was
+	// asked.
 	Lost bool
 }
 
@@ -85,6 +86,6 @@ type VIP struct {
 	Backends []netip.Addr
 	// Draining are the addresses that take no new connections but may still have old ones, ordered.
 	Draining []netip.Addr
-	// Lost are those on dead nodes, ordered: see Task.Lost.
+	// Lost are those on dead nodes and those that stop, ordered: see Task.Lost.
 	Lost []netip.Addr
 }

@@ -214,7 +214,7 @@ func (p *Port) add(set swarmnet.AssignmentSet, ep swarmnet.PeerEndpoint, target 
 
 func addTasks(tasks map[netip.Addr]Task, set swarmnet.AssignmentSet, view gossip.View, ep swarmnet.PeerEndpoint) {
 	n := set.Nodes[ep.Node]
-	lost := ep.Node != set.Self && (view.Nodes[ep.Node] == gossip.Dead || n.Status.State == swarmnet.NodeDown)
+	lost := ep.Node != set.Self && (view.Nodes[ep.Node] == gossip.Dead || n.Status.State == swarmnet.NodeDown) || ep.Desired >= swarmnet.DesireShutdown
 	for _, a := range ep.Addrs {
 		if t, ok := tasks[a.Addr()]; ok && t.Node <= n.Index { // an address has one endpoint; be stable all the same
 			continue

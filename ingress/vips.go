@@ -66,6 +66,8 @@ func vip(set swarmnet.AssignmentSet, view gossip.View, id swarmnet.ServiceID, v 
 		case !addr.IsValid():
 		case usable[ep.ID]:
 			out.Backends = append(out.Backends, addr)
+		case ep.Desired >= swarmnet.DesireShutdown:
+			out.Lost = append(out.Lost, addr)
 		case ep.Node == set.Self || view.Nodes[ep.Node] != gossip.Dead && set.Nodes[ep.Node].Status.State != swarmnet.NodeDown:
 			out.Draining = append(out.Draining, addr)
 		default:

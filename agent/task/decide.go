@@ -48,6 +48,13 @@ type Input struct {
 	HealthErr error
 	// Settling says that the workload has just started and does not listen yet.
 	Settling bool
+	// Spread says that the other nodes have had the time to hear that the node itself gives the task up.
+	Spread bool
+}
+
+// GivesUp reports whether it is the node itself that wants a task stopped, whose managers want it to run.
+func GivesUp(in Input) bool {
+	return in.Health == Unhealthy && in.Desired < swarmnet.DesireShutdown && !in.Told.Terminal()
 }
 
 // Action is what is to be done next.
@@ -140,7 +147,7 @@ func decideHeld(in Input) Output {
 	switch {
 	case in.Desired >= swarmnet.DesireShutdown, in.Told.Terminal(), in.Health == Unhealthy:
 		out.Row = gossip.EndpointDraining
-		if !in.Workload.Stopping {
+		if !in.Workload.Stopping && (in.Spread || !GivesUp(in)) {
 			out.Action = Stop
 		}
 	case in.Desired == swarmnet.DesireDraining, in.Workload.Stopping:

@@ -56,10 +56,11 @@ func Run(ctx context.Context, port int, self Answer) error {
 	return Serve(ctx, l, udp, self)
 }
 
-// Serve is Run on given sockets, which it closes.
+// Serve is Run on given sockets, which it closes. When ctx ends no request that was begun fails: see closing.
 func Serve(ctx context.Context, l net.Listener, udp net.PacketConn, self Answer) error {
 	g, ctx := errgroup.WithContext(ctx)
-	server := &http.Server{Handler: Handler(self), ReadHeaderTimeout: 10 * time.Second}
+	c := &closing{open: map[net.Conn]bool{}}
+	server := &http.Server{Handler: c.wrap(Handler(self)), ConnState: c.changed, ReadHeaderTimeout: 10 * time.Second}
 	g.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -69,7 +70,8 @@ func Serve(ctx context.Context, l net.Listener, udp net.PacketConn, self Answer)
 	g.Go(func() error { return echoUDP(ctx, udp, self) })
 	g.Go(func() error {
 		<-ctx.Done()
-		return errors.Join(server.Close(), udp.Close())
+		c.wait(lingerFor)
+		return errors.Join(server.Shutdown(context.Background()), udp.Close())
 	})
 	return g.Wait()
 }

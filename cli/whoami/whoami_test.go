@@ -1,6 +1,7 @@
 package whoami
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -115,4 +116,48 @@ func TestPattern(t *testing.T) {
 			t.Fatalf("octet %d is wrong, Check says %d %v", at, n, err)
 		}
 	})
+}
+
+// A server that is told to end answers what comes over the connections that it has, and says that they end.
+func TestEndsWithoutFailingARequest(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp, err := net.ListenPacket("udp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, udp, Answer{}) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	ask := func() *http.Response {
+		t.Helper()
+		if _, err := io.WriteString(conn, "GET /bytes/5 HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(resp.Body); err != nil || len(b) != 5 {
+			t.Fatalf("%d octets, %v", len(b), err)
+		}
+		return resp
+	}
+	if ask().Close {
+		t.Error("a connection is not kept")
+	}
+	cancel()
+	for !ask().Close { // until the server has heard of it
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }

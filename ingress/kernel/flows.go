@@ -12,7 +12,7 @@ import (
 )
 
 // staleInFabric says which flows of the fabric lead nowhere: to tasks that are gone for good, without a translation although they are for a
-// published port, or, for UDP, which has no end of its own, to tasks on dead nodes.
+// published port, or, for UDP, which has no end of its own, to tasks that are Lost.
 func staleInFabric(cfg Config, m ingress.Mesh) func(nl.Flow) bool {
 	tasks := make(map[netip.Addr]ingress.Task, len(m.Tasks))
 	for _, t := range m.Tasks {
