@@ -268,6 +268,11 @@ func (b *boss) last(id swarmnet.TaskID) swarmnet.TaskStatus {
 // startAgent runs an agent on the host; stop ends it as a daemon's end would.
 func startAgent(t *testing.T, h *host, dir string, managers ...string) (a *Agent, stop func()) {
 	t.Helper()
+	return startAgentWith(t, h, fakeBalancer{h}, dir, managers...)
+}
+
+func startAgentWith(t *testing.T, h *host, lb balancer, dir string, managers ...string) (a *Agent, stop func()) {
+	t.Helper()
 	cfg := Config{
 		NodeID: "n1", ClusterID: "c1", DataDir: dir, RunDir: dir, Managers: managers, VTEP: netip.MustParseAddr("192.0.2.1"),
 		Dial: func(_ context.Context, addr string) (*grpc.ClientConn, error) {
@@ -275,7 +280,7 @@ func startAgent(t *testing.T, h *host, dir string, managers ...string) (a *Agent
 		},
 	}.withDefaults()
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	a = newAgent(cfg, parts{fakeFabric{h}, fakeBalancer{h}, fakeSandboxes{h}, fakeGossip{h}, fakeResolver{h}, fakeExecutor{h}}, key)
+	a = newAgent(cfg, parts{fakeFabric{h}, lb, fakeSandboxes{h}, fakeGossip{h}, fakeResolver{h}, fakeExecutor{h}}, key)
 	h.changed = a.workloadChanged
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -167,6 +167,7 @@ type fakeAgent struct {
 	acks uint64
 	err  error
 	done chan struct{}
+	mute bool // it does not say what it has in force
 }
 
 func startAgent(t *testing.T, id *ca.Identity, via *running) *fakeAgent {
@@ -225,8 +226,11 @@ func (a *fakeAgent) run(ctx context.Context, conn *grpc.ClientConn) error {
 				return err
 			}
 		}
-		if out != nil {
-			if err := stream.Send(out); err != nil {
+		for _, m := range []*pb.AgentMessage{out, a.applied()} {
+			if m == nil {
+				continue
+			}
+			if err := stream.Send(m); err != nil {
 				return err
 			}
 		}
@@ -271,6 +275,22 @@ func (a *fakeAgent) receive(m *pb.ManagerMessage) (*pb.AgentMessage, error) {
 		return nil, nil
 	}
 	return &pb.AgentMessage{Message: &pb.AgentMessage_TaskStatuses{TaskStatuses: &pb.TaskStatuses{Updates: updates}}}, nil
+}
+
+// applied says that everything is in force at once; again and again, which does no harm.
+func (a *fakeAgent) applied() *pb.AgentMessage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mute || a.set.Revision == 0 {
+		return nil
+	}
+	return &pb.AgentMessage{Message: &pb.AgentMessage_Applied{Applied: &pb.Applied{Revision: a.set.Revision}}}
+}
+
+func (a *fakeAgent) hush(mute bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mute = mute
 }
 
 func (a *fakeAgent) state() (swarmnet.AssignmentSet, error) {

@@ -9,6 +9,12 @@ func agentBugs() []Bug {
 		Test: Test{"agent/session", "TestFold|TestSession"},
 		Why:  "A delta is added to a set that it was not made for.",
 	}, {
+		Name: "agent-acknowledge-without-vips", File: "agent/ack.go",
+		Old:  "		if !r.balances() {\n			return\n		}\n",
+		New:  "		_ = r\n",
+		Test: Test{"agent", "TestAcknowledges"},
+		Why:  "A node says that it has taken a task out of its balancers while a sandbox's virtual addresses still lead to it.",
+	}, {
 		Name: "session-keep-removed", File: "agent/session/fold.go",
 		Old:  "		delete(out, k)\n",
 		New:  "		_ = k\n",

@@ -52,6 +52,24 @@ func plannerBugs() []Bug {
 		Test: scripts,
 		Why:  "With stop-first, old and new task run at once.",
 	}, {
+		Name: "orchestrator-stop-before-all-have-heard", File: "manager/orchestrator/drain.go",
+		Old:  "	case t.Balanced <= p.acknowledged():\n",
+		New:  "	case p.acknowledged() > 0:\n",
+		Test: scripts,
+		Why:  "A task stops while a node still sends it connections.",
+	}, {
+		Name: "orchestrator-drain-forever", File: "manager/orchestrator/drain.go",
+		Old:  "	case p.reached(t.BalancedAt.Add(drainFor)):\n",
+		New:  "	case p.reached(t.BalancedAt.Add(1000 * drainFor)):\n",
+		Test: scripts,
+		Why:  "One node that does not answer keeps every task alive.",
+	}, {
+		Name: "orchestrator-serve-before-all-have-it", File: "manager/orchestrator/drain.go",
+		Old:  "	return !p.balanced(t) || t.Balanced",
+		New:  "	return true || t.Balanced",
+		Test: scripts,
+		Why:  "With start-first, the old task goes while a node does not know the new one yet.",
+	}, {
 		Name: "orchestrator-restart-at-once", File: "manager/orchestrator/slot.go",
 		Old:  "	return t.Meta.UpdatedAt.Add(policy.Delay), true",
 		New:  "	return time.Time{}, true",

@@ -47,10 +47,16 @@ func stateBugs() []Bug {
 		Why:  "Two services publish one port, and each node leads to another of them.",
 	}, {
 		Name: "state-status-falls", File: dir + "/apply_task.go",
-		Old:  "	case old.Terminal() || c.Status.State < old || c.Status == t.Status:",
-		New:  "	case c.Status == t.Status:",
+		Old:  "old.Terminal() || c.Status.State < old || c.Status == t.Status {",
+		New:  "old == c.Status.State && c.Status == t.Status {",
 		Test: Test{dir, "TestTaskStatesOnlyRise"},
 		Why:  "A report that was late on its way raises the dead.",
+	}, {
+		Name: "state-old-agent-acknowledges", File: dir + "/apply_session.go",
+		Old:  "n.Epoch != c.Epoch || c.Revision <= n.Applied {",
+		New:  "c.Revision <= n.Applied {",
+		Test: Test{dir, "TestAcknowledge"},
+		Why:  "What an agent had in force counts for its successor, which began with an older set.",
 	}, {
 		Name: "state-old-agent-reports", File: dir + "/apply_task.go",
 		Old:  "!ok || c.Epoch != 0 && c.Epoch != n.Epoch {",

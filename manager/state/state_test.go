@@ -162,6 +162,63 @@ func TestTaskStatesOnlyRise(t *testing.T) {
 	}
 }
 
+// A node's word counts for the start of the agent that gave it, and never falls; it is nobody's change of the node.
+func TestAcknowledge(t *testing.T) {
+	s := populated(t)
+	n, node := id[swarmnet.NodeID]("n"), func() swarmnet.Node { v, _ := s.Node(id[swarmnet.NodeID]("n")); return v }
+	do := func(c Command) Result {
+		next, r, changes := Apply(s, c, Meta{})
+		if r.Err == nil && r.Changed != (len(changes) > 0) {
+			t.Fatalf("%+v: changed %t, %d changes", c, r.Changed, len(changes))
+		}
+		s = next
+		return r
+	}
+	before := node().Meta
+	for _, c := range []struct {
+		epoch, revision uint64
+		changed         bool
+		applied         uint64
+	}{{1, 3, true, 3}, {1, 2, false, 3}, {1, 3, false, 3}, {7, 5, false, 3}, {1, 5, true, 5}} {
+		if r := do(Acknowledge{n, c.epoch, c.revision}); r.Err != nil || r.Changed != c.changed || node().Applied != c.applied {
+			t.Errorf("revision %d in epoch %d: %+v, applied %d", c.revision, c.epoch, r, node().Applied)
+		}
+	}
+	if r := do(Acknowledge{n, 1, s.Revision() + 1}); r.Err == nil {
+		t.Error("a revision of the future is acknowledged")
+	}
+	if node().Meta != before {
+		t.Errorf("the node was changed: %+v", node().Meta)
+	}
+	do(OpenSession{Node: n, Manager: n, NewEpoch: true})
+	if node().Applied != 0 {
+		t.Error("what an agent had in force counts for the next one")
+	}
+	do(CloseSession{n, 2, n})
+	if r := do(Acknowledge{n, 2, 3}); r.Changed {
+		t.Error("a node without a session acknowledges")
+	}
+}
+
+// What a node says too late of a task that was given up does not change what became of it.
+func TestOrphanStaysOne(t *testing.T) {
+	s := populated(t)
+	n, task := id[swarmnet.NodeID]("n"), id[swarmnet.TaskID]("task")
+	for _, c := range []Command{
+		UpdateTaskStatus{task, swarmnet.TaskStatus{State: swarmnet.TaskRunning}, n, 1}, CloseSession{n, 1, n}, MarkNodeDown{n, epoch},
+		OpenSession{Node: n, Manager: n}, UpdateTaskStatus{task, swarmnet.TaskStatus{State: swarmnet.TaskFailed}, n, 1},
+	} {
+		next, r, _ := Apply(s, c, Meta{At: epoch})
+		if r.Err != nil {
+			t.Fatalf("%T: %v", c, r.Err)
+		}
+		s = next
+	}
+	if v, _ := s.Task(task); v.Status.State != swarmnet.TaskOrphaned {
+		t.Errorf("it is %s", v.Status.State)
+	}
+}
+
 func TestFind(t *testing.T) {
 	s := populated(t)
 	full := id[swarmnet.NodeID]("n")
