@@ -1,6 +1,7 @@
 package swarmnet
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
@@ -86,6 +87,21 @@ type Node struct {
 	// Applied is the revision up to which the node has acknowledged that everything which concerns it is in force in its data path: names,
 	// virtual addresses, published ports. It is written only where something waits for it, and starts at 0 with each Epoch.
 	Applied uint64
+	// Degraded are the published ports that the node cannot publish, ordered, as its agent said last.
+	Degraded []DegradedPort
+}
+
+// DegradedPort is a published port that a node does not publish, since another program has it.
+type DegradedPort struct {
+	Protocol  Protocol
+	Published uint16
+	HostIP    netip.Addr // zero: every address of the node
+	Why       string     // one line: who has it
+}
+
+// Compare orders ports.
+func (p DegradedPort) Compare(q DegradedPort) int {
+	return cmp.Or(cmp.Compare(p.Protocol, q.Protocol), cmp.Compare(p.Published, q.Published), p.HostIP.Compare(q.HostIP), cmp.Compare(p.Why, q.Why))
 }
 
 // Name is the name that tables show: the given one, else the hostname, else the short id.

@@ -53,13 +53,18 @@ type PortSpec struct {
 	Protocol  Protocol
 	Target    uint16
 	Published uint16 // 0: chosen from the dynamic range
+	// PublishedTo, unless it is 0, is the last of the ports of which the first free one is chosen, Published being the first; for sandboxes only.
+	PublishedTo uint16
 	Mode      PublishMode
 	HostIP    netip.Addr // host mode only; zero: every address
 }
 
 func (p PortSpec) String() string {
 	s := strconv.Itoa(int(p.Target)) + "/" + p.Protocol.String()
-	if p.Published != 0 {
+	switch {
+	case p.PublishedTo != 0:
+		s = fmt.Sprintf("%d-%d:%s", p.Published, p.PublishedTo, s)
+	case p.Published != 0:
 		s = strconv.Itoa(int(p.Published)) + ":" + s
 	}
 	if p.Mode == PublishHost {

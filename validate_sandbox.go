@@ -33,8 +33,10 @@ func (s SandboxSpec) Validate() error {
 		switch {
 		case p.Target == 0:
 			return errors.New("a published port needs the port of the sandbox: write it PUBLISHED:TARGET")
-		case p.Protocol > SCTP:
-			return fmt.Errorf("protocol %s does not exist: tcp, udp and sctp do", p.Protocol)
+		case p.Protocol != TCP && p.Protocol != UDP:
+			return fmt.Errorf("port %s: a sandbox publishes tcp and udp alone", p)
+		case p.PublishedTo != 0 && p.PublishedTo <= p.Published:
+			return fmt.Errorf("the ports from %d to %d are none: the first must be the lower one", p.Published, p.PublishedTo)
 		case p.Mode != PublishHost:
 			return fmt.Errorf("port %s asks for the routing mesh, which is for services: a sandbox publishes on its own node", p)
 		}

@@ -63,6 +63,8 @@ func (s ServiceSpec) validatePorts() error {
 			return fmt.Errorf("publish mode %s does not exist: ingress and host do", p.Mode)
 		case p.Mode == PublishIngress && s.EndpointMode == EndpointDNSRR:
 			return fmt.Errorf("port %s is published on the routing mesh, which endpoint mode dnsrr does not take part in: publish it with mode=host or choose vip", p)
+		case p.PublishedTo != 0:
+			return fmt.Errorf("port %s is to be one of several, which a sandbox can ask for and a service cannot: name one", p)
 		case p.HostIP.IsValid() && p.Mode != PublishHost:
 			return fmt.Errorf("port %s asks for the host address %s: that takes mode=host", p, p.HostIP)
 		}
@@ -80,7 +82,8 @@ func (s ServiceSpec) validatePorts() error {
 func (p PortSpec) Clashes(q PortSpec) bool {
 	bound := func(p PortSpec) bool { return p.Mode == PublishHost && p.HostIP.IsValid() && !p.HostIP.IsUnspecified() }
 	apart := bound(p) && bound(q) && p.HostIP != q.HostIP
-	return p.Published == q.Published && p.Protocol == q.Protocol && !apart
+	some := p.PublishedTo != 0 || q.PublishedTo != 0 // what is chosen does not clash
+	return p.Published == q.Published && p.Protocol == q.Protocol && !apart && !some
 }
 
 // UniquePorts returns the ports of the spec without those that say the same as one before.

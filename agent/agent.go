@@ -105,7 +105,7 @@ func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
 		Resync: resyncEvery, Done: a.planAgain, Logger: cfg.Logger,
 	})
 	a.mesh = reconcile.New(reconcile.Config[ingress.Mesh]{
-		Name: "published ports", Apply: p.balancer.Mesh, Equal: deepEqual[ingress.Mesh],
+		Name: "published ports", Apply: a.applyMesh, Equal: deepEqual[ingress.Mesh],
 		Resync: resyncEvery, Done: a.planAgain, Logger: cfg.Logger,
 	})
 	return a
@@ -265,6 +265,11 @@ func (a *Agent) applyFabric(ctx context.Context, d overlay.Desired) error {
 	}
 	a.vnis.Store(&vnis)
 	return nil
+}
+
+func (a *Agent) applyMesh(ctx context.Context, m ingress.Mesh) error {
+	defer func() { a.session.Degraded(a.parts.balancer.Degraded()) }()
+	return a.parts.balancer.Mesh(ctx, m)
 }
 
 // keepVNIs forgets networks that are about to go: should one come again, it must have been made again before anything is put on it.

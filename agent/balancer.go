@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/ingress"
@@ -39,6 +40,15 @@ func (b kernelBalancer) Held() []swarmnet.PortSpec {
 	for _, k := range b.mesh.Held() {
 		out = append(out, swarmnet.PortSpec{Protocol: k.Protocol, Published: k.Published, HostIP: k.HostIP, Mode: swarmnet.PublishHost})
 	}
+	return out
+}
+
+func (b kernelBalancer) Degraded() []swarmnet.DegradedPort {
+	var out []swarmnet.DegradedPort
+	for k, why := range b.mesh.Degraded() {
+		out = append(out, swarmnet.DegradedPort{Protocol: k.Protocol, Published: k.Published, HostIP: k.HostIP, Why: why.Error()})
+	}
+	slices.SortFunc(out, swarmnet.DegradedPort.Compare)
 	return out
 }
 

@@ -88,6 +88,9 @@ func (a *Agent) holds(p swarmnet.PortSpec) bool {
 	return slices.ContainsFunc(a.parts.balancer.Held(), p.Clashes)
 }
 
+// Degraded are the published ports that this node cannot publish, since others hold them.
+func (a *Agent) Degraded() []swarmnet.DegradedPort { return a.parts.balancer.Degraded() }
+
 // Freed returns when this node holds none of these ports any more, as after their sandbox was stopped, or ctx ends.
 func (a *Agent) Freed(ctx context.Context, ports []swarmnet.PortSpec) {
 	tick := time.NewTicker(2 * time.Millisecond)

@@ -38,6 +38,8 @@ type balancer interface {
 	VIPs(ctx context.Context, netnsPath string, v ingress.VIPs) error
 	// Held are the published ports that this node holds on the host, in no order.
 	Held() []swarmnet.PortSpec
+	// Degraded are those that it cannot hold, ordered, and why.
+	Degraded() []swarmnet.DegradedPort
 	// Remove takes the mesh off the host.
 	Remove(ctx context.Context) error
 	// Close gives back what only a running daemon can hold; what is in the kernel stays.

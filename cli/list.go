@@ -31,8 +31,10 @@ type lister[T, R any] struct {
 	filters                   map[string]filterFunc[T]
 	// values are those that a filter's key can have, where they are few; hints some of the many.
 	values, hints map[string][]string
-	list          func(ctx context.Context, noTrunc bool) ([]T, error)
-	row           func(obj T, noTrunc bool) R
+	// notes, unless it is nil, says below a table what no row says, a line each.
+	notes func([]T) []string
+	list  func(ctx context.Context, noTrunc bool) ([]T, error)
+	row   func(obj T, noTrunc bool) R
 }
 
 func lsCmd[T, R any](a *app, l lister[T, R]) *cobra.Command {
@@ -73,7 +75,13 @@ func lsCmd[T, R any](a *app, l lister[T, R]) *cobra.Command {
 			}
 			return nil
 		}
-		return out(a.stdout, rows)
+		if err := out(a.stdout, rows); err != nil || l.notes == nil || !strings.HasPrefix(format, "table") {
+			return err
+		}
+		for _, n := range l.notes(objs) {
+			fmt.Fprintln(a.stderr, n)
+		}
+		return nil
 	}}
 	if l.use != "ls" {
 		cmd.Aliases = nil

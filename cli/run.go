@@ -40,7 +40,7 @@ As docker run, with these differences:
     So there are no volumes, and no --entrypoint, --pull and --read-only. Ended children are always reaped, as with docker's --init.
   - The end of standard input ends the command's, also of one that was started with -d.
   - Without -d, it is this program that does what --rm says.
-  - --publish with --network host is refused, not ignored; a range published for one single port is refused.
+  - --publish with --network host is refused, not ignored; sctp cannot be published.
   - --network takes mac-address= and ip6=, and may be repeated for several networks.`,
 		Example: "  swarmnet run -d --name db --network mynet -p 5432:5432 -- postgres -D /srv/db\n  swarmnet run --rm -it --network container:db -- sh\n  swarmnet run -d --restart on-failure:3 -- /opt/worker",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,7 +68,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.IP6, "ip6", "", "fixed IPv6 address on the first network")
 	fl.StringVar(&f.MAC, "mac-address", "", "Ethernet address on the first network")
 	fl.StringArrayVar(&f.Aliases, "network-alias", nil, "further name on the first network; repeatable")
-	fl.StringArrayVarP(&f.Publish, "publish", "p", nil, "[[IP:][PUBLISHED]:]TARGET[/PROTO], ranges too, or published=,target=,protocol=,ip=; repeatable")
+	fl.StringArrayVarP(&f.Publish, "publish", "p", nil, "[[IP:][PUBLISHED]:]TARGET[/PROTO], ranges too (FROM-TO:TARGET is the first free one), or published=,target=,protocol=,ip=; repeatable")
 	fl.StringArrayVar(&f.DNS, "dns", nil, "name server for outside names, asked from the sandbox; repeatable")
 	fl.StringArrayVar(&f.DNSSearch, "dns-search", nil, "search domain; repeatable")
 	fl.StringArrayVar(&f.DNSOptions, "dns-option", nil, "resolver option, as in resolv.conf; repeatable")

@@ -55,6 +55,48 @@ type taskInfo struct {
 	swarmnet.Task
 	nodeName string
 	old      bool
+	degraded []degraded // of all nodes, those of its ports
+}
+
+// degraded is a port that a node does not publish.
+type degraded struct {
+	swarmnet.DegradedPort
+	node swarmnet.NodeID
+	name string
+}
+
+func (d degraded) String() string { return d.Why + " on " + d.name }
+
+// degradedOf are those of the nodes' troubles that are about a task's ports.
+func degradedOf(t swarmnet.Task, nodes []nodeInfo) []degraded {
+	var out []degraded
+	if t.Desired >= swarmnet.DesireShutdown {
+		return nil
+	}
+	for _, n := range nodes {
+		for _, d := range n.Degraded {
+			about := func(p swarmnet.PortSpec) bool {
+				return p.Published == d.Published && p.Protocol == d.Protocol && (p.Mode == swarmnet.PublishIngress || t.Node == n.ID)
+			}
+			if slices.ContainsFunc(t.Ports, about) {
+				out = append(out, degraded{d, n.ID, n.Name()})
+			}
+		}
+	}
+	return out
+}
+
+// portNotes says which ports of the tasks are not published where.
+func portNotes(tasks []taskInfo) []string {
+	var out []string
+	for _, t := range tasks {
+		for _, d := range t.degraded {
+			if line := d.String(); !slices.Contains(out, line) {
+				out = append(out, line)
+			}
+		}
+	}
+	return out
 }
 
 func (t taskInfo) shortName() string {
@@ -81,7 +123,7 @@ func (a *app) tasksCmd(use, short string, sources func(ctx context.Context, args
 			}
 			return a.taskInfos(ctx, src)
 		},
-		row: taskInfo.row,
+		row: taskInfo.row, notes: portNotes,
 		filters: map[string]filterFunc[taskInfo]{
 			"id":            func(t taskInfo, v string) bool { return strings.HasPrefix(string(t.ID), v) },
 			"name":          func(t taskInfo, v string) bool { return strings.HasPrefix(t.Name(), v) },
@@ -117,6 +159,11 @@ func (t taskInfo) row(noTrunc bool) taskRow {
 	if r.Error == "" && t.Status.State != swarmnet.TaskRunning {
 		r.Error = truncate(t.Status.Message, 40, noTrunc)
 	}
+	for _, d := range t.degraded {
+		if r.Error == "" && d.node == t.Node {
+			r.Error = truncate(d.Why, 40, noTrunc)
+		}
+	}
 	return r
 }
 
@@ -140,7 +187,7 @@ func (a *app) taskInfos(ctx context.Context, sources []taskSource) ([]taskInfo, 
 			if name == "" {
 				name = swarmnet.ShortID(t.Node)
 			}
-			out = append(out, taskInfo{Task: t, nodeName: name})
+			out = append(out, taskInfo{Task: t, nodeName: name, degraded: degradedOf(t, nodes)})
 		}
 	}
 	// The newest of a slot first, those before it below it.

@@ -17,8 +17,8 @@ import (
 )
 
 // Doctor looks for what keeps this host's networks from working. It needs no running daemon: what it must know of the cluster it reads from
-// the data directory. down is why the daemon does not answer; empty when it does.
-func Doctor(ctx context.Context, cfg Config, down string) []doctor.Finding {
+// the data directory. down is why the daemon does not answer; empty when it does, and then degraded are the ports that it cannot publish.
+func Doctor(ctx context.Context, cfg Config, down string, degraded []swarmnet.DegradedPort) []doctor.Finding {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return []doctor.Finding{{Check: "daemon", Verdict: doctor.Wrong, Found: err.Error()}}
@@ -43,6 +43,9 @@ func Doctor(ctx context.Context, cfg Config, down string) []doctor.Finding {
 	}
 	f := look.Observe(ctx, sight)
 	f.Daemon, f.Member, f.Cert = down, member, cert
+	for _, p := range degraded {
+		f.Degraded = append(f.Degraded, p.Why)
+	}
 	f.Unseen = append(f.Unseen, unseen...)
 	return doctor.Examine(f)
 }
@@ -77,7 +80,13 @@ func know(c *look.Config, set swarmnet.AssignmentSet) {
 
 func (s *localServer) Doctor(ctx context.Context, _ *pb.DoctorRequest) (*pb.DoctorResponse, error) {
 	resp := &pb.DoctorResponse{}
-	for _, f := range Doctor(ctx, s.d.cfg, "") {
+	var degraded []swarmnet.DegradedPort
+	s.d.mu.Lock()
+	if a := s.d.agent; a != nil {
+		degraded = a.Degraded()
+	}
+	s.d.mu.Unlock()
+	for _, f := range Doctor(ctx, s.d.cfg, "", degraded) {
 		resp.Findings = append(resp.Findings, &pb.Finding{Check: f.Check, Verdict: string(f.Verdict), Found: f.Found, Cure: f.Cure})
 	}
 	return resp, nil

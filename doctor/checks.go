@@ -63,6 +63,14 @@ func vxlanPort(f Facts) []Finding {
 	return one("vxlan-port", OK, fmt.Sprintf("UDP port %d is free", p.Number), "")
 }
 
+func publishedPorts(f Facts) []Finding {
+	var out []Finding
+	for _, why := range f.Degraded {
+		out = append(out, one("published-port", Wrong, why+": it is not published here", "stop that program, and the port is taken within seconds; or publish another")...)
+	}
+	return out
+}
+
 // usualMTU is what an Ethernet carries (RFC 894), and what programs expect.
 const usualMTU = 1500
 

@@ -42,7 +42,9 @@ type Facts struct {
 	// LegacyTables are the tables of the old iptables, which cannot be read here.
 	LegacyTables []string
 	VXLAN        Port
-	Underlay     Device
+	// Degraded says of each published port that this node cannot publish who has it.
+	Degraded []string
+	Underlay Device
 	// BridgeNF are the br_netfilter settings that are on, in the host's namespace; FabricNF those in the fabric, where our bridges are.
 	// Without a fabric yet, HasFabric is false.
 	BridgeNF, FabricNF []string
@@ -103,7 +105,7 @@ type Path struct {
 func Examine(f Facts) []Finding {
 	var out []Finding
 	for _, check := range []func(Facts) []Finding{
-		daemon, features, forwarding, firewall, vxlanPort, underlay, bridgeNetfilter, clock, certificate, managers, nodes,
+		daemon, features, forwarding, firewall, vxlanPort, publishedPorts, underlay, bridgeNetfilter, clock, certificate, managers, nodes,
 	} {
 		out = append(out, check(f)...)
 	}

@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/swarmnet/swarmnet/cli/probe"
 	"github.com/swarmnet/swarmnet/lab"
+	"github.com/swarmnet/swarmnet/lab/labtest"
 )
 
 // However a sandbox ends, its port is free for the next at once, and for the same one too.
@@ -68,4 +70,68 @@ func TestE2EC21OpenConnectionsStay(t *testing.T) {
 		}
 	}
 	c.answers(web80("n1", 8080), 5*time.Second)
+}
+
+// The first free port of a range.
+func TestE2EC30FirstOfARange(t *testing.T) {
+	c := hosts(t, 1)
+	for _, want := range []int{8000, 8001} {
+		name := fmt.Sprintf("web%d", want)
+		c.must("n1", "run", "-d", "--name", name, "-p", "8000-8001:80", "--", "swarmnet", "whoami")
+		if got := c.must("n1", "port", name); got != fmt.Sprintf("80/tcp -> 0.0.0.0:%d", want) {
+			t.Errorf("%s has %q", name, got)
+		}
+		c.answers(web80("n1", want), 5*time.Second)
+	}
+	c.refused("n1", 125, []string{"8000 to 8001/tcp", "sandbox web8000"}, "run", "-d", "-p", "8000-8001:80", "--", "sleep", "1")
+	c.refused("n1", 125, []string{"sctp"}, "run", "-d", "-p", "8000:80/sctp", "--", "sleep", "1")
+}
+
+// A program of a host that has a service's port keeps it, on that host alone; when it ends the service takes the port there, too.
+func TestE2ES15PortThatAnotherHolds(t *testing.T) {
+	c := up(t)
+	theirs := c.start("n2", "whoami", "--port", "8080")
+	c.answers(web("n2"), 10*time.Second)
+	c.must("n1", "network", "create", "-d", "overlay", "app")
+	c.must("n1", "service", "create", "--detach", "--name", "web", "--replicas", "2", "--network", "app", "--publish", "8080:80", "--", "swarmnet", "whoami")
+	c.answers(web("n1"), 10*time.Second)
+	c.answers(web("n3"), 10*time.Second)
+	ps := func() string {
+		r, err := c.Run(t.Context(), "n1", "swarmnet", "service", "ps", "web")
+		if err != nil || r.Code != 0 {
+			t.Fatalf("service ps: %+v %v", r, err)
+		}
+		return r.Stderr
+	}
+	labtest.Eventually(t, 10*time.Second, "service ps to name the port, its holder and the node", func() error {
+		if got := ps(); !strings.Contains(got, "port 8080/tcp is held by swarmnet (pid ") || !strings.Contains(got, " on n2") || strings.Count(got, "\n") != 1 {
+			return fmt.Errorf("it says %q", got)
+		}
+		return nil
+	})
+	if _, status := c.look("n2"); status == 0 {
+		t.Error("doctor finds nothing wrong on n2")
+	}
+	if r, err := c.Run(t.Context(), "n2", "swarmnet", "doctor"); err != nil || !strings.Contains(r.Stdout, "port 8080/tcp is held by swarmnet") {
+		t.Errorf("doctor on n2: %s", r.Stdout)
+	}
+	for range 10 {
+		if r := c.ask(1, web("n2"))[0]; r.Err != "" || r.Answer.Task != "" {
+			t.Errorf("the other program's port is answered by %q: %s", r.Answer.Task, r.Err)
+		}
+	}
+	theirs.stop()
+	<-theirs.done
+	labtest.Eventually(t, 8*time.Second, "the service to take the port that is free", func() error {
+		if r := c.ask(1, web("n2"))[0]; r.Err != "" || r.Answer.Task == "" {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+	labtest.Eventually(t, 5*time.Second, "service ps to say no more of it", func() error {
+		if got := ps(); got != "" {
+			return fmt.Errorf("it says %q", got)
+		}
+		return nil
+	})
 }

@@ -23,6 +23,7 @@ type background struct {
 	done chan struct{}
 	code int
 	err  error
+	stop context.CancelFunc // ends the command
 }
 
 func (b *background) Write(p []byte) (int, error) {
@@ -39,8 +40,8 @@ func (b *background) text() string {
 
 // start runs a swarmnet command on a node until it ends or the test does.
 func (c cluster) start(node string, args ...string) *background {
-	b := &background{done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.t.Context()))
+	b := &background{done: make(chan struct{}), stop: cancel}
 	go func() {
 		defer close(b.done)
 		b.code, b.err = c.RunTo(ctx, b, os.Stderr, lab.Command{Node: node, Argv: append([]string{"swarmnet"}, args...)})

@@ -420,6 +420,18 @@ func TestC31Ports(t *testing.T) {
 	}
 	w.refused(start("a", publish(8080)), Refused, "8080/tcp", "sandbox web")
 	w.refused(start("b", publish(22)), Refused, "22/tcp", "sshd (pid 7)")
+	some := func(from, to uint16) swarmnet.PortSpec {
+		return swarmnet.PortSpec{Target: 80, Published: from, PublishedTo: to, Mode: swarmnet.PublishHost}
+	}
+	spec := publish(8082)
+	spec.Ports = append([]swarmnet.PortSpec{some(8080, 8090), some(8080, 8090)}, spec.Ports...)
+	sb = w.run("choice", spec)
+	if p := sb.Ports; p[0].Published != 8081 || p[1].Published != 8083 || p[2].Published != 8082 || p[0].PublishedTo != 0 {
+		t.Errorf("the first free ports of a range are %v", p)
+	}
+	full := publish()
+	full.Ports = []swarmnet.PortSpec{some(8080, 8083)}
+	w.refused(start("full", full), Refused, "8080 to 8083/tcp", "sandbox web")
 	w.report("web", swarmnet.TaskStatus{State: swarmnet.TaskFailed, ExitCode: 1})
 	if _, _, err := w.Start("a", w.env); err != nil {
 		t.Errorf("the port of a stopped sandbox is not free: %v", err)

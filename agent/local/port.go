@@ -9,54 +9,54 @@ import (
 // Published ports that nobody named are chosen from here upwards: the dynamic ports of RFC 6335 section 6.
 const firstPort = 49152
 
-// ports gives a sandbox that starts its published ports. It is refused when somebody has one of them.
+// ports gives a sandbox that starts its published ports, in the order of its spec. It is refused when somebody has one of them. Those that are named
+// go first, then those that are any of some.
 func (s State) ports(sb Sandbox, env Env) ([]swarmnet.PortSpec, error) {
-	var out []swarmnet.PortSpec
-	for _, p := range sb.Spec.Ports {
-		if p.Published == 0 {
+	out := make([]swarmnet.PortSpec, len(sb.Spec.Ports))
+	var own []swarmnet.PortSpec
+	for i, p := range sb.Spec.Ports {
+		if p.Published == 0 || p.PublishedTo != 0 {
 			continue
 		}
-		if who := s.portHolder(sb.ID, p, out, env); who != "" {
+		if who := s.portHolder(sb.ID, p, own, env); who != "" {
 			return nil, refuse(Refused, "port %d/%s of this host is taken by %s: publish another", p.Published, p.Protocol, who)
 		}
-		out = append(out, p)
+		out[i], own = p, append(own, p)
 	}
-	for _, p := range sb.Spec.Ports {
-		if p.Published != 0 {
-			continue
-		}
-		for n := firstPort; n < 1<<16 && p.Published == 0; n++ {
-			try := p
-			try.Published = uint16(n)
-			if s.portHolder(sb.ID, try, out, env) == "" {
-				p = try
+	for _, some := range []bool{true, false} {
+		for i, p := range sb.Spec.Ports {
+			if some != (p.PublishedTo != 0) || !some && p.Published != 0 {
+				continue
 			}
+			got, err := s.choosePort(sb, p, own, env)
+			if err != nil {
+				return nil, err
+			}
+			out[i], own = got, append(own, got)
 		}
-		if p.Published == 0 {
-			return nil, refuse(Refused, "no port of this host from %d on is free for port %d/%s: name one", firstPort, p.Target, p.Protocol)
-		}
-		out = append(out, p)
 	}
-	return inOrder(sb.Spec.Ports, out), nil
+	return out, nil
 }
 
-// inOrder sorts the ports as they were asked for; several that say the same are alike.
-func inOrder(asked, got []swarmnet.PortSpec) []swarmnet.PortSpec {
-	var out []swarmnet.PortSpec
-	used := make([]bool, len(got))
-	for _, a := range asked {
-		for i, g := range got {
-			if a.Published == 0 {
-				g.Published = 0
-			}
-			if !used[i] && a == g {
-				used[i] = true
-				out = append(out, got[i])
-				break
-			}
+// choosePort is the first free of the ports that a wish allows.
+func (s State) choosePort(sb Sandbox, p swarmnet.PortSpec, own []swarmnet.PortSpec, env Env) (swarmnet.PortSpec, error) {
+	first, last := int(p.Published), int(p.PublishedTo)
+	if p.Published == 0 {
+		first, last = firstPort, 1<<16-1
+	}
+	who := ""
+	for n := first; n <= last; n++ {
+		try := p
+		try.Published, try.PublishedTo = uint16(n), 0
+		holder := s.portHolder(sb.ID, try, own, env)
+		if holder == "" {
+			return try, nil
+		}
+		if who == "" {
+			who = holder
 		}
 	}
-	return out
+	return p, refuse(Refused, "no port from %d to %d/%s of this host is free, the first is taken by %s: name one", first, last, p.Protocol, who)
 }
 
 func (s State) portHolder(id swarmnet.TaskID, p swarmnet.PortSpec, own []swarmnet.PortSpec, env Env) string {

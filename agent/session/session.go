@@ -44,8 +44,11 @@ type Session struct {
 	epoch   uint64
 	manager string // the address of the one that the stream leads to
 	outbox  Outbox
-	applied uint64        // revision that is in force here
-	resync  bool          // ask for a complete set
+	applied uint64 // revision that is in force here
+	resync  bool   // ask for a complete set
+	ports   []swarmnet.DegradedPort
+	untold  bool          // ports are to be sent on this stream
+	ailing  bool          // since this start there were some
 	newer   chan struct{} // closed when set is replaced
 }
 
@@ -102,6 +105,18 @@ func (s *Session) Applied(revision uint64) {
 	s.mu.Lock()
 	news := revision > s.applied
 	s.applied = max(s.applied, revision)
+	s.mu.Unlock()
+	if news {
+		poke(s.send)
+	}
+}
+
+// Degraded tells the managers which published ports this node cannot publish, in the order of DegradedPort.Compare. The list is kept and told
+// again on each stream.
+func (s *Session) Degraded(ports []swarmnet.DegradedPort) {
+	s.mu.Lock()
+	news := !slices.Equal(s.ports, ports)
+	s.ports, s.untold, s.ailing = ports, s.untold || news, s.ailing || news
 	s.mu.Unlock()
 	if news {
 		poke(s.send)

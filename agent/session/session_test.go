@@ -289,3 +289,36 @@ func TestDamagedFileIsPassedOver(t *testing.T) {
 		t.Errorf("read %+v", r)
 	}
 }
+
+// The ports that cannot be published are told at once, and again on each stream, until there are none any more.
+func TestS15DegradedPortsAreTold(t *testing.T) {
+	m := newManager(t)
+	s := startSession(t, "", m.addr)
+	tk := within(t, "a stream", m.streams)
+	tk.welcome(t, 7)
+	bad := []swarmnet.DegradedPort{{Published: 80, Why: "nginx has it"}}
+	told := func() []*pb.DegradedPort {
+		t.Helper()
+		got := within(t, "the ports", tk.in).GetDegradedPorts()
+		if got == nil {
+			t.Fatal("something else was said")
+		}
+		return got.GetPorts()
+	}
+	s.Degraded(nil)
+	s.Degraded(bad)
+	s.Degraded(bad)
+	if got := told(); len(got) != 1 || got[0].GetPublished() != 80 {
+		t.Errorf("told %v", got)
+	}
+	tk.hang <- errors.New("another leader")
+	tk = within(t, "another stream", m.streams)
+	tk.welcome(t, 7)
+	if got := told(); len(got) != 1 {
+		t.Errorf("on a new stream %v", got)
+	}
+	s.Degraded(nil)
+	if got := told(); len(got) != 0 {
+		t.Errorf("free again: %v", got)
+	}
+}

@@ -71,7 +71,7 @@ func (s *Session) begin(addr string, epoch uint64) {
 	s.mu.Lock()
 	s.manager, s.epoch = addr, epoch
 	s.outbox.NewStream()
-	s.resync = false
+	s.resync, s.untold = false, s.ailing
 	s.mu.Unlock()
 	s.cfg.Logger.Info("session with a manager", "manager", addr, "epoch", epoch)
 	poke(s.changed)
@@ -120,6 +120,11 @@ func (s *Session) due(acknowledged *uint64) []*pb.AgentMessage {
 	if s.resync {
 		s.resync = false
 		out = append(out, &pb.AgentMessage{Message: &pb.AgentMessage_Resync{Resync: &pb.Resync{}}})
+	}
+	if s.untold {
+		s.untold = false
+		m := &pb.DegradedPorts{Ports: wire.DegradedPortsToProto(s.ports)}
+		out = append(out, &pb.AgentMessage{Message: &pb.AgentMessage_DegradedPorts{DegradedPorts: m}})
 	}
 	if updates := s.outbox.Next(); updates != nil {
 		m := &pb.TaskStatuses{}

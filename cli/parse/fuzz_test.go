@@ -3,6 +3,8 @@ package parse
 import (
 	"strings"
 	"testing"
+
+	"github.com/swarmnet/swarmnet"
 )
 
 // oneLine fails when an error would take more than a line.
@@ -61,6 +63,25 @@ func FuzzValues(f *testing.F) {
 		_, err = Addrs("dns", []string{host})
 		oneLine(t, err)
 		_, err = Tail(scale)
+		oneLine(t, err)
+	})
+}
+
+func FuzzHostPort(f *testing.F) {
+	for _, s := range []string{"80", "8000-8010:80", "[::1]:8000-8001:80-81/udp", "127.0.0.1::53/udp", "published=1-2,target=1-2,mode=host", "80/sctp", ":::"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		_, err := Publish(s)
+		oneLine(t, err)
+		ports, err := HostPort(s)
+		oneLine(t, err)
+		for _, p := range ports {
+			if p.Target == 0 || p.Mode != swarmnet.PublishHost || p.PublishedTo != 0 && p.PublishedTo <= p.Published {
+				t.Fatalf("%q gave %+v", s, p)
+			}
+		}
+		_, _, err = TargetPort(s)
 		oneLine(t, err)
 	})
 }

@@ -30,7 +30,7 @@ func HostPorts(args []string) ([]swarmnet.PortSpec, error) {
 }
 
 // HostPort reads docker's forms of --publish: [[IP:][PUBLISHED]:]TARGET[/PROTO] with ranges on both sides, an IPv6 address in brackets;
-// or published=,target=,protocol=,ip=. Without a published port one is chosen.
+// or published=,target=,protocol=,ip=. Without a published port one is chosen, of a range for a single target port the first free one.
 func HostPort(s string) ([]swarmnet.PortSpec, error) {
 	ports, err := hostPort(s)
 	if err != nil {
@@ -56,18 +56,31 @@ func hostPort(s string) ([]swarmnet.PortSpec, error) {
 	}
 	front, target, hasFront := cutLast(spec, ":")
 	if !hasFront {
-		return ports(base, "", spec)
+		return hostRange(base, "", spec)
 	}
 	addr, published, hasAddr := cutLast(front, ":")
 	if !hasAddr {
 		if front == "" {
 			return nil, fmt.Errorf("the published port is missing: TARGET alone has one chosen")
 		}
-		return ports(base, front, target)
+		return hostRange(base, front, target)
 	}
 	var err error
 	if base.HostIP, err = publishAddr(addr); err != nil {
 		return nil, err
+	}
+	return hostRange(base, published, target)
+}
+
+// hostRange is ports, and takes a range for a single target port as a choice.
+func hostRange(base swarmnet.PortSpec, published, target string) ([]swarmnet.PortSpec, error) {
+	if base.Protocol == swarmnet.SCTP {
+		return nil, fmt.Errorf("sctp cannot be published for a sandbox: tcp and udp can")
+	}
+	from, to, err := portRange("published", published)
+	if one, terr := port("target", target); err == nil && terr == nil && to > from {
+		base.Target, base.Published, base.PublishedTo = uint16(one), uint16(from), uint16(to)
+		return []swarmnet.PortSpec{base}, nil
 	}
 	return ports(base, published, target)
 }
@@ -118,7 +131,7 @@ func hostPortLong(s string) ([]swarmnet.PortSpec, error) {
 	if !said {
 		s += ",mode=host"
 	}
-	ports, err := publishLong(s)
+	ports, err := publishLong(s, hostRange)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 // each.
 func Publish(s string) ([]swarmnet.PortSpec, error) {
 	if strings.Contains(s, "=") {
-		p, err := publishLong(s)
+		p, err := publishLong(s, ports)
 		if err != nil {
 			return nil, fmt.Errorf("--publish %q: %w", s, err)
 		}
@@ -51,7 +51,7 @@ func publishShort(s string) ([]swarmnet.PortSpec, error) {
 	return ports(base, published, target)
 }
 
-func publishLong(s string) ([]swarmnet.PortSpec, error) {
+func publishLong(s string, expand expander) ([]swarmnet.PortSpec, error) {
 	var base swarmnet.PortSpec
 	var published, target string
 	seen := map[string]bool{}
@@ -93,10 +93,13 @@ func publishLong(s string) ([]swarmnet.PortSpec, error) {
 	case base.HostIP.IsValid() && base.Mode != swarmnet.PublishHost:
 		return nil, fmt.Errorf("ip goes with mode=host only: the mesh answers on every address")
 	}
-	return ports(base, published, target)
+	return expand(base, published, target)
 }
 
-// ports expands ranges.
+// expander makes the ports of a published and a target range.
+type expander func(base swarmnet.PortSpec, published, target string) ([]swarmnet.PortSpec, error)
+
+// ports pairs the ports of two ranges.
 func ports(base swarmnet.PortSpec, published, target string) ([]swarmnet.PortSpec, error) {
 	tFrom, tTo, err := portRange("target", target)
 	if err != nil {

@@ -73,8 +73,10 @@ func addNode(s *state.State, a swarmnet.AssignmentSet, id swarmnet.NodeID) {
 	}
 }
 
-// redactNode takes out what changes without meaning anything to others: a renewed certificate is not news.
+// redactNode takes out what changes without meaning anything to others: a renewed certificate is not news, nor are the ports that a node
+// cannot publish.
 func redactNode(n swarmnet.Node) swarmnet.Node {
+	n.Degraded = nil
 	n.CertSerial, n.Applied, n.Meta.Updated, n.Meta.UpdatedAt = "", 0, 0, time.Time{}
 	return n
 }

@@ -27,11 +27,3 @@ func openSession(ctx context.Context, cfg Config, node swarmnet.NodeID, desc swa
 func closeSession(n swarmnet.Node, manager swarmnet.NodeID) state.Command {
 	return state.CloseSession{Node: n.ID, Epoch: n.Epoch, Manager: manager}
 }
-
-func reportCommands(node swarmnet.NodeID, epoch uint64, batch []report) []state.Command {
-	out := make([]state.Command, len(batch))
-	for i, r := range batch {
-		out[i] = state.UpdateTaskStatus{Task: r.task, Status: r.status, Node: node, Epoch: epoch}
-	}
-	return out
-}

@@ -136,6 +136,8 @@ func (ss *session) receive(m *pb.AgentMessage) error {
 		return status.Error(codes.InvalidArgument, "the session has begun already")
 	case m.GetTaskStatuses() != nil:
 		return ss.reports.add(m.GetTaskStatuses())
+	case m.GetDegradedPorts() != nil:
+		return ss.reports.ports(m.GetDegradedPorts())
 	case m.GetResync() != nil:
 		return ss.sendComplete()
 	case m.GetApplied() != nil:

@@ -2,6 +2,7 @@ package state
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/swarmnet/swarmnet"
 )
@@ -15,7 +16,8 @@ func (c OpenSession) apply(x *tx) *Rejection {
 	n.Status = swarmnet.NodeStatus{State: swarmnet.NodeReady, Since: x.m.At, Manager: c.Manager}
 	if c.NewEpoch {
 		n.Epoch++
-		n.Applied = 0 // it may have started from an older set than its predecessor had in force
+		n.Applied = 0    // it may have started from an older set than its predecessor had in force
+		n.Degraded = nil // a new start says anew what it cannot publish
 	}
 	x.putNode(n)
 	x.result.Epoch = n.Epoch
@@ -47,6 +49,24 @@ func (c CloseSession) apply(x *tx) *Rejection {
 		return nil
 	}
 	n.Status = swarmnet.NodeStatus{State: swarmnet.NodeDisconnected, Since: x.m.At, Message: "its session with the managers ended"}
+	x.putNode(n)
+	return nil
+}
+
+// maxDegraded bounds what a node may say of its ports: as many as there are of one protocol.
+const maxDegraded = 1 << 16
+
+func (c ReportPorts) apply(x *tx) *Rejection {
+	n, r := x.node(c.Node)
+	switch {
+	case r != nil:
+		return r
+	case len(c.Ports) > maxDegraded:
+		return reject(InvalidArgument, "node %s reports %d ports: it has not got as many", n.Name(), len(c.Ports))
+	case c.Epoch != n.Epoch || slices.Equal(n.Degraded, c.Ports):
+		return nil // of an earlier start, or known
+	}
+	n.Degraded = c.Ports
 	x.putNode(n)
 	return nil
 }

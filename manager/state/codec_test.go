@@ -41,6 +41,7 @@ func everyCommand() []Command {
 		ClearRaftID{node},
 		RemoveNode{node, true},
 		OpenSession{node, swarmnet.NodeDescription{Hostname: "h", VTEP: netip.MustParseAddr("192.0.2.1")}, node, true},
+		ReportPorts{node, 3, []swarmnet.DegradedPort{{Protocol: swarmnet.UDP, Published: 53, HostIP: netip.MustParseAddr("192.0.2.1"), Why: "named (pid 7) has it"}}},
 		CloseSession{node, 3, node},
 		MarkNodeDown{node, epoch},
 		AllocateNodeIngress{node, []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}},

@@ -64,6 +64,12 @@ type (
 		Manager     swarmnet.NodeID
 		NewEpoch    bool // the agent was started anew
 	}
+	// ReportPorts says which published ports a node cannot publish; it replaces what was said before.
+	ReportPorts struct {
+		Node  swarmnet.NodeID
+		Epoch uint64
+		Ports []swarmnet.DegradedPort
+	}
 	// CloseSession says that a manager has lost a node's session. It is nothing when the node has another one by now.
 	CloseSession struct {
 		Node    swarmnet.NodeID

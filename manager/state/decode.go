@@ -104,6 +104,9 @@ func (d *decoding) command(m *pb.Command) Command {
 		u := c.OpenSession
 		return OpenSession{swarmnet.NodeID(u.GetNode()), got[swarmnet.NodeDescription](d)(wire.NodeDescriptionFromProto(u.GetDescription())),
 			swarmnet.NodeID(u.GetManager()), u.GetNewEpoch()}
+	case *pb.Command_ReportPorts:
+		u := c.ReportPorts
+		return ReportPorts{swarmnet.NodeID(u.GetNode()), u.GetEpoch(), got[[]swarmnet.DegradedPort](d)(wire.DegradedPortsFromProto(u.GetPorts()))}
 	case *pb.Command_CloseSession:
 		u := c.CloseSession
 		return CloseSession{swarmnet.NodeID(u.GetNode()), u.GetEpoch(), swarmnet.NodeID(u.GetManager())}

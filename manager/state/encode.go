@@ -76,6 +76,8 @@ func encodeCommand(c Command) (*pb.Command, error) {
 	case OpenSession:
 		m.Command = &pb.Command_OpenSession{OpenSession: &pb.OpenSession{
 			Node: string(c.Node), Description: wire.NodeDescriptionToProto(c.Description), Manager: string(c.Manager), NewEpoch: c.NewEpoch}}
+	case ReportPorts:
+		m.Command = &pb.Command_ReportPorts{ReportPorts: &pb.ReportPorts{Node: string(c.Node), Epoch: c.Epoch, Ports: wire.DegradedPortsToProto(c.Ports)}}
 	case CloseSession:
 		m.Command = &pb.Command_CloseSession{CloseSession: &pb.CloseSession{Node: string(c.Node), Epoch: c.Epoch, Manager: string(c.Manager)}}
 	case MarkNodeDown:

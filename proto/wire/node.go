@@ -100,7 +100,7 @@ func NodeToProto(n swarmnet.Node) *pb.Node {
 		Id: string(n.ID), Meta: metaTo(n.Meta), Spec: NodeSpecToProto(n.Spec),
 		Description: NodeDescriptionToProto(n.Description), Status: NodeStatusToProto(n.Status),
 		Index: uint32(n.Index), Epoch: n.Epoch, RaftId: n.RaftID, Role: RoleToProto(n.Role),
-		Ingress: each(n.Ingress, prefixTo), CertSerial: n.CertSerial, Applied: n.Applied,
+		Ingress: each(n.Ingress, prefixTo), CertSerial: n.CertSerial, Applied: n.Applied, Degraded: DegradedPortsToProto(n.Degraded),
 	}
 }
 
@@ -112,6 +112,25 @@ func (d *decoder) node(m *pb.Node) swarmnet.Node {
 		Description: d.nodeDescription(m.GetDescription()), Status: d.nodeStatus(m.GetStatus()),
 		Index: d.port("node.index", m.GetIndex()), Epoch: m.GetEpoch(), RaftID: m.GetRaftId(), Role: d.role(m.GetRole()),
 		Ingress:    each(m.GetIngress(), func(p *pb.Prefix) netip.Prefix { return d.prefix("node.ingress", p) }),
-		CertSerial: m.GetCertSerial(), Applied: m.GetApplied(),
+		CertSerial: m.GetCertSerial(), Applied: m.GetApplied(), Degraded: decodeEach(d, m.GetDegraded(), (*decoder).degradedPort),
+	}
+}
+
+func DegradedPortsToProto(ports []swarmnet.DegradedPort) []*pb.DegradedPort {
+	return each(ports, func(p swarmnet.DegradedPort) *pb.DegradedPort {
+		return &pb.DegradedPort{Protocol: enumTo[pb.Protocol](p.Protocol), Published: uint32(p.Published), HostIp: addrTo(p.HostIP), Why: text(p.Why)}
+	})
+}
+
+func DegradedPortsFromProto(m []*pb.DegradedPort) ([]swarmnet.DegradedPort, error) {
+	return decode(func(d *decoder, m []*pb.DegradedPort) []swarmnet.DegradedPort {
+		return decodeEach(d, m, (*decoder).degradedPort)
+	}, m)
+}
+
+func (d *decoder) degradedPort(m *pb.DegradedPort) swarmnet.DegradedPort {
+	return swarmnet.DegradedPort{
+		Protocol: enumFrom(d, "protocol", m.GetProtocol(), swarmnet.SCTP), Published: d.port("port.published", m.GetPublished()),
+		HostIP: d.addr("port.host_ip", m.GetHostIp()), Why: m.GetWhy(),
 	}
 }

@@ -8,7 +8,7 @@ import (
 func portTo(p swarmnet.PortSpec) *pb.PortSpec {
 	return &pb.PortSpec{
 		Name: p.Name, Protocol: enumTo[pb.Protocol](p.Protocol), Target: uint32(p.Target), Published: uint32(p.Published),
-		Mode: enumTo[pb.PublishMode](p.Mode), HostIp: addrTo(p.HostIP),
+		Mode: enumTo[pb.PublishMode](p.Mode), HostIp: addrTo(p.HostIP), PublishedTo: uint32(p.PublishedTo),
 	}
 }
 
@@ -17,6 +17,7 @@ func (d *decoder) portSpec(m *pb.PortSpec) swarmnet.PortSpec {
 		Name: m.GetName(), Protocol: enumFrom(d, "port protocol", m.GetProtocol(), swarmnet.SCTP),
 		Target: d.port("port.target", m.GetTarget()), Published: d.port("port.published", m.GetPublished()),
 		Mode: enumFrom(d, "port mode", m.GetMode(), swarmnet.PublishHost), HostIP: d.addr("port.host_ip", m.GetHostIp()),
+		PublishedTo: d.port("port.published_to", m.GetPublishedTo()),
 	}
 }
 

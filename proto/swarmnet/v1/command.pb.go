@@ -105,6 +105,7 @@ type Command struct {
 	//	*Command_MarkNodeDown
 	//	*Command_AllocateNodeIngress
 	//	*Command_Acknowledge
+	//	*Command_ReportPorts
 	//	*Command_CreateNetwork
 	//	*Command_AllocateNetwork
 	//	*Command_RemoveNetwork
@@ -314,6 +315,15 @@ func (x *Command) GetAcknowledge() *Acknowledge {
 	if x != nil {
 		if x, ok := x.Command.(*Command_Acknowledge); ok {
 			return x.Acknowledge
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetReportPorts() *ReportPorts {
+	if x != nil {
+		if x, ok := x.Command.(*Command_ReportPorts); ok {
+			return x.ReportPorts
 		}
 	}
 	return nil
@@ -563,6 +573,10 @@ type Command_Acknowledge struct {
 	Acknowledge *Acknowledge `protobuf:"bytes,22,opt,name=acknowledge,proto3,oneof"`
 }
 
+type Command_ReportPorts struct {
+	ReportPorts *ReportPorts `protobuf:"bytes,23,opt,name=report_ports,json=reportPorts,proto3,oneof"`
+}
+
 type Command_CreateNetwork struct {
 	CreateNetwork *Network `protobuf:"bytes,30,opt,name=create_network,json=createNetwork,proto3,oneof"`
 }
@@ -672,6 +686,8 @@ func (*Command_MarkNodeDown) isCommand_Command() {}
 func (*Command_AllocateNodeIngress) isCommand_Command() {}
 
 func (*Command_Acknowledge) isCommand_Command() {}
+
+func (*Command_ReportPorts) isCommand_Command() {}
 
 func (*Command_CreateNetwork) isCommand_Command() {}
 
@@ -1203,6 +1219,66 @@ func (x *CloseSession) GetManager() string {
 	return ""
 }
 
+type ReportPorts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Ports         []*DegradedPort        `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportPorts) Reset() {
+	*x = ReportPorts{}
+	mi := &file_swarmnet_v1_command_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportPorts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportPorts) ProtoMessage() {}
+
+func (x *ReportPorts) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_command_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportPorts.ProtoReflect.Descriptor instead.
+func (*ReportPorts) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReportPorts) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ReportPorts) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ReportPorts) GetPorts() []*DegradedPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
 type MarkNodeDown struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -1213,7 +1289,7 @@ type MarkNodeDown struct {
 
 func (x *MarkNodeDown) Reset() {
 	*x = MarkNodeDown{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1225,7 +1301,7 @@ func (x *MarkNodeDown) String() string {
 func (*MarkNodeDown) ProtoMessage() {}
 
 func (x *MarkNodeDown) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1238,7 +1314,7 @@ func (x *MarkNodeDown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkNodeDown.ProtoReflect.Descriptor instead.
 func (*MarkNodeDown) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{11}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MarkNodeDown) GetNode() string {
@@ -1265,7 +1341,7 @@ type AllocateNodeIngress struct {
 
 func (x *AllocateNodeIngress) Reset() {
 	*x = AllocateNodeIngress{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1353,7 @@ func (x *AllocateNodeIngress) String() string {
 func (*AllocateNodeIngress) ProtoMessage() {}
 
 func (x *AllocateNodeIngress) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1366,7 @@ func (x *AllocateNodeIngress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllocateNodeIngress.ProtoReflect.Descriptor instead.
 func (*AllocateNodeIngress) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{12}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AllocateNodeIngress) GetNode() string {
@@ -1318,7 +1394,7 @@ type Acknowledge struct {
 
 func (x *Acknowledge) Reset() {
 	*x = Acknowledge{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1330,7 +1406,7 @@ func (x *Acknowledge) String() string {
 func (*Acknowledge) ProtoMessage() {}
 
 func (x *Acknowledge) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1343,7 +1419,7 @@ func (x *Acknowledge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledge.ProtoReflect.Descriptor instead.
 func (*Acknowledge) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{13}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Acknowledge) GetNode() string {
@@ -1378,7 +1454,7 @@ type AllocateNetwork struct {
 
 func (x *AllocateNetwork) Reset() {
 	*x = AllocateNetwork{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1466,7 @@ func (x *AllocateNetwork) String() string {
 func (*AllocateNetwork) ProtoMessage() {}
 
 func (x *AllocateNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1479,7 @@ func (x *AllocateNetwork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllocateNetwork.ProtoReflect.Descriptor instead.
 func (*AllocateNetwork) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{14}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AllocateNetwork) GetId() string {
@@ -1438,7 +1514,7 @@ type UpdateService struct {
 
 func (x *UpdateService) Reset() {
 	*x = UpdateService{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1526,7 @@ func (x *UpdateService) String() string {
 func (*UpdateService) ProtoMessage() {}
 
 func (x *UpdateService) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +1539,7 @@ func (x *UpdateService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateService.ProtoReflect.Descriptor instead.
 func (*UpdateService) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{15}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UpdateService) GetId() string {
@@ -1498,7 +1574,7 @@ type RollbackService struct {
 
 func (x *RollbackService) Reset() {
 	*x = RollbackService{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1586,7 @@ func (x *RollbackService) String() string {
 func (*RollbackService) ProtoMessage() {}
 
 func (x *RollbackService) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1599,7 @@ func (x *RollbackService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackService.ProtoReflect.Descriptor instead.
 func (*RollbackService) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{16}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RollbackService) GetId() string {
@@ -1552,7 +1628,7 @@ type AllocateService struct {
 
 func (x *AllocateService) Reset() {
 	*x = AllocateService{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1640,7 @@ func (x *AllocateService) String() string {
 func (*AllocateService) ProtoMessage() {}
 
 func (x *AllocateService) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1653,7 @@ func (x *AllocateService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllocateService.ProtoReflect.Descriptor instead.
 func (*AllocateService) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{17}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AllocateService) GetId() string {
@@ -1619,7 +1695,7 @@ type SetUpdateStatus struct {
 
 func (x *SetUpdateStatus) Reset() {
 	*x = SetUpdateStatus{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1707,7 @@ func (x *SetUpdateStatus) String() string {
 func (*SetUpdateStatus) ProtoMessage() {}
 
 func (x *SetUpdateStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1720,7 @@ func (x *SetUpdateStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUpdateStatus.ProtoReflect.Descriptor instead.
 func (*SetUpdateStatus) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{18}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SetUpdateStatus) GetId() string {
@@ -1678,7 +1754,7 @@ type AllocateTask struct {
 
 func (x *AllocateTask) Reset() {
 	*x = AllocateTask{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +1766,7 @@ func (x *AllocateTask) String() string {
 func (*AllocateTask) ProtoMessage() {}
 
 func (x *AllocateTask) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +1779,7 @@ func (x *AllocateTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllocateTask.ProtoReflect.Descriptor instead.
 func (*AllocateTask) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{19}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AllocateTask) GetTask() string {
@@ -1730,7 +1806,7 @@ type AssignTask struct {
 
 func (x *AssignTask) Reset() {
 	*x = AssignTask{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1818,7 @@ func (x *AssignTask) String() string {
 func (*AssignTask) ProtoMessage() {}
 
 func (x *AssignTask) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1831,7 @@ func (x *AssignTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignTask.ProtoReflect.Descriptor instead.
 func (*AssignTask) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{20}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AssignTask) GetTask() string {
@@ -1784,7 +1860,7 @@ type SetDesired struct {
 
 func (x *SetDesired) Reset() {
 	*x = SetDesired{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1796,7 +1872,7 @@ func (x *SetDesired) String() string {
 func (*SetDesired) ProtoMessage() {}
 
 func (x *SetDesired) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1809,7 +1885,7 @@ func (x *SetDesired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDesired.ProtoReflect.Descriptor instead.
 func (*SetDesired) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{21}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SetDesired) GetTask() string {
@@ -1845,7 +1921,7 @@ type UpdateTaskStatus struct {
 
 func (x *UpdateTaskStatus) Reset() {
 	*x = UpdateTaskStatus{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +1933,7 @@ func (x *UpdateTaskStatus) String() string {
 func (*UpdateTaskStatus) ProtoMessage() {}
 
 func (x *UpdateTaskStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +1946,7 @@ func (x *UpdateTaskStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskStatus.ProtoReflect.Descriptor instead.
 func (*UpdateTaskStatus) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{22}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpdateTaskStatus) GetTask() string {
@@ -1911,7 +1987,7 @@ type SetTaskMessage struct {
 
 func (x *SetTaskMessage) Reset() {
 	*x = SetTaskMessage{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +1999,7 @@ func (x *SetTaskMessage) String() string {
 func (*SetTaskMessage) ProtoMessage() {}
 
 func (x *SetTaskMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2012,7 @@ func (x *SetTaskMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTaskMessage.ProtoReflect.Descriptor instead.
 func (*SetTaskMessage) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{23}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SetTaskMessage) GetTask() string {
@@ -1966,7 +2042,7 @@ type CreateAttachment struct {
 
 func (x *CreateAttachment) Reset() {
 	*x = CreateAttachment{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +2054,7 @@ func (x *CreateAttachment) String() string {
 func (*CreateAttachment) ProtoMessage() {}
 
 func (x *CreateAttachment) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +2067,7 @@ func (x *CreateAttachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAttachment.ProtoReflect.Descriptor instead.
 func (*CreateAttachment) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{24}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateAttachment) GetSandbox() string {
@@ -2034,7 +2110,7 @@ type RemoveAttachment struct {
 
 func (x *RemoveAttachment) Reset() {
 	*x = RemoveAttachment{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2122,7 @@ func (x *RemoveAttachment) String() string {
 func (*RemoveAttachment) ProtoMessage() {}
 
 func (x *RemoveAttachment) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2135,7 @@ func (x *RemoveAttachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAttachment.ProtoReflect.Descriptor instead.
 func (*RemoveAttachment) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{25}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveAttachment) GetSandbox() string {
@@ -2098,7 +2174,7 @@ type CommandResults struct {
 
 func (x *CommandResults) Reset() {
 	*x = CommandResults{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2186,7 @@ func (x *CommandResults) String() string {
 func (*CommandResults) ProtoMessage() {}
 
 func (x *CommandResults) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2199,7 @@ func (x *CommandResults) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResults.ProtoReflect.Descriptor instead.
 func (*CommandResults) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{26}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CommandResults) GetBase() uint64 {
@@ -2162,7 +2238,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2250,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2263,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{27}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CommandResult) GetIndex() uint32 {
@@ -2254,7 +2330,7 @@ type SnapshotItem struct {
 
 func (x *SnapshotItem) Reset() {
 	*x = SnapshotItem{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2266,7 +2342,7 @@ func (x *SnapshotItem) String() string {
 func (*SnapshotItem) ProtoMessage() {}
 
 func (x *SnapshotItem) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,7 +2355,7 @@ func (x *SnapshotItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotItem.ProtoReflect.Descriptor instead.
 func (*SnapshotItem) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{28}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SnapshotItem) GetItem() isSnapshotItem_Item {
@@ -2455,7 +2531,7 @@ type SnapshotHeader struct {
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2543,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2556,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{29}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SnapshotHeader) GetVersion() uint32 {
@@ -2525,7 +2601,7 @@ type FreedAddress struct {
 
 func (x *FreedAddress) Reset() {
 	*x = FreedAddress{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2537,7 +2613,7 @@ func (x *FreedAddress) String() string {
 func (*FreedAddress) ProtoMessage() {}
 
 func (x *FreedAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2550,7 +2626,7 @@ func (x *FreedAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreedAddress.ProtoReflect.Descriptor instead.
 func (*FreedAddress) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{30}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FreedAddress) GetNetwork() string {
@@ -2593,7 +2669,7 @@ type AppliedEntry struct {
 
 func (x *AppliedEntry) Reset() {
 	*x = AppliedEntry{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2681,7 @@ func (x *AppliedEntry) String() string {
 func (*AppliedEntry) ProtoMessage() {}
 
 func (x *AppliedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2694,7 @@ func (x *AppliedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedEntry.ProtoReflect.Descriptor instead.
 func (*AppliedEntry) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{31}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AppliedEntry) GetId() []byte {
@@ -2652,7 +2728,7 @@ type SnapshotFooter struct {
 
 func (x *SnapshotFooter) Reset() {
 	*x = SnapshotFooter{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[32]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2664,7 +2740,7 @@ func (x *SnapshotFooter) String() string {
 func (*SnapshotFooter) ProtoMessage() {}
 
 func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[32]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2677,7 +2753,7 @@ func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotFooter.ProtoReflect.Descriptor instead.
 func (*SnapshotFooter) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{32}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SnapshotFooter) GetItems() uint64 {
@@ -2702,7 +2778,7 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\x05Batch\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x120\n" +
-	"\bcommands\x18\x03 \x03(\v2\x14.swarmnet.v1.CommandR\bcommands\"\xd7\x11\n" +
+	"\bcommands\x18\x03 \x03(\v2\x14.swarmnet.v1.CommandR\bcommands\"\x96\x12\n" +
 	"\aCommand\x12=\n" +
 	"\x0ecreate_cluster\x18\x01 \x01(\v2\x14.swarmnet.v1.ClusterH\x00R\rcreateCluster\x12A\n" +
 	"\x0eupdate_cluster\x18\x02 \x01(\v2\x18.swarmnet.v1.ClusterSpecH\x00R\rupdateCluster\x127\n" +
@@ -2726,6 +2802,7 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\x0emark_node_down\x18\x14 \x01(\v2\x19.swarmnet.v1.MarkNodeDownH\x00R\fmarkNodeDown\x12V\n" +
 	"\x15allocate_node_ingress\x18\x15 \x01(\v2 .swarmnet.v1.AllocateNodeIngressH\x00R\x13allocateNodeIngress\x12<\n" +
 	"\vacknowledge\x18\x16 \x01(\v2\x18.swarmnet.v1.AcknowledgeH\x00R\vacknowledge\x12=\n" +
+	"\freport_ports\x18\x17 \x01(\v2\x18.swarmnet.v1.ReportPortsH\x00R\vreportPorts\x12=\n" +
 	"\x0ecreate_network\x18\x1e \x01(\v2\x14.swarmnet.v1.NetworkH\x00R\rcreateNetwork\x12I\n" +
 	"\x10allocate_network\x18\x1f \x01(\v2\x1c.swarmnet.v1.AllocateNetworkH\x00R\x0fallocateNetwork\x12'\n" +
 	"\x0eremove_network\x18  \x01(\tH\x00R\rremoveNetwork\x12=\n" +
@@ -2781,7 +2858,11 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\fCloseSession\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x18\n" +
-	"\amanager\x18\x03 \x01(\tR\amanager\"T\n" +
+	"\amanager\x18\x03 \x01(\tR\amanager\"h\n" +
+	"\vReportPorts\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12/\n" +
+	"\x05ports\x18\x03 \x03(\v2\x19.swarmnet.v1.DegradedPortR\x05ports\"T\n" +
 	"\fMarkNodeDown\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"T\n" +
@@ -2900,7 +2981,7 @@ func file_swarmnet_v1_command_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_command_proto_rawDescData
 }
 
-var file_swarmnet_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_swarmnet_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_swarmnet_v1_command_proto_goTypes = []any{
 	(*Batch)(nil),                 // 0: swarmnet.v1.Batch
 	(*Command)(nil),               // 1: swarmnet.v1.Command
@@ -2913,59 +2994,61 @@ var file_swarmnet_v1_command_proto_goTypes = []any{
 	(*RemoveNode)(nil),            // 8: swarmnet.v1.RemoveNode
 	(*OpenSession)(nil),           // 9: swarmnet.v1.OpenSession
 	(*CloseSession)(nil),          // 10: swarmnet.v1.CloseSession
-	(*MarkNodeDown)(nil),          // 11: swarmnet.v1.MarkNodeDown
-	(*AllocateNodeIngress)(nil),   // 12: swarmnet.v1.AllocateNodeIngress
-	(*Acknowledge)(nil),           // 13: swarmnet.v1.Acknowledge
-	(*AllocateNetwork)(nil),       // 14: swarmnet.v1.AllocateNetwork
-	(*UpdateService)(nil),         // 15: swarmnet.v1.UpdateService
-	(*RollbackService)(nil),       // 16: swarmnet.v1.RollbackService
-	(*AllocateService)(nil),       // 17: swarmnet.v1.AllocateService
-	(*SetUpdateStatus)(nil),       // 18: swarmnet.v1.SetUpdateStatus
-	(*AllocateTask)(nil),          // 19: swarmnet.v1.AllocateTask
-	(*AssignTask)(nil),            // 20: swarmnet.v1.AssignTask
-	(*SetDesired)(nil),            // 21: swarmnet.v1.SetDesired
-	(*UpdateTaskStatus)(nil),      // 22: swarmnet.v1.UpdateTaskStatus
-	(*SetTaskMessage)(nil),        // 23: swarmnet.v1.SetTaskMessage
-	(*CreateAttachment)(nil),      // 24: swarmnet.v1.CreateAttachment
-	(*RemoveAttachment)(nil),      // 25: swarmnet.v1.RemoveAttachment
-	(*CommandResults)(nil),        // 26: swarmnet.v1.CommandResults
-	(*CommandResult)(nil),         // 27: swarmnet.v1.CommandResult
-	(*SnapshotItem)(nil),          // 28: swarmnet.v1.SnapshotItem
-	(*SnapshotHeader)(nil),        // 29: swarmnet.v1.SnapshotHeader
-	(*FreedAddress)(nil),          // 30: swarmnet.v1.FreedAddress
-	(*AppliedEntry)(nil),          // 31: swarmnet.v1.AppliedEntry
-	(*SnapshotFooter)(nil),        // 32: swarmnet.v1.SnapshotFooter
-	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
-	(*Cluster)(nil),               // 34: swarmnet.v1.Cluster
-	(*ClusterSpec)(nil),           // 35: swarmnet.v1.ClusterSpec
-	(*Node)(nil),                  // 36: swarmnet.v1.Node
-	(*Network)(nil),               // 37: swarmnet.v1.Network
-	(*Service)(nil),               // 38: swarmnet.v1.Service
-	(*Task)(nil),                  // 39: swarmnet.v1.Task
-	(*JoinToken)(nil),             // 40: swarmnet.v1.JoinToken
-	(*GossipKey)(nil),             // 41: swarmnet.v1.GossipKey
-	(*NodeSpec)(nil),              // 42: swarmnet.v1.NodeSpec
-	(Role)(0),                     // 43: swarmnet.v1.Role
-	(*NodeDescription)(nil),       // 44: swarmnet.v1.NodeDescription
-	(*Prefix)(nil),                // 45: swarmnet.v1.Prefix
-	(*Subnet)(nil),                // 46: swarmnet.v1.Subnet
-	(*ServiceSpec)(nil),           // 47: swarmnet.v1.ServiceSpec
-	(*VIP)(nil),                   // 48: swarmnet.v1.VIP
-	(*PortSpec)(nil),              // 49: swarmnet.v1.PortSpec
-	(*UpdateStatus)(nil),          // 50: swarmnet.v1.UpdateStatus
-	(*Endpoint)(nil),              // 51: swarmnet.v1.Endpoint
-	(DesiredState)(0),             // 52: swarmnet.v1.DesiredState
-	(*TaskStatus)(nil),            // 53: swarmnet.v1.TaskStatus
-	(*NetworkAttachment)(nil),     // 54: swarmnet.v1.NetworkAttachment
+	(*ReportPorts)(nil),           // 11: swarmnet.v1.ReportPorts
+	(*MarkNodeDown)(nil),          // 12: swarmnet.v1.MarkNodeDown
+	(*AllocateNodeIngress)(nil),   // 13: swarmnet.v1.AllocateNodeIngress
+	(*Acknowledge)(nil),           // 14: swarmnet.v1.Acknowledge
+	(*AllocateNetwork)(nil),       // 15: swarmnet.v1.AllocateNetwork
+	(*UpdateService)(nil),         // 16: swarmnet.v1.UpdateService
+	(*RollbackService)(nil),       // 17: swarmnet.v1.RollbackService
+	(*AllocateService)(nil),       // 18: swarmnet.v1.AllocateService
+	(*SetUpdateStatus)(nil),       // 19: swarmnet.v1.SetUpdateStatus
+	(*AllocateTask)(nil),          // 20: swarmnet.v1.AllocateTask
+	(*AssignTask)(nil),            // 21: swarmnet.v1.AssignTask
+	(*SetDesired)(nil),            // 22: swarmnet.v1.SetDesired
+	(*UpdateTaskStatus)(nil),      // 23: swarmnet.v1.UpdateTaskStatus
+	(*SetTaskMessage)(nil),        // 24: swarmnet.v1.SetTaskMessage
+	(*CreateAttachment)(nil),      // 25: swarmnet.v1.CreateAttachment
+	(*RemoveAttachment)(nil),      // 26: swarmnet.v1.RemoveAttachment
+	(*CommandResults)(nil),        // 27: swarmnet.v1.CommandResults
+	(*CommandResult)(nil),         // 28: swarmnet.v1.CommandResult
+	(*SnapshotItem)(nil),          // 29: swarmnet.v1.SnapshotItem
+	(*SnapshotHeader)(nil),        // 30: swarmnet.v1.SnapshotHeader
+	(*FreedAddress)(nil),          // 31: swarmnet.v1.FreedAddress
+	(*AppliedEntry)(nil),          // 32: swarmnet.v1.AppliedEntry
+	(*SnapshotFooter)(nil),        // 33: swarmnet.v1.SnapshotFooter
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*Cluster)(nil),               // 35: swarmnet.v1.Cluster
+	(*ClusterSpec)(nil),           // 36: swarmnet.v1.ClusterSpec
+	(*Node)(nil),                  // 37: swarmnet.v1.Node
+	(*Network)(nil),               // 38: swarmnet.v1.Network
+	(*Service)(nil),               // 39: swarmnet.v1.Service
+	(*Task)(nil),                  // 40: swarmnet.v1.Task
+	(*JoinToken)(nil),             // 41: swarmnet.v1.JoinToken
+	(*GossipKey)(nil),             // 42: swarmnet.v1.GossipKey
+	(*NodeSpec)(nil),              // 43: swarmnet.v1.NodeSpec
+	(Role)(0),                     // 44: swarmnet.v1.Role
+	(*NodeDescription)(nil),       // 45: swarmnet.v1.NodeDescription
+	(*DegradedPort)(nil),          // 46: swarmnet.v1.DegradedPort
+	(*Prefix)(nil),                // 47: swarmnet.v1.Prefix
+	(*Subnet)(nil),                // 48: swarmnet.v1.Subnet
+	(*ServiceSpec)(nil),           // 49: swarmnet.v1.ServiceSpec
+	(*VIP)(nil),                   // 50: swarmnet.v1.VIP
+	(*PortSpec)(nil),              // 51: swarmnet.v1.PortSpec
+	(*UpdateStatus)(nil),          // 52: swarmnet.v1.UpdateStatus
+	(*Endpoint)(nil),              // 53: swarmnet.v1.Endpoint
+	(DesiredState)(0),             // 54: swarmnet.v1.DesiredState
+	(*TaskStatus)(nil),            // 55: swarmnet.v1.TaskStatus
+	(*NetworkAttachment)(nil),     // 56: swarmnet.v1.NetworkAttachment
 }
 var file_swarmnet_v1_command_proto_depIdxs = []int32{
-	33, // 0: swarmnet.v1.Batch.at:type_name -> google.protobuf.Timestamp
+	34, // 0: swarmnet.v1.Batch.at:type_name -> google.protobuf.Timestamp
 	1,  // 1: swarmnet.v1.Batch.commands:type_name -> swarmnet.v1.Command
-	34, // 2: swarmnet.v1.Command.create_cluster:type_name -> swarmnet.v1.Cluster
-	35, // 3: swarmnet.v1.Command.update_cluster:type_name -> swarmnet.v1.ClusterSpec
+	35, // 2: swarmnet.v1.Command.create_cluster:type_name -> swarmnet.v1.Cluster
+	36, // 3: swarmnet.v1.Command.update_cluster:type_name -> swarmnet.v1.ClusterSpec
 	2,  // 4: swarmnet.v1.Command.set_tokens:type_name -> swarmnet.v1.SetTokens
 	3,  // 5: swarmnet.v1.Command.set_gossip_keys:type_name -> swarmnet.v1.SetGossipKeys
-	36, // 6: swarmnet.v1.Command.create_node:type_name -> swarmnet.v1.Node
+	37, // 6: swarmnet.v1.Command.create_node:type_name -> swarmnet.v1.Node
 	4,  // 7: swarmnet.v1.Command.update_node:type_name -> swarmnet.v1.UpdateNode
 	5,  // 8: swarmnet.v1.Command.set_node_role:type_name -> swarmnet.v1.SetNodeRole
 	6,  // 9: swarmnet.v1.Command.set_node_cert:type_name -> swarmnet.v1.SetNodeCert
@@ -2973,58 +3056,60 @@ var file_swarmnet_v1_command_proto_depIdxs = []int32{
 	8,  // 11: swarmnet.v1.Command.remove_node:type_name -> swarmnet.v1.RemoveNode
 	9,  // 12: swarmnet.v1.Command.open_session:type_name -> swarmnet.v1.OpenSession
 	10, // 13: swarmnet.v1.Command.close_session:type_name -> swarmnet.v1.CloseSession
-	11, // 14: swarmnet.v1.Command.mark_node_down:type_name -> swarmnet.v1.MarkNodeDown
-	12, // 15: swarmnet.v1.Command.allocate_node_ingress:type_name -> swarmnet.v1.AllocateNodeIngress
-	13, // 16: swarmnet.v1.Command.acknowledge:type_name -> swarmnet.v1.Acknowledge
-	37, // 17: swarmnet.v1.Command.create_network:type_name -> swarmnet.v1.Network
-	14, // 18: swarmnet.v1.Command.allocate_network:type_name -> swarmnet.v1.AllocateNetwork
-	38, // 19: swarmnet.v1.Command.create_service:type_name -> swarmnet.v1.Service
-	15, // 20: swarmnet.v1.Command.update_service:type_name -> swarmnet.v1.UpdateService
-	16, // 21: swarmnet.v1.Command.rollback_service:type_name -> swarmnet.v1.RollbackService
-	17, // 22: swarmnet.v1.Command.allocate_service:type_name -> swarmnet.v1.AllocateService
-	18, // 23: swarmnet.v1.Command.set_update_status:type_name -> swarmnet.v1.SetUpdateStatus
-	39, // 24: swarmnet.v1.Command.create_task:type_name -> swarmnet.v1.Task
-	19, // 25: swarmnet.v1.Command.allocate_task:type_name -> swarmnet.v1.AllocateTask
-	20, // 26: swarmnet.v1.Command.assign_task:type_name -> swarmnet.v1.AssignTask
-	21, // 27: swarmnet.v1.Command.set_desired:type_name -> swarmnet.v1.SetDesired
-	22, // 28: swarmnet.v1.Command.update_task_status:type_name -> swarmnet.v1.UpdateTaskStatus
-	23, // 29: swarmnet.v1.Command.set_task_message:type_name -> swarmnet.v1.SetTaskMessage
-	24, // 30: swarmnet.v1.Command.create_attachment:type_name -> swarmnet.v1.CreateAttachment
-	25, // 31: swarmnet.v1.Command.remove_attachment:type_name -> swarmnet.v1.RemoveAttachment
-	40, // 32: swarmnet.v1.SetTokens.tokens:type_name -> swarmnet.v1.JoinToken
-	41, // 33: swarmnet.v1.SetGossipKeys.keys:type_name -> swarmnet.v1.GossipKey
-	42, // 34: swarmnet.v1.UpdateNode.spec:type_name -> swarmnet.v1.NodeSpec
-	43, // 35: swarmnet.v1.SetNodeRole.role:type_name -> swarmnet.v1.Role
-	43, // 36: swarmnet.v1.SetNodeCert.role:type_name -> swarmnet.v1.Role
-	44, // 37: swarmnet.v1.OpenSession.description:type_name -> swarmnet.v1.NodeDescription
-	33, // 38: swarmnet.v1.MarkNodeDown.since:type_name -> google.protobuf.Timestamp
-	45, // 39: swarmnet.v1.AllocateNodeIngress.addrs:type_name -> swarmnet.v1.Prefix
-	46, // 40: swarmnet.v1.AllocateNetwork.subnets:type_name -> swarmnet.v1.Subnet
-	47, // 41: swarmnet.v1.UpdateService.spec:type_name -> swarmnet.v1.ServiceSpec
-	48, // 42: swarmnet.v1.AllocateService.vips:type_name -> swarmnet.v1.VIP
-	49, // 43: swarmnet.v1.AllocateService.ports:type_name -> swarmnet.v1.PortSpec
-	50, // 44: swarmnet.v1.SetUpdateStatus.status:type_name -> swarmnet.v1.UpdateStatus
-	51, // 45: swarmnet.v1.AllocateTask.endpoints:type_name -> swarmnet.v1.Endpoint
-	52, // 46: swarmnet.v1.SetDesired.desired:type_name -> swarmnet.v1.DesiredState
-	53, // 47: swarmnet.v1.UpdateTaskStatus.status:type_name -> swarmnet.v1.TaskStatus
-	54, // 48: swarmnet.v1.CreateAttachment.attachment:type_name -> swarmnet.v1.NetworkAttachment
-	27, // 49: swarmnet.v1.CommandResults.exceptions:type_name -> swarmnet.v1.CommandResult
-	29, // 50: swarmnet.v1.SnapshotItem.header:type_name -> swarmnet.v1.SnapshotHeader
-	34, // 51: swarmnet.v1.SnapshotItem.cluster:type_name -> swarmnet.v1.Cluster
-	36, // 52: swarmnet.v1.SnapshotItem.node:type_name -> swarmnet.v1.Node
-	37, // 53: swarmnet.v1.SnapshotItem.network:type_name -> swarmnet.v1.Network
-	38, // 54: swarmnet.v1.SnapshotItem.service:type_name -> swarmnet.v1.Service
-	39, // 55: swarmnet.v1.SnapshotItem.task:type_name -> swarmnet.v1.Task
-	51, // 56: swarmnet.v1.SnapshotItem.endpoint:type_name -> swarmnet.v1.Endpoint
-	30, // 57: swarmnet.v1.SnapshotItem.freed:type_name -> swarmnet.v1.FreedAddress
-	31, // 58: swarmnet.v1.SnapshotItem.entry:type_name -> swarmnet.v1.AppliedEntry
-	32, // 59: swarmnet.v1.SnapshotItem.footer:type_name -> swarmnet.v1.SnapshotFooter
-	26, // 60: swarmnet.v1.AppliedEntry.results:type_name -> swarmnet.v1.CommandResults
-	61, // [61:61] is the sub-list for method output_type
-	61, // [61:61] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	12, // 14: swarmnet.v1.Command.mark_node_down:type_name -> swarmnet.v1.MarkNodeDown
+	13, // 15: swarmnet.v1.Command.allocate_node_ingress:type_name -> swarmnet.v1.AllocateNodeIngress
+	14, // 16: swarmnet.v1.Command.acknowledge:type_name -> swarmnet.v1.Acknowledge
+	11, // 17: swarmnet.v1.Command.report_ports:type_name -> swarmnet.v1.ReportPorts
+	38, // 18: swarmnet.v1.Command.create_network:type_name -> swarmnet.v1.Network
+	15, // 19: swarmnet.v1.Command.allocate_network:type_name -> swarmnet.v1.AllocateNetwork
+	39, // 20: swarmnet.v1.Command.create_service:type_name -> swarmnet.v1.Service
+	16, // 21: swarmnet.v1.Command.update_service:type_name -> swarmnet.v1.UpdateService
+	17, // 22: swarmnet.v1.Command.rollback_service:type_name -> swarmnet.v1.RollbackService
+	18, // 23: swarmnet.v1.Command.allocate_service:type_name -> swarmnet.v1.AllocateService
+	19, // 24: swarmnet.v1.Command.set_update_status:type_name -> swarmnet.v1.SetUpdateStatus
+	40, // 25: swarmnet.v1.Command.create_task:type_name -> swarmnet.v1.Task
+	20, // 26: swarmnet.v1.Command.allocate_task:type_name -> swarmnet.v1.AllocateTask
+	21, // 27: swarmnet.v1.Command.assign_task:type_name -> swarmnet.v1.AssignTask
+	22, // 28: swarmnet.v1.Command.set_desired:type_name -> swarmnet.v1.SetDesired
+	23, // 29: swarmnet.v1.Command.update_task_status:type_name -> swarmnet.v1.UpdateTaskStatus
+	24, // 30: swarmnet.v1.Command.set_task_message:type_name -> swarmnet.v1.SetTaskMessage
+	25, // 31: swarmnet.v1.Command.create_attachment:type_name -> swarmnet.v1.CreateAttachment
+	26, // 32: swarmnet.v1.Command.remove_attachment:type_name -> swarmnet.v1.RemoveAttachment
+	41, // 33: swarmnet.v1.SetTokens.tokens:type_name -> swarmnet.v1.JoinToken
+	42, // 34: swarmnet.v1.SetGossipKeys.keys:type_name -> swarmnet.v1.GossipKey
+	43, // 35: swarmnet.v1.UpdateNode.spec:type_name -> swarmnet.v1.NodeSpec
+	44, // 36: swarmnet.v1.SetNodeRole.role:type_name -> swarmnet.v1.Role
+	44, // 37: swarmnet.v1.SetNodeCert.role:type_name -> swarmnet.v1.Role
+	45, // 38: swarmnet.v1.OpenSession.description:type_name -> swarmnet.v1.NodeDescription
+	46, // 39: swarmnet.v1.ReportPorts.ports:type_name -> swarmnet.v1.DegradedPort
+	34, // 40: swarmnet.v1.MarkNodeDown.since:type_name -> google.protobuf.Timestamp
+	47, // 41: swarmnet.v1.AllocateNodeIngress.addrs:type_name -> swarmnet.v1.Prefix
+	48, // 42: swarmnet.v1.AllocateNetwork.subnets:type_name -> swarmnet.v1.Subnet
+	49, // 43: swarmnet.v1.UpdateService.spec:type_name -> swarmnet.v1.ServiceSpec
+	50, // 44: swarmnet.v1.AllocateService.vips:type_name -> swarmnet.v1.VIP
+	51, // 45: swarmnet.v1.AllocateService.ports:type_name -> swarmnet.v1.PortSpec
+	52, // 46: swarmnet.v1.SetUpdateStatus.status:type_name -> swarmnet.v1.UpdateStatus
+	53, // 47: swarmnet.v1.AllocateTask.endpoints:type_name -> swarmnet.v1.Endpoint
+	54, // 48: swarmnet.v1.SetDesired.desired:type_name -> swarmnet.v1.DesiredState
+	55, // 49: swarmnet.v1.UpdateTaskStatus.status:type_name -> swarmnet.v1.TaskStatus
+	56, // 50: swarmnet.v1.CreateAttachment.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	28, // 51: swarmnet.v1.CommandResults.exceptions:type_name -> swarmnet.v1.CommandResult
+	30, // 52: swarmnet.v1.SnapshotItem.header:type_name -> swarmnet.v1.SnapshotHeader
+	35, // 53: swarmnet.v1.SnapshotItem.cluster:type_name -> swarmnet.v1.Cluster
+	37, // 54: swarmnet.v1.SnapshotItem.node:type_name -> swarmnet.v1.Node
+	38, // 55: swarmnet.v1.SnapshotItem.network:type_name -> swarmnet.v1.Network
+	39, // 56: swarmnet.v1.SnapshotItem.service:type_name -> swarmnet.v1.Service
+	40, // 57: swarmnet.v1.SnapshotItem.task:type_name -> swarmnet.v1.Task
+	53, // 58: swarmnet.v1.SnapshotItem.endpoint:type_name -> swarmnet.v1.Endpoint
+	31, // 59: swarmnet.v1.SnapshotItem.freed:type_name -> swarmnet.v1.FreedAddress
+	32, // 60: swarmnet.v1.SnapshotItem.entry:type_name -> swarmnet.v1.AppliedEntry
+	33, // 61: swarmnet.v1.SnapshotItem.footer:type_name -> swarmnet.v1.SnapshotFooter
+	27, // 62: swarmnet.v1.AppliedEntry.results:type_name -> swarmnet.v1.CommandResults
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_command_proto_init() }
@@ -3051,6 +3136,7 @@ func file_swarmnet_v1_command_proto_init() {
 		(*Command_MarkNodeDown)(nil),
 		(*Command_AllocateNodeIngress)(nil),
 		(*Command_Acknowledge)(nil),
+		(*Command_ReportPorts)(nil),
 		(*Command_CreateNetwork)(nil),
 		(*Command_AllocateNetwork)(nil),
 		(*Command_RemoveNetwork)(nil),
@@ -3071,7 +3157,7 @@ func file_swarmnet_v1_command_proto_init() {
 		(*Command_CreateAttachment)(nil),
 		(*Command_RemoveAttachment)(nil),
 	}
-	file_swarmnet_v1_command_proto_msgTypes[28].OneofWrappers = []any{
+	file_swarmnet_v1_command_proto_msgTypes[29].OneofWrappers = []any{
 		(*SnapshotItem_Header)(nil),
 		(*SnapshotItem_Cluster)(nil),
 		(*SnapshotItem_Node)(nil),
@@ -3089,7 +3175,7 @@ func file_swarmnet_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_command_proto_rawDesc), len(file_swarmnet_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

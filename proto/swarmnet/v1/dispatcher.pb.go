@@ -252,6 +252,7 @@ type AgentMessage struct {
 	//	*AgentMessage_TaskStatuses
 	//	*AgentMessage_Resync
 	//	*AgentMessage_Applied
+	//	*AgentMessage_DegradedPorts
 	Message       isAgentMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -339,6 +340,15 @@ func (x *AgentMessage) GetApplied() *Applied {
 	return nil
 }
 
+func (x *AgentMessage) GetDegradedPorts() *DegradedPorts {
+	if x != nil {
+		if x, ok := x.Message.(*AgentMessage_DegradedPorts); ok {
+			return x.DegradedPorts
+		}
+	}
+	return nil
+}
+
 type isAgentMessage_Message interface {
 	isAgentMessage_Message()
 }
@@ -365,6 +375,11 @@ type AgentMessage_Applied struct {
 	Applied *Applied `protobuf:"bytes,5,opt,name=applied,proto3,oneof"`
 }
 
+type AgentMessage_DegradedPorts struct {
+	// Replaces what the agent said before on any stream of this start.
+	DegradedPorts *DegradedPorts `protobuf:"bytes,6,opt,name=degraded_ports,json=degradedPorts,proto3,oneof"`
+}
+
 func (*AgentMessage_Hello) isAgentMessage_Message() {}
 
 func (*AgentMessage_Heartbeat) isAgentMessage_Message() {}
@@ -374,6 +389,8 @@ func (*AgentMessage_TaskStatuses) isAgentMessage_Message() {}
 func (*AgentMessage_Resync) isAgentMessage_Message() {}
 
 func (*AgentMessage_Applied) isAgentMessage_Message() {}
+
+func (*AgentMessage_DegradedPorts) isAgentMessage_Message() {}
 
 type Hello struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -596,6 +613,51 @@ func (*Resync) Descriptor() ([]byte, []int) {
 	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{9}
 }
 
+// Published ports that the node cannot publish, since others hold them.
+type DegradedPorts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ports         []*DegradedPort        `protobuf:"bytes,1,rep,name=ports,proto3" json:"ports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DegradedPorts) Reset() {
+	*x = DegradedPorts{}
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DegradedPorts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DegradedPorts) ProtoMessage() {}
+
+func (x *DegradedPorts) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DegradedPorts.ProtoReflect.Descriptor instead.
+func (*DegradedPorts) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DegradedPorts) GetPorts() []*DegradedPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
 type Applied struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -605,7 +667,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +679,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +692,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{10}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Applied) GetRevision() uint64 {
@@ -655,7 +717,7 @@ type ManagerMessage struct {
 
 func (x *ManagerMessage) Reset() {
 	*x = ManagerMessage{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +729,7 @@ func (x *ManagerMessage) String() string {
 func (*ManagerMessage) ProtoMessage() {}
 
 func (x *ManagerMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +742,7 @@ func (x *ManagerMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManagerMessage.ProtoReflect.Descriptor instead.
 func (*ManagerMessage) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{11}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ManagerMessage) GetMessage() isManagerMessage_Message {
@@ -766,7 +828,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +840,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +853,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{12}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Welcome) GetEpoch() uint64 {
@@ -818,7 +880,7 @@ type StatusesCommitted struct {
 
 func (x *StatusesCommitted) Reset() {
 	*x = StatusesCommitted{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +892,7 @@ func (x *StatusesCommitted) String() string {
 func (*StatusesCommitted) ProtoMessage() {}
 
 func (x *StatusesCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +905,7 @@ func (x *StatusesCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusesCommitted.ProtoReflect.Descriptor instead.
 func (*StatusesCommitted) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{13}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StatusesCommitted) GetCount() uint64 {
@@ -869,7 +931,7 @@ type Assignments struct {
 
 func (x *Assignments) Reset() {
 	*x = Assignments{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +943,7 @@ func (x *Assignments) String() string {
 func (*Assignments) ProtoMessage() {}
 
 func (x *Assignments) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +956,7 @@ func (x *Assignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignments.ProtoReflect.Descriptor instead.
 func (*Assignments) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{14}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Assignments) GetRevision() uint64 {
@@ -970,7 +1032,7 @@ type AssignmentDelta struct {
 
 func (x *AssignmentDelta) Reset() {
 	*x = AssignmentDelta{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1044,7 @@ func (x *AssignmentDelta) String() string {
 func (*AssignmentDelta) ProtoMessage() {}
 
 func (x *AssignmentDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1057,7 @@ func (x *AssignmentDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentDelta.ProtoReflect.Descriptor instead.
 func (*AssignmentDelta) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{15}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AssignmentDelta) GetFrom() uint64 {
@@ -1066,13 +1128,14 @@ const file_swarmnet_v1_dispatcher_proto_rawDesc = "" +
 	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x18\n" +
 	"\anetwork\x18\x02 \x01(\tR\anetwork\",\n" +
 	"\x0eDetachResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\xa0\x02\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xe5\x02\n" +
 	"\fAgentMessage\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.swarmnet.v1.HelloH\x00R\x05hello\x126\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x16.swarmnet.v1.HeartbeatH\x00R\theartbeat\x12@\n" +
 	"\rtask_statuses\x18\x03 \x01(\v2\x19.swarmnet.v1.TaskStatusesH\x00R\ftaskStatuses\x12-\n" +
 	"\x06resync\x18\x04 \x01(\v2\x13.swarmnet.v1.ResyncH\x00R\x06resync\x120\n" +
-	"\aapplied\x18\x05 \x01(\v2\x14.swarmnet.v1.AppliedH\x00R\aappliedB\t\n" +
+	"\aapplied\x18\x05 \x01(\v2\x14.swarmnet.v1.AppliedH\x00R\aapplied\x12C\n" +
+	"\x0edegraded_ports\x18\x06 \x01(\v2\x1a.swarmnet.v1.DegradedPortsH\x00R\rdegradedPortsB\t\n" +
 	"\amessage\"]\n" +
 	"\x05Hello\x12>\n" +
 	"\vdescription\x18\x01 \x01(\v2\x1c.swarmnet.v1.NodeDescriptionR\vdescription\x12\x14\n" +
@@ -1083,7 +1146,9 @@ const file_swarmnet_v1_dispatcher_proto_rawDesc = "" +
 	"\x10TaskStatusUpdate\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12/\n" +
 	"\x06status\x18\x02 \x01(\v2\x17.swarmnet.v1.TaskStatusR\x06status\"\b\n" +
-	"\x06Resync\"%\n" +
+	"\x06Resync\"@\n" +
+	"\rDegradedPorts\x12/\n" +
+	"\x05ports\x18\x01 \x03(\v2\x19.swarmnet.v1.DegradedPortR\x05ports\"%\n" +
 	"\aApplied\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\"\x8c\x02\n" +
 	"\x0eManagerMessage\x120\n" +
@@ -1132,7 +1197,7 @@ func file_swarmnet_v1_dispatcher_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_dispatcher_proto_rawDescData
 }
 
-var file_swarmnet_v1_dispatcher_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_swarmnet_v1_dispatcher_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_swarmnet_v1_dispatcher_proto_goTypes = []any{
 	(*AttachRequest)(nil),       // 0: swarmnet.v1.AttachRequest
 	(*AttachResponse)(nil),      // 1: swarmnet.v1.AttachResponse
@@ -1144,59 +1209,63 @@ var file_swarmnet_v1_dispatcher_proto_goTypes = []any{
 	(*TaskStatuses)(nil),        // 7: swarmnet.v1.TaskStatuses
 	(*TaskStatusUpdate)(nil),    // 8: swarmnet.v1.TaskStatusUpdate
 	(*Resync)(nil),              // 9: swarmnet.v1.Resync
-	(*Applied)(nil),             // 10: swarmnet.v1.Applied
-	(*ManagerMessage)(nil),      // 11: swarmnet.v1.ManagerMessage
-	(*Welcome)(nil),             // 12: swarmnet.v1.Welcome
-	(*StatusesCommitted)(nil),   // 13: swarmnet.v1.StatusesCommitted
-	(*Assignments)(nil),         // 14: swarmnet.v1.Assignments
-	(*AssignmentDelta)(nil),     // 15: swarmnet.v1.AssignmentDelta
-	(*NetworkAttachment)(nil),   // 16: swarmnet.v1.NetworkAttachment
-	(*Network)(nil),             // 17: swarmnet.v1.Network
-	(*Endpoint)(nil),            // 18: swarmnet.v1.Endpoint
-	(*NodeDescription)(nil),     // 19: swarmnet.v1.NodeDescription
-	(*TaskStatus)(nil),          // 20: swarmnet.v1.TaskStatus
-	(*durationpb.Duration)(nil), // 21: google.protobuf.Duration
-	(*ClusterView)(nil),         // 22: swarmnet.v1.ClusterView
-	(*Node)(nil),                // 23: swarmnet.v1.Node
-	(*Service)(nil),             // 24: swarmnet.v1.Service
-	(*PeerEndpoint)(nil),        // 25: swarmnet.v1.PeerEndpoint
-	(*Task)(nil),                // 26: swarmnet.v1.Task
+	(*DegradedPorts)(nil),       // 10: swarmnet.v1.DegradedPorts
+	(*Applied)(nil),             // 11: swarmnet.v1.Applied
+	(*ManagerMessage)(nil),      // 12: swarmnet.v1.ManagerMessage
+	(*Welcome)(nil),             // 13: swarmnet.v1.Welcome
+	(*StatusesCommitted)(nil),   // 14: swarmnet.v1.StatusesCommitted
+	(*Assignments)(nil),         // 15: swarmnet.v1.Assignments
+	(*AssignmentDelta)(nil),     // 16: swarmnet.v1.AssignmentDelta
+	(*NetworkAttachment)(nil),   // 17: swarmnet.v1.NetworkAttachment
+	(*Network)(nil),             // 18: swarmnet.v1.Network
+	(*Endpoint)(nil),            // 19: swarmnet.v1.Endpoint
+	(*NodeDescription)(nil),     // 20: swarmnet.v1.NodeDescription
+	(*TaskStatus)(nil),          // 21: swarmnet.v1.TaskStatus
+	(*DegradedPort)(nil),        // 22: swarmnet.v1.DegradedPort
+	(*durationpb.Duration)(nil), // 23: google.protobuf.Duration
+	(*ClusterView)(nil),         // 24: swarmnet.v1.ClusterView
+	(*Node)(nil),                // 25: swarmnet.v1.Node
+	(*Service)(nil),             // 26: swarmnet.v1.Service
+	(*PeerEndpoint)(nil),        // 27: swarmnet.v1.PeerEndpoint
+	(*Task)(nil),                // 28: swarmnet.v1.Task
 }
 var file_swarmnet_v1_dispatcher_proto_depIdxs = []int32{
-	16, // 0: swarmnet.v1.AttachRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
-	17, // 1: swarmnet.v1.AttachResponse.network:type_name -> swarmnet.v1.Network
-	18, // 2: swarmnet.v1.AttachResponse.endpoint:type_name -> swarmnet.v1.Endpoint
+	17, // 0: swarmnet.v1.AttachRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	18, // 1: swarmnet.v1.AttachResponse.network:type_name -> swarmnet.v1.Network
+	19, // 2: swarmnet.v1.AttachResponse.endpoint:type_name -> swarmnet.v1.Endpoint
 	5,  // 3: swarmnet.v1.AgentMessage.hello:type_name -> swarmnet.v1.Hello
 	6,  // 4: swarmnet.v1.AgentMessage.heartbeat:type_name -> swarmnet.v1.Heartbeat
 	7,  // 5: swarmnet.v1.AgentMessage.task_statuses:type_name -> swarmnet.v1.TaskStatuses
 	9,  // 6: swarmnet.v1.AgentMessage.resync:type_name -> swarmnet.v1.Resync
-	10, // 7: swarmnet.v1.AgentMessage.applied:type_name -> swarmnet.v1.Applied
-	19, // 8: swarmnet.v1.Hello.description:type_name -> swarmnet.v1.NodeDescription
-	8,  // 9: swarmnet.v1.TaskStatuses.updates:type_name -> swarmnet.v1.TaskStatusUpdate
-	20, // 10: swarmnet.v1.TaskStatusUpdate.status:type_name -> swarmnet.v1.TaskStatus
-	12, // 11: swarmnet.v1.ManagerMessage.welcome:type_name -> swarmnet.v1.Welcome
-	14, // 12: swarmnet.v1.ManagerMessage.complete:type_name -> swarmnet.v1.Assignments
-	15, // 13: swarmnet.v1.ManagerMessage.delta:type_name -> swarmnet.v1.AssignmentDelta
-	13, // 14: swarmnet.v1.ManagerMessage.statuses_committed:type_name -> swarmnet.v1.StatusesCommitted
-	21, // 15: swarmnet.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
-	22, // 16: swarmnet.v1.Assignments.cluster:type_name -> swarmnet.v1.ClusterView
-	23, // 17: swarmnet.v1.Assignments.nodes:type_name -> swarmnet.v1.Node
-	17, // 18: swarmnet.v1.Assignments.networks:type_name -> swarmnet.v1.Network
-	24, // 19: swarmnet.v1.Assignments.services:type_name -> swarmnet.v1.Service
-	25, // 20: swarmnet.v1.Assignments.endpoints:type_name -> swarmnet.v1.PeerEndpoint
-	26, // 21: swarmnet.v1.Assignments.tasks:type_name -> swarmnet.v1.Task
-	14, // 22: swarmnet.v1.AssignmentDelta.set:type_name -> swarmnet.v1.Assignments
-	4,  // 23: swarmnet.v1.Dispatcher.Session:input_type -> swarmnet.v1.AgentMessage
-	0,  // 24: swarmnet.v1.Dispatcher.Attach:input_type -> swarmnet.v1.AttachRequest
-	2,  // 25: swarmnet.v1.Dispatcher.Detach:input_type -> swarmnet.v1.DetachRequest
-	11, // 26: swarmnet.v1.Dispatcher.Session:output_type -> swarmnet.v1.ManagerMessage
-	1,  // 27: swarmnet.v1.Dispatcher.Attach:output_type -> swarmnet.v1.AttachResponse
-	3,  // 28: swarmnet.v1.Dispatcher.Detach:output_type -> swarmnet.v1.DetachResponse
-	26, // [26:29] is the sub-list for method output_type
-	23, // [23:26] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	11, // 7: swarmnet.v1.AgentMessage.applied:type_name -> swarmnet.v1.Applied
+	10, // 8: swarmnet.v1.AgentMessage.degraded_ports:type_name -> swarmnet.v1.DegradedPorts
+	20, // 9: swarmnet.v1.Hello.description:type_name -> swarmnet.v1.NodeDescription
+	8,  // 10: swarmnet.v1.TaskStatuses.updates:type_name -> swarmnet.v1.TaskStatusUpdate
+	21, // 11: swarmnet.v1.TaskStatusUpdate.status:type_name -> swarmnet.v1.TaskStatus
+	22, // 12: swarmnet.v1.DegradedPorts.ports:type_name -> swarmnet.v1.DegradedPort
+	13, // 13: swarmnet.v1.ManagerMessage.welcome:type_name -> swarmnet.v1.Welcome
+	15, // 14: swarmnet.v1.ManagerMessage.complete:type_name -> swarmnet.v1.Assignments
+	16, // 15: swarmnet.v1.ManagerMessage.delta:type_name -> swarmnet.v1.AssignmentDelta
+	14, // 16: swarmnet.v1.ManagerMessage.statuses_committed:type_name -> swarmnet.v1.StatusesCommitted
+	23, // 17: swarmnet.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
+	24, // 18: swarmnet.v1.Assignments.cluster:type_name -> swarmnet.v1.ClusterView
+	25, // 19: swarmnet.v1.Assignments.nodes:type_name -> swarmnet.v1.Node
+	18, // 20: swarmnet.v1.Assignments.networks:type_name -> swarmnet.v1.Network
+	26, // 21: swarmnet.v1.Assignments.services:type_name -> swarmnet.v1.Service
+	27, // 22: swarmnet.v1.Assignments.endpoints:type_name -> swarmnet.v1.PeerEndpoint
+	28, // 23: swarmnet.v1.Assignments.tasks:type_name -> swarmnet.v1.Task
+	15, // 24: swarmnet.v1.AssignmentDelta.set:type_name -> swarmnet.v1.Assignments
+	4,  // 25: swarmnet.v1.Dispatcher.Session:input_type -> swarmnet.v1.AgentMessage
+	0,  // 26: swarmnet.v1.Dispatcher.Attach:input_type -> swarmnet.v1.AttachRequest
+	2,  // 27: swarmnet.v1.Dispatcher.Detach:input_type -> swarmnet.v1.DetachRequest
+	12, // 28: swarmnet.v1.Dispatcher.Session:output_type -> swarmnet.v1.ManagerMessage
+	1,  // 29: swarmnet.v1.Dispatcher.Attach:output_type -> swarmnet.v1.AttachResponse
+	3,  // 30: swarmnet.v1.Dispatcher.Detach:output_type -> swarmnet.v1.DetachResponse
+	28, // [28:31] is the sub-list for method output_type
+	25, // [25:28] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_dispatcher_proto_init() }
@@ -1212,8 +1281,9 @@ func file_swarmnet_v1_dispatcher_proto_init() {
 		(*AgentMessage_TaskStatuses)(nil),
 		(*AgentMessage_Resync)(nil),
 		(*AgentMessage_Applied)(nil),
+		(*AgentMessage_DegradedPorts)(nil),
 	}
-	file_swarmnet_v1_dispatcher_proto_msgTypes[11].OneofWrappers = []any{
+	file_swarmnet_v1_dispatcher_proto_msgTypes[12].OneofWrappers = []any{
 		(*ManagerMessage_Welcome)(nil),
 		(*ManagerMessage_Complete)(nil),
 		(*ManagerMessage_Delta)(nil),
@@ -1225,7 +1295,7 @@ func file_swarmnet_v1_dispatcher_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_dispatcher_proto_rawDesc), len(file_swarmnet_v1_dispatcher_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

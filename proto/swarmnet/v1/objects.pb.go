@@ -1235,7 +1235,9 @@ type Node struct {
 	Ingress     []*Prefix              `protobuf:"bytes,10,rep,name=ingress,proto3" json:"ingress,omitempty"`
 	CertSerial  string                 `protobuf:"bytes,11,opt,name=cert_serial,json=certSerial,proto3" json:"cert_serial,omitempty"`
 	// What the node has in force, as a revision: see swarmnet.Node.
-	Applied       uint64 `protobuf:"varint,12,opt,name=applied,proto3" json:"applied,omitempty"`
+	Applied uint64 `protobuf:"varint,12,opt,name=applied,proto3" json:"applied,omitempty"`
+	// Published ports that the node cannot publish.
+	Degraded      []*DegradedPort `protobuf:"bytes,13,rep,name=degraded,proto3" json:"degraded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1354,6 +1356,82 @@ func (x *Node) GetApplied() uint64 {
 	return 0
 }
 
+func (x *Node) GetDegraded() []*DegradedPort {
+	if x != nil {
+		return x.Degraded
+	}
+	return nil
+}
+
+type DegradedPort struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Protocol  Protocol               `protobuf:"varint,1,opt,name=protocol,proto3,enum=swarmnet.v1.Protocol" json:"protocol,omitempty"`
+	Published uint32                 `protobuf:"varint,2,opt,name=published,proto3" json:"published,omitempty"`
+	// Empty: every address of the host.
+	HostIp        []byte `protobuf:"bytes,3,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
+	Why           string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DegradedPort) Reset() {
+	*x = DegradedPort{}
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DegradedPort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DegradedPort) ProtoMessage() {}
+
+func (x *DegradedPort) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DegradedPort.ProtoReflect.Descriptor instead.
+func (*DegradedPort) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DegradedPort) GetProtocol() Protocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return Protocol_PROTOCOL_UNSPECIFIED
+}
+
+func (x *DegradedPort) GetPublished() uint32 {
+	if x != nil {
+		return x.Published
+	}
+	return 0
+}
+
+func (x *DegradedPort) GetHostIp() []byte {
+	if x != nil {
+		return x.HostIp
+	}
+	return nil
+}
+
+func (x *DegradedPort) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type IPAMConfig struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Subnet        *Prefix                `protobuf:"bytes,1,opt,name=subnet,proto3" json:"subnet,omitempty"`
@@ -1366,7 +1444,7 @@ type IPAMConfig struct {
 
 func (x *IPAMConfig) Reset() {
 	*x = IPAMConfig{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[6]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1456,7 @@ func (x *IPAMConfig) String() string {
 func (*IPAMConfig) ProtoMessage() {}
 
 func (x *IPAMConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[6]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1469,7 @@ func (x *IPAMConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IPAMConfig.ProtoReflect.Descriptor instead.
 func (*IPAMConfig) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{6}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *IPAMConfig) GetSubnet() *Prefix {
@@ -1439,7 +1517,7 @@ type NetworkSpec struct {
 
 func (x *NetworkSpec) Reset() {
 	*x = NetworkSpec{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[7]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1529,7 @@ func (x *NetworkSpec) String() string {
 func (*NetworkSpec) ProtoMessage() {}
 
 func (x *NetworkSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[7]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1542,7 @@ func (x *NetworkSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkSpec.ProtoReflect.Descriptor instead.
 func (*NetworkSpec) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{7}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *NetworkSpec) GetName() string {
@@ -1542,7 +1620,7 @@ type Subnet struct {
 
 func (x *Subnet) Reset() {
 	*x = Subnet{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[8]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1632,7 @@ func (x *Subnet) String() string {
 func (*Subnet) ProtoMessage() {}
 
 func (x *Subnet) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[8]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1645,7 @@ func (x *Subnet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subnet.ProtoReflect.Descriptor instead.
 func (*Subnet) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{8}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Subnet) GetPrefix() *Prefix {
@@ -1613,7 +1691,7 @@ type Network struct {
 
 func (x *Network) Reset() {
 	*x = Network{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[9]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1703,7 @@ func (x *Network) String() string {
 func (*Network) ProtoMessage() {}
 
 func (x *Network) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[9]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1716,7 @@ func (x *Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Network.ProtoReflect.Descriptor instead.
 func (*Network) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{9}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Network) GetId() string {
@@ -1704,7 +1782,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1794,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1807,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{10}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Endpoint) GetId() string {
@@ -1829,7 +1907,7 @@ type PeerEndpoint struct {
 
 func (x *PeerEndpoint) Reset() {
 	*x = PeerEndpoint{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +1919,7 @@ func (x *PeerEndpoint) String() string {
 func (*PeerEndpoint) ProtoMessage() {}
 
 func (x *PeerEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +1932,7 @@ func (x *PeerEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerEndpoint.ProtoReflect.Descriptor instead.
 func (*PeerEndpoint) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{11}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PeerEndpoint) GetEndpoint() *Endpoint {
@@ -1893,20 +1971,22 @@ func (x *PeerEndpoint) GetState() TaskState {
 }
 
 type PortSpec struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Protocol      Protocol               `protobuf:"varint,2,opt,name=protocol,proto3,enum=swarmnet.v1.Protocol" json:"protocol,omitempty"`
-	Target        uint32                 `protobuf:"varint,3,opt,name=target,proto3" json:"target,omitempty"`
-	Published     uint32                 `protobuf:"varint,4,opt,name=published,proto3" json:"published,omitempty"`
-	Mode          PublishMode            `protobuf:"varint,5,opt,name=mode,proto3,enum=swarmnet.v1.PublishMode" json:"mode,omitempty"`
-	HostIp        []byte                 `protobuf:"bytes,6,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Protocol  Protocol               `protobuf:"varint,2,opt,name=protocol,proto3,enum=swarmnet.v1.Protocol" json:"protocol,omitempty"`
+	Target    uint32                 `protobuf:"varint,3,opt,name=target,proto3" json:"target,omitempty"`
+	Published uint32                 `protobuf:"varint,4,opt,name=published,proto3" json:"published,omitempty"`
+	Mode      PublishMode            `protobuf:"varint,5,opt,name=mode,proto3,enum=swarmnet.v1.PublishMode" json:"mode,omitempty"`
+	HostIp    []byte                 `protobuf:"bytes,6,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
+	// The last of the ports of which one is to be chosen, published being the first; 0: published itself is meant.
+	PublishedTo   uint32 `protobuf:"varint,7,opt,name=published_to,json=publishedTo,proto3" json:"published_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PortSpec) Reset() {
 	*x = PortSpec{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +1998,7 @@ func (x *PortSpec) String() string {
 func (*PortSpec) ProtoMessage() {}
 
 func (x *PortSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2011,7 @@ func (x *PortSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortSpec.ProtoReflect.Descriptor instead.
 func (*PortSpec) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{12}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PortSpec) GetName() string {
@@ -1976,6 +2056,13 @@ func (x *PortSpec) GetHostIp() []byte {
 	return nil
 }
 
+func (x *PortSpec) GetPublishedTo() uint32 {
+	if x != nil {
+		return x.PublishedTo
+	}
+	return 0
+}
+
 type NetworkAttachment struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Network string                 `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
@@ -1990,7 +2077,7 @@ type NetworkAttachment struct {
 
 func (x *NetworkAttachment) Reset() {
 	*x = NetworkAttachment{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2002,7 +2089,7 @@ func (x *NetworkAttachment) String() string {
 func (*NetworkAttachment) ProtoMessage() {}
 
 func (x *NetworkAttachment) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2015,7 +2102,7 @@ func (x *NetworkAttachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkAttachment.ProtoReflect.Descriptor instead.
 func (*NetworkAttachment) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{13}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *NetworkAttachment) GetNetwork() string {
@@ -2067,7 +2154,7 @@ type UpdateConfig struct {
 
 func (x *UpdateConfig) Reset() {
 	*x = UpdateConfig{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2166,7 @@ func (x *UpdateConfig) String() string {
 func (*UpdateConfig) ProtoMessage() {}
 
 func (x *UpdateConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2179,7 @@ func (x *UpdateConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConfig.ProtoReflect.Descriptor instead.
 func (*UpdateConfig) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{14}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UpdateConfig) GetParallelism() uint32 {
@@ -2155,7 +2242,7 @@ type ServiceSpec struct {
 
 func (x *ServiceSpec) Reset() {
 	*x = ServiceSpec{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2167,7 +2254,7 @@ func (x *ServiceSpec) String() string {
 func (*ServiceSpec) ProtoMessage() {}
 
 func (x *ServiceSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2180,7 +2267,7 @@ func (x *ServiceSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceSpec.ProtoReflect.Descriptor instead.
 func (*ServiceSpec) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{15}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ServiceSpec) GetName() string {
@@ -2263,7 +2350,7 @@ type VIP struct {
 
 func (x *VIP) Reset() {
 	*x = VIP{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2362,7 @@ func (x *VIP) String() string {
 func (*VIP) ProtoMessage() {}
 
 func (x *VIP) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2375,7 @@ func (x *VIP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VIP.ProtoReflect.Descriptor instead.
 func (*VIP) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{16}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *VIP) GetNetwork() string {
@@ -2317,7 +2404,7 @@ type UpdateStatus struct {
 
 func (x *UpdateStatus) Reset() {
 	*x = UpdateStatus{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2416,7 @@ func (x *UpdateStatus) String() string {
 func (*UpdateStatus) ProtoMessage() {}
 
 func (x *UpdateStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2429,7 @@ func (x *UpdateStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateStatus.ProtoReflect.Descriptor instead.
 func (*UpdateStatus) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{17}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UpdateStatus) GetState() UpdateState {
@@ -2391,7 +2478,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2490,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2503,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{18}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Service) GetId() string {
@@ -2501,7 +2588,7 @@ type RestartPolicy struct {
 
 func (x *RestartPolicy) Reset() {
 	*x = RestartPolicy{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +2600,7 @@ func (x *RestartPolicy) String() string {
 func (*RestartPolicy) ProtoMessage() {}
 
 func (x *RestartPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +2613,7 @@ func (x *RestartPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartPolicy.ProtoReflect.Descriptor instead.
 func (*RestartPolicy) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{19}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RestartPolicy) GetCondition() RestartCondition {
@@ -2571,7 +2658,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2670,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2683,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{20}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HealthCheck) GetCommand() []string {
@@ -2652,7 +2739,7 @@ type DNSConfig struct {
 
 func (x *DNSConfig) Reset() {
 	*x = DNSConfig{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2664,7 +2751,7 @@ func (x *DNSConfig) String() string {
 func (*DNSConfig) ProtoMessage() {}
 
 func (x *DNSConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2677,7 +2764,7 @@ func (x *DNSConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DNSConfig.ProtoReflect.Descriptor instead.
 func (*DNSConfig) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{21}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DNSConfig) GetServers() [][]byte {
@@ -2711,7 +2798,7 @@ type HostEntry struct {
 
 func (x *HostEntry) Reset() {
 	*x = HostEntry{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +2810,7 @@ func (x *HostEntry) String() string {
 func (*HostEntry) ProtoMessage() {}
 
 func (x *HostEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +2823,7 @@ func (x *HostEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostEntry.ProtoReflect.Descriptor instead.
 func (*HostEntry) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{22}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HostEntry) GetName() string {
@@ -2763,7 +2850,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2775,7 +2862,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2788,7 +2875,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{23}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Placement) GetConstraints() []string {
@@ -2832,7 +2919,7 @@ type TaskSpec struct {
 
 func (x *TaskSpec) Reset() {
 	*x = TaskSpec{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +2931,7 @@ func (x *TaskSpec) String() string {
 func (*TaskSpec) ProtoMessage() {}
 
 func (x *TaskSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +2944,7 @@ func (x *TaskSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSpec.ProtoReflect.Descriptor instead.
 func (*TaskSpec) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{24}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TaskSpec) GetCommand() []string {
@@ -2986,7 +3073,7 @@ type TaskStatus struct {
 
 func (x *TaskStatus) Reset() {
 	*x = TaskStatus{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2998,7 +3085,7 @@ func (x *TaskStatus) String() string {
 func (*TaskStatus) ProtoMessage() {}
 
 func (x *TaskStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,7 +3098,7 @@ func (x *TaskStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStatus.ProtoReflect.Descriptor instead.
 func (*TaskStatus) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{25}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TaskStatus) GetState() TaskState {
@@ -3081,7 +3168,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3093,7 +3180,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3106,7 +3193,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{26}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Task) GetId() string {
@@ -3231,7 +3318,7 @@ type AddrPool struct {
 
 func (x *AddrPool) Reset() {
 	*x = AddrPool{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3243,7 +3330,7 @@ func (x *AddrPool) String() string {
 func (*AddrPool) ProtoMessage() {}
 
 func (x *AddrPool) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3256,7 +3343,7 @@ func (x *AddrPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddrPool.ProtoReflect.Descriptor instead.
 func (*AddrPool) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{27}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AddrPool) GetBase() *Prefix {
@@ -3288,7 +3375,7 @@ type ClusterSpec struct {
 
 func (x *ClusterSpec) Reset() {
 	*x = ClusterSpec{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3300,7 +3387,7 @@ func (x *ClusterSpec) String() string {
 func (*ClusterSpec) ProtoMessage() {}
 
 func (x *ClusterSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3313,7 +3400,7 @@ func (x *ClusterSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterSpec.ProtoReflect.Descriptor instead.
 func (*ClusterSpec) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{28}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ClusterSpec) GetAddrPools() []*AddrPool {
@@ -3376,7 +3463,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3388,7 +3475,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3401,7 +3488,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{29}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JoinToken) GetRole() Role {
@@ -3435,7 +3522,7 @@ type GossipKey struct {
 
 func (x *GossipKey) Reset() {
 	*x = GossipKey{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[30]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3447,7 +3534,7 @@ func (x *GossipKey) String() string {
 func (*GossipKey) ProtoMessage() {}
 
 func (x *GossipKey) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[30]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3460,7 +3547,7 @@ func (x *GossipKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GossipKey.ProtoReflect.Descriptor instead.
 func (*GossipKey) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{30}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GossipKey) GetId() uint32 {
@@ -3488,7 +3575,7 @@ type CertificateAuthority struct {
 
 func (x *CertificateAuthority) Reset() {
 	*x = CertificateAuthority{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[31]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3500,7 +3587,7 @@ func (x *CertificateAuthority) String() string {
 func (*CertificateAuthority) ProtoMessage() {}
 
 func (x *CertificateAuthority) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[31]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3513,7 +3600,7 @@ func (x *CertificateAuthority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateAuthority.ProtoReflect.Descriptor instead.
 func (*CertificateAuthority) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{31}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CertificateAuthority) GetRootCert() []byte {
@@ -3552,7 +3639,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[32]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3564,7 +3651,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[32]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3577,7 +3664,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{32}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Cluster) GetId() string {
@@ -3643,7 +3730,7 @@ type ClusterView struct {
 
 func (x *ClusterView) Reset() {
 	*x = ClusterView{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[33]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3655,7 +3742,7 @@ func (x *ClusterView) String() string {
 func (*ClusterView) ProtoMessage() {}
 
 func (x *ClusterView) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[33]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3668,7 +3755,7 @@ func (x *ClusterView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterView.ProtoReflect.Descriptor instead.
 func (*ClusterView) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{33}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ClusterView) GetId() string {
@@ -3731,7 +3818,7 @@ type SandboxSpec struct {
 
 func (x *SandboxSpec) Reset() {
 	*x = SandboxSpec{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[34]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3830,7 @@ func (x *SandboxSpec) String() string {
 func (*SandboxSpec) ProtoMessage() {}
 
 func (x *SandboxSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[34]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3843,7 @@ func (x *SandboxSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxSpec.ProtoReflect.Descriptor instead.
 func (*SandboxSpec) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{34}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SandboxSpec) GetName() string {
@@ -3836,7 +3923,7 @@ type Sandbox struct {
 
 func (x *Sandbox) Reset() {
 	*x = Sandbox{}
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[35]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3848,7 +3935,7 @@ func (x *Sandbox) String() string {
 func (*Sandbox) ProtoMessage() {}
 
 func (x *Sandbox) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_objects_proto_msgTypes[35]
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3861,7 +3948,7 @@ func (x *Sandbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sandbox.ProtoReflect.Descriptor instead.
 func (*Sandbox) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{35}
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Sandbox) GetId() string {
@@ -3990,7 +4077,7 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\x05state\x18\x01 \x01(\x0e2\x16.swarmnet.v1.NodeStateR\x05state\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
-	"\amanager\x18\x04 \x01(\tR\amanager\"\xaf\x03\n" +
+	"\amanager\x18\x04 \x01(\tR\amanager\"\xe6\x03\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x04meta\x18\x02 \x01(\v2\x11.swarmnet.v1.MetaR\x04meta\x12)\n" +
@@ -4005,7 +4092,13 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	" \x03(\v2\x13.swarmnet.v1.PrefixR\aingress\x12\x1f\n" +
 	"\vcert_serial\x18\v \x01(\tR\n" +
 	"certSerial\x12\x18\n" +
-	"\aapplied\x18\f \x01(\x04R\aapplied\"\xea\x01\n" +
+	"\aapplied\x18\f \x01(\x04R\aapplied\x125\n" +
+	"\bdegraded\x18\r \x03(\v2\x19.swarmnet.v1.DegradedPortR\bdegraded\"\x8a\x01\n" +
+	"\fDegradedPort\x121\n" +
+	"\bprotocol\x18\x01 \x01(\x0e2\x15.swarmnet.v1.ProtocolR\bprotocol\x12\x1c\n" +
+	"\tpublished\x18\x02 \x01(\rR\tpublished\x12\x17\n" +
+	"\ahost_ip\x18\x03 \x01(\fR\x06hostIp\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"\xea\x01\n" +
 	"\n" +
 	"IPAMConfig\x12+\n" +
 	"\x06subnet\x18\x01 \x01(\v2\x13.swarmnet.v1.PrefixR\x06subnet\x12\x18\n" +
@@ -4067,14 +4160,15 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\ttask_name\x18\x02 \x01(\tR\btaskName\x12\x12\n" +
 	"\x04slot\x18\x03 \x01(\rR\x04slot\x123\n" +
 	"\adesired\x18\x04 \x01(\x0e2\x19.swarmnet.v1.DesiredStateR\adesired\x12,\n" +
-	"\x05state\x18\x05 \x01(\x0e2\x16.swarmnet.v1.TaskStateR\x05state\"\xce\x01\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x16.swarmnet.v1.TaskStateR\x05state\"\xf1\x01\n" +
 	"\bPortSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\bprotocol\x18\x02 \x01(\x0e2\x15.swarmnet.v1.ProtocolR\bprotocol\x12\x16\n" +
 	"\x06target\x18\x03 \x01(\rR\x06target\x12\x1c\n" +
 	"\tpublished\x18\x04 \x01(\rR\tpublished\x12,\n" +
 	"\x04mode\x18\x05 \x01(\x0e2\x18.swarmnet.v1.PublishModeR\x04mode\x12\x17\n" +
-	"\ahost_ip\x18\x06 \x01(\fR\x06hostIp\"\x9a\x01\n" +
+	"\ahost_ip\x18\x06 \x01(\fR\x06hostIp\x12!\n" +
+	"\fpublished_to\x18\a \x01(\rR\vpublishedTo\"\x9a\x01\n" +
 	"\x11NetworkAttachment\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x18\n" +
 	"\aaliases\x18\x02 \x03(\tR\aaliases\x12\x14\n" +
@@ -4366,7 +4460,7 @@ func file_swarmnet_v1_objects_proto_rawDescGZIP() []byte {
 }
 
 var file_swarmnet_v1_objects_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
-var file_swarmnet_v1_objects_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_swarmnet_v1_objects_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_swarmnet_v1_objects_proto_goTypes = []any{
 	(Role)(0),                     // 0: swarmnet.v1.Role
 	(Availability)(0),             // 1: swarmnet.v1.Availability
@@ -4389,154 +4483,157 @@ var file_swarmnet_v1_objects_proto_goTypes = []any{
 	(*NodeDescription)(nil),       // 18: swarmnet.v1.NodeDescription
 	(*NodeStatus)(nil),            // 19: swarmnet.v1.NodeStatus
 	(*Node)(nil),                  // 20: swarmnet.v1.Node
-	(*IPAMConfig)(nil),            // 21: swarmnet.v1.IPAMConfig
-	(*NetworkSpec)(nil),           // 22: swarmnet.v1.NetworkSpec
-	(*Subnet)(nil),                // 23: swarmnet.v1.Subnet
-	(*Network)(nil),               // 24: swarmnet.v1.Network
-	(*Endpoint)(nil),              // 25: swarmnet.v1.Endpoint
-	(*PeerEndpoint)(nil),          // 26: swarmnet.v1.PeerEndpoint
-	(*PortSpec)(nil),              // 27: swarmnet.v1.PortSpec
-	(*NetworkAttachment)(nil),     // 28: swarmnet.v1.NetworkAttachment
-	(*UpdateConfig)(nil),          // 29: swarmnet.v1.UpdateConfig
-	(*ServiceSpec)(nil),           // 30: swarmnet.v1.ServiceSpec
-	(*VIP)(nil),                   // 31: swarmnet.v1.VIP
-	(*UpdateStatus)(nil),          // 32: swarmnet.v1.UpdateStatus
-	(*Service)(nil),               // 33: swarmnet.v1.Service
-	(*RestartPolicy)(nil),         // 34: swarmnet.v1.RestartPolicy
-	(*HealthCheck)(nil),           // 35: swarmnet.v1.HealthCheck
-	(*DNSConfig)(nil),             // 36: swarmnet.v1.DNSConfig
-	(*HostEntry)(nil),             // 37: swarmnet.v1.HostEntry
-	(*Placement)(nil),             // 38: swarmnet.v1.Placement
-	(*TaskSpec)(nil),              // 39: swarmnet.v1.TaskSpec
-	(*TaskStatus)(nil),            // 40: swarmnet.v1.TaskStatus
-	(*Task)(nil),                  // 41: swarmnet.v1.Task
-	(*AddrPool)(nil),              // 42: swarmnet.v1.AddrPool
-	(*ClusterSpec)(nil),           // 43: swarmnet.v1.ClusterSpec
-	(*JoinToken)(nil),             // 44: swarmnet.v1.JoinToken
-	(*GossipKey)(nil),             // 45: swarmnet.v1.GossipKey
-	(*CertificateAuthority)(nil),  // 46: swarmnet.v1.CertificateAuthority
-	(*Cluster)(nil),               // 47: swarmnet.v1.Cluster
-	(*ClusterView)(nil),           // 48: swarmnet.v1.ClusterView
-	(*SandboxSpec)(nil),           // 49: swarmnet.v1.SandboxSpec
-	(*Sandbox)(nil),               // 50: swarmnet.v1.Sandbox
-	nil,                           // 51: swarmnet.v1.NodeSpec.LabelsEntry
-	nil,                           // 52: swarmnet.v1.IPAMConfig.AuxEntry
-	nil,                           // 53: swarmnet.v1.NetworkSpec.LabelsEntry
-	nil,                           // 54: swarmnet.v1.NetworkSpec.OptionsEntry
-	nil,                           // 55: swarmnet.v1.Subnet.AuxEntry
-	nil,                           // 56: swarmnet.v1.ServiceSpec.LabelsEntry
-	nil,                           // 57: swarmnet.v1.TaskSpec.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 58: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 59: google.protobuf.Duration
+	(*DegradedPort)(nil),          // 21: swarmnet.v1.DegradedPort
+	(*IPAMConfig)(nil),            // 22: swarmnet.v1.IPAMConfig
+	(*NetworkSpec)(nil),           // 23: swarmnet.v1.NetworkSpec
+	(*Subnet)(nil),                // 24: swarmnet.v1.Subnet
+	(*Network)(nil),               // 25: swarmnet.v1.Network
+	(*Endpoint)(nil),              // 26: swarmnet.v1.Endpoint
+	(*PeerEndpoint)(nil),          // 27: swarmnet.v1.PeerEndpoint
+	(*PortSpec)(nil),              // 28: swarmnet.v1.PortSpec
+	(*NetworkAttachment)(nil),     // 29: swarmnet.v1.NetworkAttachment
+	(*UpdateConfig)(nil),          // 30: swarmnet.v1.UpdateConfig
+	(*ServiceSpec)(nil),           // 31: swarmnet.v1.ServiceSpec
+	(*VIP)(nil),                   // 32: swarmnet.v1.VIP
+	(*UpdateStatus)(nil),          // 33: swarmnet.v1.UpdateStatus
+	(*Service)(nil),               // 34: swarmnet.v1.Service
+	(*RestartPolicy)(nil),         // 35: swarmnet.v1.RestartPolicy
+	(*HealthCheck)(nil),           // 36: swarmnet.v1.HealthCheck
+	(*DNSConfig)(nil),             // 37: swarmnet.v1.DNSConfig
+	(*HostEntry)(nil),             // 38: swarmnet.v1.HostEntry
+	(*Placement)(nil),             // 39: swarmnet.v1.Placement
+	(*TaskSpec)(nil),              // 40: swarmnet.v1.TaskSpec
+	(*TaskStatus)(nil),            // 41: swarmnet.v1.TaskStatus
+	(*Task)(nil),                  // 42: swarmnet.v1.Task
+	(*AddrPool)(nil),              // 43: swarmnet.v1.AddrPool
+	(*ClusterSpec)(nil),           // 44: swarmnet.v1.ClusterSpec
+	(*JoinToken)(nil),             // 45: swarmnet.v1.JoinToken
+	(*GossipKey)(nil),             // 46: swarmnet.v1.GossipKey
+	(*CertificateAuthority)(nil),  // 47: swarmnet.v1.CertificateAuthority
+	(*Cluster)(nil),               // 48: swarmnet.v1.Cluster
+	(*ClusterView)(nil),           // 49: swarmnet.v1.ClusterView
+	(*SandboxSpec)(nil),           // 50: swarmnet.v1.SandboxSpec
+	(*Sandbox)(nil),               // 51: swarmnet.v1.Sandbox
+	nil,                           // 52: swarmnet.v1.NodeSpec.LabelsEntry
+	nil,                           // 53: swarmnet.v1.IPAMConfig.AuxEntry
+	nil,                           // 54: swarmnet.v1.NetworkSpec.LabelsEntry
+	nil,                           // 55: swarmnet.v1.NetworkSpec.OptionsEntry
+	nil,                           // 56: swarmnet.v1.Subnet.AuxEntry
+	nil,                           // 57: swarmnet.v1.ServiceSpec.LabelsEntry
+	nil,                           // 58: swarmnet.v1.TaskSpec.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 60: google.protobuf.Duration
 }
 var file_swarmnet_v1_objects_proto_depIdxs = []int32{
-	58,  // 0: swarmnet.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
-	58,  // 1: swarmnet.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
-	51,  // 2: swarmnet.v1.NodeSpec.labels:type_name -> swarmnet.v1.NodeSpec.LabelsEntry
+	59,  // 0: swarmnet.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
+	59,  // 1: swarmnet.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
+	52,  // 2: swarmnet.v1.NodeSpec.labels:type_name -> swarmnet.v1.NodeSpec.LabelsEntry
 	0,   // 3: swarmnet.v1.NodeSpec.role:type_name -> swarmnet.v1.Role
 	1,   // 4: swarmnet.v1.NodeSpec.availability:type_name -> swarmnet.v1.Availability
 	2,   // 5: swarmnet.v1.NodeStatus.state:type_name -> swarmnet.v1.NodeState
-	58,  // 6: swarmnet.v1.NodeStatus.since:type_name -> google.protobuf.Timestamp
+	59,  // 6: swarmnet.v1.NodeStatus.since:type_name -> google.protobuf.Timestamp
 	16,  // 7: swarmnet.v1.Node.meta:type_name -> swarmnet.v1.Meta
 	17,  // 8: swarmnet.v1.Node.spec:type_name -> swarmnet.v1.NodeSpec
 	18,  // 9: swarmnet.v1.Node.description:type_name -> swarmnet.v1.NodeDescription
 	19,  // 10: swarmnet.v1.Node.status:type_name -> swarmnet.v1.NodeStatus
 	0,   // 11: swarmnet.v1.Node.role:type_name -> swarmnet.v1.Role
 	15,  // 12: swarmnet.v1.Node.ingress:type_name -> swarmnet.v1.Prefix
-	15,  // 13: swarmnet.v1.IPAMConfig.subnet:type_name -> swarmnet.v1.Prefix
-	15,  // 14: swarmnet.v1.IPAMConfig.range:type_name -> swarmnet.v1.Prefix
-	52,  // 15: swarmnet.v1.IPAMConfig.aux:type_name -> swarmnet.v1.IPAMConfig.AuxEntry
-	53,  // 16: swarmnet.v1.NetworkSpec.labels:type_name -> swarmnet.v1.NetworkSpec.LabelsEntry
-	54,  // 17: swarmnet.v1.NetworkSpec.options:type_name -> swarmnet.v1.NetworkSpec.OptionsEntry
-	21,  // 18: swarmnet.v1.NetworkSpec.ipam:type_name -> swarmnet.v1.IPAMConfig
-	15,  // 19: swarmnet.v1.Subnet.prefix:type_name -> swarmnet.v1.Prefix
-	15,  // 20: swarmnet.v1.Subnet.range:type_name -> swarmnet.v1.Prefix
-	55,  // 21: swarmnet.v1.Subnet.aux:type_name -> swarmnet.v1.Subnet.AuxEntry
-	16,  // 22: swarmnet.v1.Network.meta:type_name -> swarmnet.v1.Meta
-	22,  // 23: swarmnet.v1.Network.spec:type_name -> swarmnet.v1.NetworkSpec
-	23,  // 24: swarmnet.v1.Network.subnets:type_name -> swarmnet.v1.Subnet
-	16,  // 25: swarmnet.v1.Endpoint.meta:type_name -> swarmnet.v1.Meta
-	15,  // 26: swarmnet.v1.Endpoint.addrs:type_name -> swarmnet.v1.Prefix
-	36,  // 27: swarmnet.v1.Endpoint.dns:type_name -> swarmnet.v1.DNSConfig
-	25,  // 28: swarmnet.v1.PeerEndpoint.endpoint:type_name -> swarmnet.v1.Endpoint
-	11,  // 29: swarmnet.v1.PeerEndpoint.desired:type_name -> swarmnet.v1.DesiredState
-	10,  // 30: swarmnet.v1.PeerEndpoint.state:type_name -> swarmnet.v1.TaskState
-	5,   // 31: swarmnet.v1.PortSpec.protocol:type_name -> swarmnet.v1.Protocol
-	6,   // 32: swarmnet.v1.PortSpec.mode:type_name -> swarmnet.v1.PublishMode
-	59,  // 33: swarmnet.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
-	7,   // 34: swarmnet.v1.UpdateConfig.order:type_name -> swarmnet.v1.UpdateOrder
-	8,   // 35: swarmnet.v1.UpdateConfig.failure_action:type_name -> swarmnet.v1.FailureAction
-	59,  // 36: swarmnet.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
-	56,  // 37: swarmnet.v1.ServiceSpec.labels:type_name -> swarmnet.v1.ServiceSpec.LabelsEntry
-	3,   // 38: swarmnet.v1.ServiceSpec.mode:type_name -> swarmnet.v1.ServiceMode
-	39,  // 39: swarmnet.v1.ServiceSpec.task:type_name -> swarmnet.v1.TaskSpec
-	28,  // 40: swarmnet.v1.ServiceSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
-	4,   // 41: swarmnet.v1.ServiceSpec.endpoint_mode:type_name -> swarmnet.v1.EndpointMode
-	27,  // 42: swarmnet.v1.ServiceSpec.ports:type_name -> swarmnet.v1.PortSpec
-	29,  // 43: swarmnet.v1.ServiceSpec.update:type_name -> swarmnet.v1.UpdateConfig
-	29,  // 44: swarmnet.v1.ServiceSpec.rollback:type_name -> swarmnet.v1.UpdateConfig
-	9,   // 45: swarmnet.v1.UpdateStatus.state:type_name -> swarmnet.v1.UpdateState
-	58,  // 46: swarmnet.v1.UpdateStatus.started:type_name -> google.protobuf.Timestamp
-	58,  // 47: swarmnet.v1.UpdateStatus.completed:type_name -> google.protobuf.Timestamp
-	16,  // 48: swarmnet.v1.Service.meta:type_name -> swarmnet.v1.Meta
-	30,  // 49: swarmnet.v1.Service.spec:type_name -> swarmnet.v1.ServiceSpec
-	30,  // 50: swarmnet.v1.Service.previous:type_name -> swarmnet.v1.ServiceSpec
-	31,  // 51: swarmnet.v1.Service.vips:type_name -> swarmnet.v1.VIP
-	27,  // 52: swarmnet.v1.Service.ports:type_name -> swarmnet.v1.PortSpec
-	32,  // 53: swarmnet.v1.Service.update:type_name -> swarmnet.v1.UpdateStatus
-	12,  // 54: swarmnet.v1.RestartPolicy.condition:type_name -> swarmnet.v1.RestartCondition
-	59,  // 55: swarmnet.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
-	59,  // 56: swarmnet.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
-	59,  // 57: swarmnet.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	59,  // 58: swarmnet.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	59,  // 59: swarmnet.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
-	57,  // 60: swarmnet.v1.TaskSpec.labels:type_name -> swarmnet.v1.TaskSpec.LabelsEntry
-	36,  // 61: swarmnet.v1.TaskSpec.dns:type_name -> swarmnet.v1.DNSConfig
-	37,  // 62: swarmnet.v1.TaskSpec.hosts:type_name -> swarmnet.v1.HostEntry
-	34,  // 63: swarmnet.v1.TaskSpec.restart:type_name -> swarmnet.v1.RestartPolicy
-	38,  // 64: swarmnet.v1.TaskSpec.placement:type_name -> swarmnet.v1.Placement
-	35,  // 65: swarmnet.v1.TaskSpec.health:type_name -> swarmnet.v1.HealthCheck
-	59,  // 66: swarmnet.v1.TaskSpec.stop_grace_period:type_name -> google.protobuf.Duration
-	10,  // 67: swarmnet.v1.TaskStatus.state:type_name -> swarmnet.v1.TaskState
-	58,  // 68: swarmnet.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
-	16,  // 69: swarmnet.v1.Task.meta:type_name -> swarmnet.v1.Meta
-	39,  // 70: swarmnet.v1.Task.spec:type_name -> swarmnet.v1.TaskSpec
-	28,  // 71: swarmnet.v1.Task.networks:type_name -> swarmnet.v1.NetworkAttachment
-	27,  // 72: swarmnet.v1.Task.ports:type_name -> swarmnet.v1.PortSpec
-	11,  // 73: swarmnet.v1.Task.desired:type_name -> swarmnet.v1.DesiredState
-	40,  // 74: swarmnet.v1.Task.status:type_name -> swarmnet.v1.TaskStatus
-	58,  // 75: swarmnet.v1.Task.not_before:type_name -> google.protobuf.Timestamp
-	58,  // 76: swarmnet.v1.Task.balanced_at:type_name -> google.protobuf.Timestamp
-	15,  // 77: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
-	42,  // 78: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
-	59,  // 79: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
-	59,  // 80: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
-	59,  // 81: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
-	59,  // 82: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
-	0,   // 83: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
-	16,  // 84: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
-	43,  // 85: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
-	44,  // 86: swarmnet.v1.Cluster.tokens:type_name -> swarmnet.v1.JoinToken
-	45,  // 87: swarmnet.v1.Cluster.gossip_keys:type_name -> swarmnet.v1.GossipKey
-	46,  // 88: swarmnet.v1.Cluster.ca:type_name -> swarmnet.v1.CertificateAuthority
-	45,  // 89: swarmnet.v1.ClusterView.gossip_keys:type_name -> swarmnet.v1.GossipKey
-	39,  // 90: swarmnet.v1.SandboxSpec.task:type_name -> swarmnet.v1.TaskSpec
-	13,  // 91: swarmnet.v1.SandboxSpec.mode:type_name -> swarmnet.v1.NetworkMode
-	28,  // 92: swarmnet.v1.SandboxSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
-	27,  // 93: swarmnet.v1.SandboxSpec.ports:type_name -> swarmnet.v1.PortSpec
-	16,  // 94: swarmnet.v1.Sandbox.meta:type_name -> swarmnet.v1.Meta
-	49,  // 95: swarmnet.v1.Sandbox.spec:type_name -> swarmnet.v1.SandboxSpec
-	25,  // 96: swarmnet.v1.Sandbox.endpoints:type_name -> swarmnet.v1.Endpoint
-	27,  // 97: swarmnet.v1.Sandbox.ports:type_name -> swarmnet.v1.PortSpec
-	14,  // 98: swarmnet.v1.Sandbox.state:type_name -> swarmnet.v1.SandboxState
-	40,  // 99: swarmnet.v1.Sandbox.status:type_name -> swarmnet.v1.TaskStatus
-	58,  // 100: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
-	58,  // 101: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
-	102, // [102:102] is the sub-list for method output_type
-	102, // [102:102] is the sub-list for method input_type
-	102, // [102:102] is the sub-list for extension type_name
-	102, // [102:102] is the sub-list for extension extendee
-	0,   // [0:102] is the sub-list for field type_name
+	21,  // 13: swarmnet.v1.Node.degraded:type_name -> swarmnet.v1.DegradedPort
+	5,   // 14: swarmnet.v1.DegradedPort.protocol:type_name -> swarmnet.v1.Protocol
+	15,  // 15: swarmnet.v1.IPAMConfig.subnet:type_name -> swarmnet.v1.Prefix
+	15,  // 16: swarmnet.v1.IPAMConfig.range:type_name -> swarmnet.v1.Prefix
+	53,  // 17: swarmnet.v1.IPAMConfig.aux:type_name -> swarmnet.v1.IPAMConfig.AuxEntry
+	54,  // 18: swarmnet.v1.NetworkSpec.labels:type_name -> swarmnet.v1.NetworkSpec.LabelsEntry
+	55,  // 19: swarmnet.v1.NetworkSpec.options:type_name -> swarmnet.v1.NetworkSpec.OptionsEntry
+	22,  // 20: swarmnet.v1.NetworkSpec.ipam:type_name -> swarmnet.v1.IPAMConfig
+	15,  // 21: swarmnet.v1.Subnet.prefix:type_name -> swarmnet.v1.Prefix
+	15,  // 22: swarmnet.v1.Subnet.range:type_name -> swarmnet.v1.Prefix
+	56,  // 23: swarmnet.v1.Subnet.aux:type_name -> swarmnet.v1.Subnet.AuxEntry
+	16,  // 24: swarmnet.v1.Network.meta:type_name -> swarmnet.v1.Meta
+	23,  // 25: swarmnet.v1.Network.spec:type_name -> swarmnet.v1.NetworkSpec
+	24,  // 26: swarmnet.v1.Network.subnets:type_name -> swarmnet.v1.Subnet
+	16,  // 27: swarmnet.v1.Endpoint.meta:type_name -> swarmnet.v1.Meta
+	15,  // 28: swarmnet.v1.Endpoint.addrs:type_name -> swarmnet.v1.Prefix
+	37,  // 29: swarmnet.v1.Endpoint.dns:type_name -> swarmnet.v1.DNSConfig
+	26,  // 30: swarmnet.v1.PeerEndpoint.endpoint:type_name -> swarmnet.v1.Endpoint
+	11,  // 31: swarmnet.v1.PeerEndpoint.desired:type_name -> swarmnet.v1.DesiredState
+	10,  // 32: swarmnet.v1.PeerEndpoint.state:type_name -> swarmnet.v1.TaskState
+	5,   // 33: swarmnet.v1.PortSpec.protocol:type_name -> swarmnet.v1.Protocol
+	6,   // 34: swarmnet.v1.PortSpec.mode:type_name -> swarmnet.v1.PublishMode
+	60,  // 35: swarmnet.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
+	7,   // 36: swarmnet.v1.UpdateConfig.order:type_name -> swarmnet.v1.UpdateOrder
+	8,   // 37: swarmnet.v1.UpdateConfig.failure_action:type_name -> swarmnet.v1.FailureAction
+	60,  // 38: swarmnet.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
+	57,  // 39: swarmnet.v1.ServiceSpec.labels:type_name -> swarmnet.v1.ServiceSpec.LabelsEntry
+	3,   // 40: swarmnet.v1.ServiceSpec.mode:type_name -> swarmnet.v1.ServiceMode
+	40,  // 41: swarmnet.v1.ServiceSpec.task:type_name -> swarmnet.v1.TaskSpec
+	29,  // 42: swarmnet.v1.ServiceSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
+	4,   // 43: swarmnet.v1.ServiceSpec.endpoint_mode:type_name -> swarmnet.v1.EndpointMode
+	28,  // 44: swarmnet.v1.ServiceSpec.ports:type_name -> swarmnet.v1.PortSpec
+	30,  // 45: swarmnet.v1.ServiceSpec.update:type_name -> swarmnet.v1.UpdateConfig
+	30,  // 46: swarmnet.v1.ServiceSpec.rollback:type_name -> swarmnet.v1.UpdateConfig
+	9,   // 47: swarmnet.v1.UpdateStatus.state:type_name -> swarmnet.v1.UpdateState
+	59,  // 48: swarmnet.v1.UpdateStatus.started:type_name -> google.protobuf.Timestamp
+	59,  // 49: swarmnet.v1.UpdateStatus.completed:type_name -> google.protobuf.Timestamp
+	16,  // 50: swarmnet.v1.Service.meta:type_name -> swarmnet.v1.Meta
+	31,  // 51: swarmnet.v1.Service.spec:type_name -> swarmnet.v1.ServiceSpec
+	31,  // 52: swarmnet.v1.Service.previous:type_name -> swarmnet.v1.ServiceSpec
+	32,  // 53: swarmnet.v1.Service.vips:type_name -> swarmnet.v1.VIP
+	28,  // 54: swarmnet.v1.Service.ports:type_name -> swarmnet.v1.PortSpec
+	33,  // 55: swarmnet.v1.Service.update:type_name -> swarmnet.v1.UpdateStatus
+	12,  // 56: swarmnet.v1.RestartPolicy.condition:type_name -> swarmnet.v1.RestartCondition
+	60,  // 57: swarmnet.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
+	60,  // 58: swarmnet.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
+	60,  // 59: swarmnet.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	60,  // 60: swarmnet.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	60,  // 61: swarmnet.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
+	58,  // 62: swarmnet.v1.TaskSpec.labels:type_name -> swarmnet.v1.TaskSpec.LabelsEntry
+	37,  // 63: swarmnet.v1.TaskSpec.dns:type_name -> swarmnet.v1.DNSConfig
+	38,  // 64: swarmnet.v1.TaskSpec.hosts:type_name -> swarmnet.v1.HostEntry
+	35,  // 65: swarmnet.v1.TaskSpec.restart:type_name -> swarmnet.v1.RestartPolicy
+	39,  // 66: swarmnet.v1.TaskSpec.placement:type_name -> swarmnet.v1.Placement
+	36,  // 67: swarmnet.v1.TaskSpec.health:type_name -> swarmnet.v1.HealthCheck
+	60,  // 68: swarmnet.v1.TaskSpec.stop_grace_period:type_name -> google.protobuf.Duration
+	10,  // 69: swarmnet.v1.TaskStatus.state:type_name -> swarmnet.v1.TaskState
+	59,  // 70: swarmnet.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
+	16,  // 71: swarmnet.v1.Task.meta:type_name -> swarmnet.v1.Meta
+	40,  // 72: swarmnet.v1.Task.spec:type_name -> swarmnet.v1.TaskSpec
+	29,  // 73: swarmnet.v1.Task.networks:type_name -> swarmnet.v1.NetworkAttachment
+	28,  // 74: swarmnet.v1.Task.ports:type_name -> swarmnet.v1.PortSpec
+	11,  // 75: swarmnet.v1.Task.desired:type_name -> swarmnet.v1.DesiredState
+	41,  // 76: swarmnet.v1.Task.status:type_name -> swarmnet.v1.TaskStatus
+	59,  // 77: swarmnet.v1.Task.not_before:type_name -> google.protobuf.Timestamp
+	59,  // 78: swarmnet.v1.Task.balanced_at:type_name -> google.protobuf.Timestamp
+	15,  // 79: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
+	43,  // 80: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
+	60,  // 81: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
+	60,  // 82: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
+	60,  // 83: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
+	60,  // 84: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
+	0,   // 85: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
+	16,  // 86: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
+	44,  // 87: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
+	45,  // 88: swarmnet.v1.Cluster.tokens:type_name -> swarmnet.v1.JoinToken
+	46,  // 89: swarmnet.v1.Cluster.gossip_keys:type_name -> swarmnet.v1.GossipKey
+	47,  // 90: swarmnet.v1.Cluster.ca:type_name -> swarmnet.v1.CertificateAuthority
+	46,  // 91: swarmnet.v1.ClusterView.gossip_keys:type_name -> swarmnet.v1.GossipKey
+	40,  // 92: swarmnet.v1.SandboxSpec.task:type_name -> swarmnet.v1.TaskSpec
+	13,  // 93: swarmnet.v1.SandboxSpec.mode:type_name -> swarmnet.v1.NetworkMode
+	29,  // 94: swarmnet.v1.SandboxSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
+	28,  // 95: swarmnet.v1.SandboxSpec.ports:type_name -> swarmnet.v1.PortSpec
+	16,  // 96: swarmnet.v1.Sandbox.meta:type_name -> swarmnet.v1.Meta
+	50,  // 97: swarmnet.v1.Sandbox.spec:type_name -> swarmnet.v1.SandboxSpec
+	26,  // 98: swarmnet.v1.Sandbox.endpoints:type_name -> swarmnet.v1.Endpoint
+	28,  // 99: swarmnet.v1.Sandbox.ports:type_name -> swarmnet.v1.PortSpec
+	14,  // 100: swarmnet.v1.Sandbox.state:type_name -> swarmnet.v1.SandboxState
+	41,  // 101: swarmnet.v1.Sandbox.status:type_name -> swarmnet.v1.TaskStatus
+	59,  // 102: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
+	59,  // 103: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
+	104, // [104:104] is the sub-list for method output_type
+	104, // [104:104] is the sub-list for method input_type
+	104, // [104:104] is the sub-list for extension type_name
+	104, // [104:104] is the sub-list for extension extendee
+	0,   // [0:104] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_objects_proto_init() }
@@ -4550,7 +4647,7 @@ func file_swarmnet_v1_objects_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_objects_proto_rawDesc), len(file_swarmnet_v1_objects_proto_rawDesc)),
 			NumEnums:      15,
-			NumMessages:   43,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
