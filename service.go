@@ -55,8 +55,8 @@ type PortSpec struct {
 	Published uint16 // 0: chosen from the dynamic range
 	// PublishedTo, unless it is 0, is the last of the ports of which the first free one is chosen, Published being the first; for sandboxes only.
 	PublishedTo uint16
-	Mode      PublishMode
-	HostIP    netip.Addr // host mode only; zero: every address
+	Mode        PublishMode
+	HostIP      netip.Addr // host mode only; zero: every address
 }
 
 func (p PortSpec) String() string {
