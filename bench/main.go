@@ -22,6 +22,7 @@ var scenarios = []scenario{
 	{"bridge", "a TCP stream between two sandboxes on one bridge, against a hand-made pair", bridgeStream},
 	{"create", "from `service create` returning to the last node's port answering", createLatency},
 	{"scale", "3 to 100 tasks on three nodes: all running, all in DNS everywhere", scaleUp},
+	{"sandboxes", "1,000 sandboxes on one node: started, removed, and what the daemon holds for each", manyOnOneNode},
 }
 
 func main() {
