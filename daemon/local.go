@@ -168,6 +168,7 @@ func (s *localServer) Leave(ctx context.Context, req *pb.LeaveRequest) (*pb.Leav
 	if m.id.Role() == swarmnet.RoleManager && !req.GetForce() {
 		return nil, status.Error(codes.FailedPrecondition, "cluster leave: this node is a manager, and leaving may cost the cluster its quorum: demote it first with `swarmnet node demote`, or use --force")
 	}
+	m.giveBack(ctx)
 	m.resign(ctx)
 	if err := m.leave(ctx); err != nil {
 		return nil, err

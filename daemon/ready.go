@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/local"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 )
 
@@ -26,6 +28,26 @@ func (m *member) awaitReady(ctx context.Context) error {
 		return errors.New("the node stopped before it had become a member: see the daemon's log")
 	case <-ctx.Done():
 		return fmt.Errorf("no manager gave this node its assignments within %s: check that managers answer on the addresses that they advertise, and the daemon's log", formTimeout)
+	}
+}
+
+// giveBack has the managers take back what they gave this node's own sandboxes on the cluster's networks. When none answers they do so once
+// they have declared the node down.
+func (m *member) giveBack(ctx context.Context) {
+	m.mu.Lock()
+	a := m.agent
+	m.mu.Unlock()
+	foreign := func(att swarmnet.NetworkAttachment) bool {
+		_, own := m.d.local.Read().Networks[att.Network]
+		return !own
+	}
+	if a == nil || !slices.ContainsFunc(a.Sandboxes(), func(sb local.Sandbox) bool { return slices.ContainsFunc(sb.Spec.Networks, foreign) }) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := a.Detach(ctx, "", ""); err != nil {
+		m.log.Warn("the managers still hold addresses of this node's sandboxes", "err", err)
 	}
 }
 

@@ -263,6 +263,9 @@ func TestE2ESandboxesThroughMembership(t *testing.T) {
 		t.Errorf("its address is still held: %v", holders)
 	}
 	c.must("n2", "cluster", "leave")
+	if inspect(); slices.ContainsFunc(holders, func(h struct{ Name string }) bool { return h.Name == "mine" }) {
+		t.Errorf("after its node has left its address is still held: %v", holders)
+	}
 	if is := c.inspectBox("n2", "mine"); is.ID != was.ID || is.Status.PID != was.Status.PID || is.State != "running" || len(is.Endpoints) != 1 {
 		t.Errorf("it was %+v, is %+v", was, is)
 	}
