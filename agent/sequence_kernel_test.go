@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 func TestKernelC25Sequences(t *testing.T) {
 	kerneltest.Require(t, kerneltest.Namespaces, kerneltest.Bridge, kerneltest.NFTables)
 	m := &iron{TB: t, dir: t.TempDir()}
-	if err := netns.Do("", func() error { return up("lo") }); err != nil {
+	if err := up("lo"); err != nil {
 		t.Fatal(err)
 	}
 	before := m.machineWide()
@@ -55,6 +55,57 @@ func TestKernelC25Sequences(t *testing.T) {
 		q.take(5 + q.rand.IntN(10))
 		q.clear()
 	}
+	q.stop()
+	if err := q.agent.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := m.machineWide(); !slices.Equal(before, after) {
+		t.Errorf("left behind: %v", without(after, before))
+	}
+}
+
+// TestKernelC26StartsAndStops starts and stops sandboxes 1,000 times, with published ports, twenty at once.
+func TestKernelC26StartsAndStops(t *testing.T) {
+	kerneltest.Require(t, kerneltest.Namespaces, kerneltest.Bridge, kerneltest.NFTables)
+	m := &iron{TB: t, dir: t.TempDir()}
+	if err := up("lo"); err != nil {
+		t.Fatal(err)
+	}
+	before := m.machineWide()
+	q := newSequence(t, m, m.dir, 26)
+	q.start()
+	q.createNetwork("x")
+	const boxes = 20
+	for i := range boxes {
+		name := fmt.Sprint("box", i)
+		b := &modelBox{id: swarmnet.TaskID(name), networks: map[string]bool{"x": true}, ports: []uint16{uint16(19000 + i)}}
+		spec := swarmnet.SandboxSpec{Name: name, Networks: []swarmnet.NetworkAttachment{{Network: "x"}},
+			Ports: []swarmnet.PortSpec{{Protocol: swarmnet.TCP, Published: b.ports[0], Target: 80, Mode: swarmnet.PublishHost}}}
+		spec.Task.Command, spec.Task.Restart.Condition = []string{"sleep", "100000"}, swarmnet.RestartNone
+		if _, err := q.step(func(s local.State) (local.State, local.Sandbox, error) { return s.CreateSandbox(b.id, spec, q.env()) }); err != nil {
+			t.Fatal(err)
+		}
+		q.boxes[name] = b
+	}
+	for range max(1, sequences.Count(1000/boxes)) {
+		for _, running := range []bool{true, false} {
+			for name, b := range q.boxes {
+				b.up = running
+				_, err := q.step(func(s local.State) (local.State, local.Sandbox, error) {
+					if running {
+						return s.Start(name, q.env())
+					}
+					return s.Stop(name, "SIGKILL", 0)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			q.until("all have changed", func(s local.State) bool { return q.known(s) == "" })
+		}
+	}
+	q.quiet()
+	q.clear()
 	q.stop()
 	if err := q.agent.Leave(t.Context()); err != nil {
 		t.Fatal(err)
