@@ -8,6 +8,7 @@ LDFLAGS   := -s -w -X github.com/swarmnet/swarmnet/internal/version.Version=$(VE
 RACE      := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 BIN       := $(CURDIR)/bin
 TOOLS     := $(CURDIR)/.cache/tools
+CNI       := $(CURDIR)/.cache/cni
 # Packages with tests of the kernel's side, and those that need no kernel (whole clusters have their own target).
 KERNEL     = $(shell grep -rl --include='*_test.go' '^func TestKernel' . | xargs -n1 dirname | sort -u)
 UNIT       = $(shell $(GO) list ./... | grep -v -e /e2e -e /bench -e '/lab$$')
@@ -34,8 +35,8 @@ test-unit:
 test-kernel: $(BIN)/nsexec
 	SWARMNET_REQUIRE_KERNEL=1 $(GO) test $(RACE) -count=1 -p 1 -exec $(BIN)/nsexec -run 'TestKernel' $(KERNEL)
 
-e2e: build
-	SWARMNET_BIN=$(BIN)/swarmnet $(GO) test -count=1 -timeout 15m -p 1 ./lab/... ./e2e/...
+e2e: build $(CNI)/stamp
+	SWARMNET_BIN=$(BIN)/swarmnet SWARMNET_CNI=$(CNI) $(GO) test -count=1 -timeout 15m -p 1 ./lab/... ./e2e/...
 
 # What this machine's kernel may lack, on Debian's kernel in a virtual machine: the same kernel tests, static, and a lab.
 VM := .cache/vm/files
@@ -76,6 +77,12 @@ proto: $(TOOLS)/stamp
 $(TOOLS)/stamp: tools/go.mod tools/go.sum
 	mkdir -p $(TOOLS)
 	cd tools && $(GO) build -o $(TOOLS)/ tool
+	touch $@
+
+# The CNI project's own plugins, for the test that plugs them in; a module apart, too.
+$(CNI)/stamp: tools/cni/go.mod tools/cni/go.sum
+	mkdir -p $(CNI)
+	cd tools/cni && CGO_ENABLED=0 $(GO) build -trimpath -o $(CNI)/ tool
 	touch $@
 
 fmt:

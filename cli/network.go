@@ -16,6 +16,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/cli/parse"
+	"github.com/swarmnet/swarmnet/driver"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
 )
@@ -32,10 +33,10 @@ func (a *app) networkCreateCmd() *cobra.Command {
 		labels, opts, subnets, gateways, ranges, aux []string
 	)
 	cmd := &cobra.Command{Use: "create NETWORK", Short: "Create a network", Args: exactly("NETWORK"),
-		Long: `Create a network: one of this node (bridge, macvlan), or with -d overlay one of the whole cluster.
+		Long: `Create a network. The driver decides what it is, and whether it is one of this node or of the whole cluster:
 
-As docker network create. The driver alone decides the scope; there is no --scope, --config-from and --config-only. The options of
-docker's bridge (com.docker.network.bridge.enable_icc and so on) have short forms too: --opt icc=false.`,
+` + driverHelp() + `
+As docker network create; there is no --scope, --config-from and --config-only. --opt takes docker's names of options, too.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
@@ -59,7 +60,7 @@ docker's bridge (com.docker.network.bridge.enable_icc and so on) have short form
 			return nil
 		}}
 	f := cmd.Flags()
-	f.StringVarP(&s.Driver, "driver", "d", swarmnet.DriverBridge, "bridge, macvlan or overlay")
+	f.StringVarP(&s.Driver, "driver", "d", swarmnet.DriverBridge, strings.Join(driver.Makeable(), ", "))
 	f.BoolVar(&s.Internal, "internal", false, "no way out of the network")
 	f.BoolVar(&s.Attachable, "attachable", false, "overlay: sandboxes outside services may join")
 	f.BoolVar(&s.Ingress, "ingress", false, "overlay: carries the routing mesh")
@@ -70,7 +71,10 @@ docker's bridge (com.docker.network.bridge.enable_icc and so on) have short form
 	f.StringArrayVar(&aux, "aux-address", nil, "NAME=ADDRESS that is never given out")
 	f.StringArrayVarP(&opts, "opt", "o", nil, "KEY=VALUE for the driver")
 	f.StringArrayVar(&labels, "label", nil, "KEY=VALUE")
-	a.mustCompleteFlag(cmd, "driver", cobra.FixedCompletions([]string{swarmnet.DriverBridge, swarmnet.DriverMacvlan, swarmnet.DriverOverlay}, cobra.ShellCompDirectiveNoFileComp))
+	a.mustCompleteFlag(cmd, "driver", completeDrivers)
+	a.mustCompleteFlag(cmd, "opt", func(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		return completeOptions(s.Driver, prefix)
+	})
 	return cmd
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/driver"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
 )
@@ -248,5 +249,5 @@ func (a *app) completeConnect(network func(network) bool) cobra.CompletionFunc {
 
 // notStackless are the networks that can be connected to.
 func notStackless(n network) bool {
-	return !n.local || n.Spec.Name != swarmnet.DriverHost && n.Spec.Name != swarmnet.DriverNone
+	return !driver.Of(n.Network).Stack
 }

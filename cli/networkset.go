@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/driver"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
 )
@@ -37,11 +39,7 @@ func (n network) owner() string {
 }
 
 func (n network) predefined() bool {
-	switch n.Spec.Name {
-	case swarmnet.DriverBridge, swarmnet.DriverHost, swarmnet.DriverNone:
-		return n.local
-	}
-	return false
+	return n.local && slices.Contains(driver.Predefined(), n.Spec.Name)
 }
 
 // networkSet is every network that can be named here.

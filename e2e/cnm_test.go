@@ -237,6 +237,7 @@ func TestE2EC07HostStack(t *testing.T) {
 	c.refused("n1", 1, []string{"host"}, "network", "connect", "mynet", "web")
 	c.box("other", "--network", "mynet")
 	c.refused("n1", 1, []string{"host"}, "network", "connect", "host", "other")
+	c.refused("n1", 1, []string{"host"}, "network", "disconnect", "host", "web")
 }
 
 func TestE2EC08None(t *testing.T) {

@@ -49,6 +49,7 @@ var rules = []struct {
 	{"manager", module + "/agent", nil, "managers and agents meet in proto"},
 	{"agent", module + "/manager", nil, "managers and agents meet in proto"},
 	{"", "github.com/hashicorp/memberlist", []string{"gossip/member"}, "memberlist is one adapter of the gossip tables"},
+	{"", "github.com/containernetworking/cni", []string{"driver/cni", "internal/cnitest"}, "driver/cni alone calls CNI plugins"},
 	{"", "go.etcd.io/raft/v3", []string{"manager/raftnode"}, "raftnode alone knows raft"},
 	{"manager/raftnode", module + "/manager/state", nil, "raftnode knows nothing of what it replicates"},
 	{"", "github.com/spf13/cobra", []string{"cli", "cmd", "lab"}, "only the command line parses a command line"},
