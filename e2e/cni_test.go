@@ -95,9 +95,12 @@ func TestE2EC12PluginIsCalled(t *testing.T) {
 
 	c.must("n1", "stop", "-t", "0", "a")
 	released(t, rec, "10.88.0.3")
-	if ep := c.endpointsOf("a")[0]; len(ep.Addrs) != 0 {
-		t.Errorf("stopped it still has %v", ep.Addrs)
-	}
+	labtest.Eventually(t, 5*time.Second, "the address to be nobody's", func() error {
+		if ep := c.endpointsOf("a")[0]; len(ep.Addrs) != 0 {
+			return fmt.Errorf("stopped it still has %v", ep.Addrs)
+		}
+		return nil
+	})
 	c.must("n1", "start", "a")
 	if got := c.addr("a", "mynet"); got != "10.88.0.2" {
 		t.Errorf("started again it has %s", got)
