@@ -3,6 +3,7 @@ package parse
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/swarmnet/swarmnet"
 )
@@ -83,5 +84,52 @@ func FuzzHostPort(f *testing.F) {
 		}
 		_, _, err = TargetPort(s)
 		oneLine(t, err)
+	})
+}
+
+func FuzzSandboxFlags(f *testing.F) {
+	for _, s := range []string{"no", "on-failure:3", "always", "HUP", "9", "8080:80/udp", "[::1]:8000-8001:80-81", "mynet,alias=a,ip=10.0.0.1", "container:db", "nobody:staff", "10m", "2030-01-01T00:00:00Z", "1000000000.5", "A=1\n# x\nB"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, withDaemon, err := Restart(s)
+		oneLine(t, err)
+		if err == nil && withDaemon != (s == "always") || err != nil && p.Condition != swarmnet.RestartNone {
+			t.Fatalf("restart %q: %v %v", s, p, withDaemon)
+		}
+		name, err := Signal("signal", s)
+		oneLine(t, err)
+		if again, err2 := Signal("signal", name); err == nil && (err2 != nil || again != name) {
+			t.Fatalf("signal %q is %q, and that %q", s, name, again)
+		}
+		a, err := SandboxAttachment(s)
+		oneLine(t, err)
+		if err == nil && a.Network == "" {
+			t.Fatalf("network %q has no name", s)
+		}
+		_, err = Attachment(s)
+		oneLine(t, err)
+		_, err = EndpointFlags(s, s)
+		oneLine(t, err)
+		_, err = GatewayPriority(s)
+		oneLine(t, err)
+		_, err = ExtraHosts([]string{s})
+		oneLine(t, err)
+		_, err = Prefix("subnet", s)
+		oneLine(t, err)
+		user, err := User(s)
+		oneLine(t, err)
+		if err == nil && user != s {
+			t.Fatalf("user %q is %q", s, user)
+		}
+		_, err = Moment("since", s, time.Unix(1e9, 0))
+		oneLine(t, err)
+		lines, err := Lines("env-file", s)
+		oneLine(t, err)
+		for _, l := range lines {
+			if l == "" || l[0] == '#' || strings.ContainsAny(l, "\n") {
+				t.Fatalf("lines of %q: %q", s, lines)
+			}
+		}
 	})
 }
