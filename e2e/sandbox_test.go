@@ -108,7 +108,7 @@ func TestE2EC25PowerCut(t *testing.T) {
 	c.must("n1", "run", "-d", "--name", "web", "--restart", "always", "--network", "app", "--ip", "10.77.0.77", "-p", "8080:80", "--", "swarmnet", "whoami")
 	c.must("n1", "run", "-d", "--name", "tools", "--restart", "on-failure", "--network", "container:web", "--", "sleep", "1000")
 	c.must("n1", "run", "-d", "--name", "once", "--network", "app", "--", "sleep", "1000")
-	c.must("n1", "run", "-d", "--name", "stopped", "--restart", "always", "--network", "app", "--", "sleep", "1000")
+	c.must("n1", "run", "-d", "--name", "stopped", "--restart", "unless-stopped", "--network", "app", "--", "sleep", "1000")
 	c.must("n1", "stop", "stopped")
 	once := c.inspectBox("n1", "once")
 	if err := c.Kill("n1"); err != nil {
@@ -168,7 +168,7 @@ func TestE2EC26NothingLeft(t *testing.T) {
 	left := func() string {
 		t.Helper()
 		r, err := c.Run(t.Context(), "n1", "sh", "-c",
-			"ls /run/swarmnet/netns /run/swarmnet/tasks /tmp/swarmnet-lab-"+c.Name+"/n1/data/local/*; ip -o link | wc -l; "+
+			"ls /run/swarmnet/netns /run/swarmnet/tasks /tmp/swarmnet-lab-"+c.Name+"/n1/data/local/* | grep -v 'json.kept$'; ip -o link | wc -l; "+
 				"nsenter --net=/run/swarmnet/netns/fabric ip -o link | wc -l; ls -d /proc/[0-9]* | wc -l")
 		if err != nil || r.Code != 0 {
 			t.Fatalf("%v: %+v", err, r)
