@@ -3,6 +3,18 @@ package main
 // agentBugs are in the parts of the agent that decide.
 func agentBugs() []Bug {
 	return []Bug{{
+		Name: "local-kill-is-no-end", File: "agent/local/life.go",
+		Old:  "	case !sb.Wanted, sb.Last, sb.Started.IsZero():\n",
+		New:  "	case !sb.Wanted, sb.Started.IsZero():\n",
+		Test: Test{"agent/local", "TestC25Ends"},
+		Why:  "What somebody killed is started again by its restart policy.",
+	}, {
+		Name: "local-restart-removes", File: "agent/local/life.go",
+		Old:  "	if sb.Again && !sb.Removing {\n",
+		New:  "	if sb.Again && !sb.Spec.AutoRemove {\n",
+		Test: Test{"agent/local", "TestC25Ends"},
+		Why:  "A restart removes what was made with --rm.",
+	}, {
 		Name: "session-ignore-gap", File: "agent/session/fold.go",
 		Old:  "	if !f.have || d.From != f.set.Revision {",
 		New:  "	if !f.have {",
