@@ -23,6 +23,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent/session"
 	"github.com/swarmnet/swarmnet/gossip/member"
 	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/internal/plan"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
@@ -49,9 +50,13 @@ type Agent struct {
 
 	vnis       atomic.Pointer[map[swarmnet.VNI]bool] // of the networks that the fabric has
 	fabricPace pace
-	orphans    orphans // used by plan alone
-	pruning    atomic.Bool
-	mtu        int // of the underlay, as last read by plan; 0: not yet
+	// What the kernel's telling is judged by: when the last look that found all well began, how long a pass takes; in nanoseconds.
+	fabricClean, fabricCost atomic.Int64
+	lookAgain               atomic.Bool // plan must look at the host itself, too
+	drifts                  drifts
+	orphans                 orphans // used by plan alone
+	pruning                 atomic.Bool
+	mtu                     int // of the underlay, as last read by plan; 0: not yet
 
 	mu      sync.Mutex
 	runners map[swarmnet.TaskID]*runner
@@ -102,11 +107,11 @@ func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
 	})
 	a.fabric = reconcile.New(reconcile.Config[overlay.Desired]{
 		Name: "networks", Apply: a.applyFabric, Slot: a.fabricPace.slot, Equal: deepEqual[overlay.Desired],
-		Resync: resyncEvery, Done: a.planAgain, Logger: cfg.Logger,
+		Resync: resyncEvery, Drift: a.driftOf("networks"), Done: a.planAgain, Logger: cfg.Logger,
 	})
 	a.mesh = reconcile.New(reconcile.Config[ingress.Mesh]{
 		Name: "published ports", Apply: a.applyMesh, Equal: deepEqual[ingress.Mesh],
-		Resync: resyncEvery, Done: a.planAgain, Logger: cfg.Logger,
+		Resync: resyncEvery, Drift: a.driftOf("published ports"), Done: a.planAgain, Logger: cfg.Logger,
 	})
 	return a
 }
@@ -124,10 +129,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.parts.resolver.Run(ctx) })
 	g.Go(func() error { return a.fabric.Run(ctx) })
 	g.Go(func() error { return a.mesh.Run(ctx) })
+	g.Go(func() error { return a.watch(ctx) })
 	g.Go(func() error { return a.plan(ctx) })
 	err := g.Wait()
 	if e, ok := a.parts.executor.(interface{ Close() }); ok {
 		e.Close()
+	}
+	if f, ok := a.parts.fabric.(interface{ Close() }); ok {
+		f.Close()
 	}
 	if errors.Is(err, context.Canceled) {
 		err = nil
@@ -162,6 +171,7 @@ func (a *Agent) plan(ctx context.Context) error {
 		case <-a.session.Changed():
 		case <-a.parts.gossip.Changed():
 		case <-a.wake:
+			look = a.lookAgain.Swap(false)
 		case <-timer.C:
 		case <-tick.C:
 			look = true
@@ -251,14 +261,20 @@ func (a *Agent) take(r session.Reading) bool {
 }
 
 func (a *Agent) applyFabric(ctx context.Context, d overlay.Desired) error {
-	defer a.fabricPace.worked(time.Now())
+	began := time.Now()
 	remade, err := a.parts.fabric.Reconcile(ctx, d)
+	if plan.From(ctx).IsDry() {
+		return err
+	}
+	a.fabricPace.worked(began)
+	a.fabricCost.Store(int64(time.Since(began)))
 	if remade {
 		a.refreshSandboxes()
 	}
 	if err != nil {
 		return err
 	}
+	a.fabricClean.Store(a.parts.fabric.Looked().UnixNano())
 	vnis := map[swarmnet.VNI]bool{}
 	for _, n := range d.Networks {
 		vnis[n.VNI] = true

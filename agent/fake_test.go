@@ -75,6 +75,7 @@ func (f fakeFabric) Reconcile(_ context.Context, d overlay.Desired) (bool, error
 	f.do("", func() { f.fabric = d })
 	return false, nil
 }
+func (f fakeFabric) Looked() time.Time            { return time.Time{} }
 func (f fakeFabric) Remove(context.Context) error { f.do("remove fabric", func() {}); return nil }
 
 type fakeBalancer struct{ *host }
@@ -119,11 +120,21 @@ func (f fakeSandboxes) List() (names []string, _ error) {
 	f.do("", func() { names = slices.Sorted(maps.Keys(f.sandboxes)) })
 	return names, nil
 }
+func (f fakeSandboxes) There(name string) (ok bool) {
+	f.do("", func() { _, ok = f.sandboxes[name] })
+	return ok
+}
 func (f fakeSandboxes) Path(name string) string                      { return "/ns/" + name }
 func (f fakeSandboxes) Resolver(string) (*executor.Sockets, error)   { return nil, nil }
 func (f fakeSandboxes) PruneParents(context.Context, []string) error { return nil }
 
 func (f fakeSandboxes) PruneAttachments(context.Context, func(string) bool) {}
+
+type deaf struct{}
+
+func (deaf) Watch(ctx context.Context, _ func(news)) error { <-ctx.Done(); return nil }
+
+func (deaf) Hears() bool { return false }
 
 type fakeGossip struct{ *host }
 
@@ -281,7 +292,7 @@ func startAgentWith(t *testing.T, h *host, lb balancer, dir string, managers ...
 		},
 	}.withDefaults()
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	a = newAgent(cfg, parts{fakeFabric{h}, lb, fakeSandboxes{h}, fakeGossip{h}, fakeResolver{h}, fakeExecutor{h}}, key)
+	a = newAgent(cfg, parts{fakeFabric{h}, lb, fakeSandboxes{h}, fakeGossip{h}, fakeResolver{h}, fakeExecutor{h}, deaf{}}, key)
 	h.changed = a.workloadChanged
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -31,6 +31,7 @@ func newParts(cfg Config, key ed25519.PrivateKey) (parts, error) {
 		sandboxes: kernelSandboxes{boxes, cni.New(cni.Config{Dir: cfg.CNIDir, Logger: cfg.Logger}), cfg.Logger},
 		gossip:    gossip,
 		resolver:  newResolver(cfg, boxes.Path),
+		watcher:   &kernelWatcher{fabric: fabric.Path(), boxes: boxes, log: cfg.Logger},
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"reflect"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent/desired"
 	"github.com/swarmnet/swarmnet/agent/reconcile"
 	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
 // dnsAddr is where the resolver answers in every sandbox.
@@ -30,9 +32,11 @@ type network struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 
-	stale     atomic.Bool     // what the sandbox hangs on has changed since
-	ensured   desired.Sandbox // the last one that was made so, at ensuredAt
+	stale     atomic.Bool // the sandbox, or what it hangs on, has changed since
+	ensured   netWant     // the last one that was made so, at ensuredAt
 	ensuredAt time.Time
+	quiet     bool // nothing had to be done then
+	settledAt *atomic.Int64
 
 	mu     sync.Mutex
 	since  time.Time // of the first failure in a row
@@ -40,13 +44,13 @@ type network struct {
 }
 
 // newNetwork starts to keep a sandbox; changed is called after each attempt that changes state's answer.
-func newNetwork(ctx context.Context, a *Agent, id swarmnet.TaskID, changed func()) *network {
+func newNetwork(ctx context.Context, a *Agent, id swarmnet.TaskID, settledAt *atomic.Int64, changed func()) *network {
 	ctx, cancel := context.WithCancel(ctx)
-	n := &network{a: a, cancel: cancel, ended: make(chan struct{})}
+	n := &network{a: a, cancel: cancel, ended: make(chan struct{}), settledAt: settledAt}
 	var was reconcile.Status
 	n.loop = reconcile.New(reconcile.Config[netWant]{
 		Name: "sandbox " + swarmnet.ShortID(id), Apply: n.apply, Slot: n.slot, Equal: func(a, b netWant) bool { return reflect.DeepEqual(a, b) },
-		Resync: resyncEvery, Logger: a.cfg.Logger,
+		Resync: resyncEvery, Drift: a.driftOf("sandbox " + swarmnet.ShortID(id)), Logger: a.cfg.Logger,
 		Done: func(st reconcile.Status) {
 			n.note(st.Err)
 			if st.Applied != 0 && was.Applied == 0 || (st.Err == nil) != (was.Err == nil) {
@@ -63,21 +67,37 @@ func newNetwork(ctx context.Context, a *Agent, id swarmnet.TaskID, changed func(
 	return n
 }
 
-// apply makes the namespace, then the balancing in it. Balancing changes often, the rest hardly ever: it is looked at again with
-// each resync.
+// fullLook is how often a sandbox is looked through although nobody told of a change in it. What the kernel does not tell is looked for more often.
+const fullLook = 30 * time.Second
+
+// apply makes the namespace, then the balancing in it. Once a look found all well, the kernel tells what changes (see watch).
 func (n *network) apply(ctx context.Context, w netWant) error {
-	if n.stale.Swap(false) || time.Since(n.ensuredAt) > resyncEvery*9/10 || !reflect.DeepEqual(n.ensured, w.sandbox) {
-		given, err := n.a.parts.sandboxes.Ensure(ctx, w.sandbox)
+	sandboxes, p := n.a.parts.sandboxes, plan.From(ctx)
+	if p.IsDry() {
+		_, err := sandboxes.Ensure(ctx, w.sandbox)
+		return errors.Join(err, n.a.parts.balancer.VIPs(ctx, sandboxes.Path(w.sandbox.Name), w.vips))
+	}
+	full := n.stale.Swap(false) || !n.quiet || !n.a.parts.watcher.Hears() || time.Since(n.ensuredAt) > fullLook || !sandboxes.There(w.sandbox.Name)
+	if !full && reflect.DeepEqual(n.ensured, w) {
+		return nil
+	}
+	if full || !reflect.DeepEqual(n.ensured.sandbox, w.sandbox) {
+		n.ensuredAt, n.quiet = time.Time{}, false
+		given, err := sandboxes.Ensure(ctx, w.sandbox)
 		if rerr := n.a.reportGiven(swarmnet.TaskID(w.sandbox.Name), given); err == nil {
 			err = rerr
 		}
 		if err != nil {
-			n.ensuredAt = time.Time{}
 			return err
 		}
-		n.ensured, n.ensuredAt = w.sandbox, time.Now()
+		n.ensuredAt = time.Now()
 	}
-	return n.a.parts.balancer.VIPs(ctx, n.a.parts.sandboxes.Path(w.sandbox.Name), w.vips)
+	if err := n.a.parts.balancer.VIPs(ctx, sandboxes.Path(w.sandbox.Name), w.vips); err != nil {
+		return err
+	}
+	n.ensured, n.quiet = w, len(p.Lines()) == 0
+	n.settledAt.Store(time.Now().UnixNano())
+	return nil
 }
 
 // refresh has the sandbox looked at again, now.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"time"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/desired"
@@ -21,6 +22,7 @@ type parts struct {
 	gossip    gossiper
 	resolver  resolver
 	executor  executor.Executor
+	watcher   watcher
 }
 
 // fabric realises overlay networks.
@@ -28,6 +30,8 @@ type fabric interface {
 	UnderlayMTU() (int, error)
 	// Reconcile returns whether devices that sandboxes hang on were made, anew perhaps.
 	Reconcile(ctx context.Context, d overlay.Desired) (remade bool, err error)
+	// Looked is when the last look began, of one that found all as it must be.
+	Looked() time.Time
 	// Remove takes the fabric and everything in it off the host.
 	Remove(ctx context.Context) error
 }
@@ -53,6 +57,8 @@ type sandboxes interface {
 	Delete(ctx context.Context, name string) error
 	List() ([]string, error)
 	Path(name string) string
+	// There reports whether a sandbox's namespace has its name.
+	There(name string) bool
 	// Resolver opens the resolver's sockets in a sandbox.
 	Resolver(name string) (*executor.Sockets, error)
 	// PruneParents takes away the VLAN devices that were made for macvlan networks, but those that are parents still.

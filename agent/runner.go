@@ -30,6 +30,8 @@ type runner struct {
 	wake chan struct{}
 	// stale says that what the sandbox hangs on has changed.
 	stale atomic.Bool
+	// settledAt is when the last pass over the sandbox ended, in nanoseconds.
+	settledAt atomic.Int64
 
 	mu      sync.Mutex // of what others set
 	want    desired.Task
@@ -97,6 +99,13 @@ func (r *runner) drop() {
 func (r *runner) refresh() {
 	r.stale.Store(true)
 	r.poke()
+}
+
+// changed says that something changed in the sandbox; what came before the last pass ended, the pass did itself, or the next finds.
+func (r *runner) changed(at time.Time) {
+	if at.UnixNano() > r.settledAt.Load() {
+		r.refresh()
+	}
 }
 
 func (r *runner) poke() {
@@ -281,7 +290,7 @@ func (r *runner) balances() bool {
 
 func (r *runner) keepNetwork(ctx context.Context, want desired.Task, change uint64) {
 	if r.net == nil {
-		r.net = newNetwork(ctx, r.a, r.id, r.poke)
+		r.net = newNetwork(ctx, r.a, r.id, &r.settledAt, r.poke)
 	}
 	if r.stale.Swap(false) {
 		r.net.refresh()

@@ -59,7 +59,7 @@ func (m memory) boot(cfg Config, changed func(swarmnet.TaskID)) (parts, error) {
 	}
 	m.do("", func() { clear(m.attached) })
 	m.changed = changed
-	return parts{fakeFabric{m.host}, fakeBalancer{m.host}, fakeSandboxes{m.host}, silence{}, fakeResolver{m.host}, fakeExecutor{m.host}}, nil
+	return parts{fakeFabric{m.host}, fakeBalancer{m.host}, fakeSandboxes{m.host}, silence{}, fakeResolver{m.host}, fakeExecutor{m.host}, deaf{}}, nil
 }
 
 func (m memory) kill(id swarmnet.TaskID) {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
 // Config of a Loop over desired states of type D.
@@ -20,8 +22,10 @@ type Config[D any] struct {
 	Slot func(ctx context.Context) (release func(), err error)
 	// Equal reports that applying b after a was applied is needless. Nil: it never is.
 	Equal func(a, b D) bool
-	// Resync is how often a state in force is applied again, to find drift. 0: never.
+	// Resync is how often a state in force is applied again, to find drift; up to a tenth less, so that many loops spread. 0: never.
 	Resync time.Duration
+	// Drift is told what a pass changed (package plan) although what it was to bring into force was so already. It must not block.
+	Drift func(lines []string)
 	// MinRetry and MaxRetry bound the back-off after a failure; 0: 20 ms and 5 s.
 	MinRetry, MaxRetry time.Duration
 	// Done is called after each attempt. It must not block.
@@ -46,6 +50,8 @@ func (s Status) InForce() bool { return s.Wanted != 0 && s.Wanted == s.Applied }
 type Loop[D any] struct {
 	cfg  Config[D]
 	wake chan struct{}
+
+	applying sync.Mutex // held while Apply is called
 
 	mu      sync.Mutex
 	desired D
@@ -141,9 +147,13 @@ func (l *Loop[D]) step(ctx context.Context) time.Duration {
 	if !due {
 		return l.next(was)
 	}
-	err := l.cfg.Apply(ctx, desired)
+	ctx, changes := plan.Follow(ctx)
+	err := l.apply(ctx, desired)
 	if ctx.Err() != nil {
 		return 0
+	}
+	if lines := changes.Lines(); len(lines) > 0 && was.InForce() && l.cfg.Drift != nil {
+		l.cfg.Drift(lines)
 	}
 	l.mu.Lock()
 	l.status.Err = err
@@ -159,6 +169,25 @@ func (l *Loop[D]) step(ctx context.Context) time.Duration {
 		l.cfg.Done(st)
 	}
 	return l.next(st)
+}
+
+func (l *Loop[D]) apply(ctx context.Context, desired D) error {
+	l.applying.Lock()
+	defer l.applying.Unlock()
+	return l.cfg.Apply(ctx, desired)
+}
+
+// Diff returns what a pass would change now, and changes nothing. ok is false while nothing is desired yet.
+func (l *Loop[D]) Diff(ctx context.Context) (lines []string, ok bool, err error) {
+	l.mu.Lock()
+	desired, ok := l.desired, l.status.Wanted != 0
+	l.mu.Unlock()
+	if !ok {
+		return nil, false, nil
+	}
+	ctx, p := plan.Dry(ctx)
+	err = l.apply(ctx, desired)
+	return p.Lines(), true, err
 }
 
 func (l *Loop[D]) due() bool {
@@ -188,7 +217,7 @@ func (l *Loop[D]) next(st Status) time.Duration {
 		if l.cfg.Resync == 0 {
 			return time.Hour
 		}
-		return l.cfg.Resync
+		return l.cfg.Resync - rand.N(l.cfg.Resync/10+1)
 	}
 	d := l.cfg.MaxRetry
 	if st.Failures < 16 {

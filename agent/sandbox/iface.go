@@ -25,7 +25,7 @@ func (w *wiring) ensureInterface(sandbox string, i Interface, have nl.Link) (int
 	}
 	// The alias names the sandbox and the interface, the port's name the network: when both ends agree they belong together.
 	if have.Name == "" || !ok || port.Alias != mark(sandbox, i) || have.Alias != aliasIn(sandbox, i) {
-		if have, port, err = w.connect(sandbox, i, have, port); err != nil {
+		if have, port, err = w.connect(sandbox, i, have, port); err != nil || w.plan.IsDry() {
 			return 0, err
 		}
 	}
@@ -51,6 +51,9 @@ func (w *wiring) connect(sandbox string, i Interface, have, port nl.Link) (nl.Li
 	}
 	if err := w.fabric.AddVeth(i.MTU, nl.Veth{Name: name}, nl.Veth{Name: i.Name, MAC: i.MAC, NS: w.in.NS()}); err != nil {
 		return have, port, err
+	}
+	if w.plan.IsDry() {
+		return have, port, nil
 	}
 	port, err := must(w.fabric, name)
 	if err != nil {
@@ -87,10 +90,17 @@ func (w *wiring) ensurePort(i Interface, port, bridge nl.Link) error {
 			return err
 		}
 	}
-	if err := w.fabric.SetNeighs([]nl.Neigh{{Index: port.Index, MAC: i.MAC}}); err != nil {
+	entry := nl.Neigh{Index: port.Index, MAC: i.MAC}
+	known, err := w.fabric.FDB(port.Index)
+	if err != nil {
 		return err
 	}
-	if err := w.fabric.SetPort(port.Index, nl.Port{Isolated: i.Isolated, Locked: true}); err != nil {
+	if !slices.Contains(known, entry) {
+		if err := w.fabric.SetNeighs([]nl.Neigh{entry}); err != nil {
+			return err
+		}
+	}
+	if err := w.fabric.EnsurePort(port.Index, nl.Port{Isolated: i.Isolated, Locked: true}); err != nil {
 		return err
 	}
 	if port.Up {

@@ -36,6 +36,10 @@ func (w *wiring) ensureMacvlan(sandbox string, i Interface, have nl.Link) (int, 
 	}
 	if have.Name == "" {
 		var err error
+		if w.plan.IsDry() {
+			w.plan.Add("link %s type macvlan parent %s mode %s", i.Name, i.Macvlan.Parent, i.Macvlan.Mode)
+			return 0, nil
+		}
 		if have, err = w.makeMacvlan(macvlanName(sandbox, i.Name), i); err != nil {
 			return 0, err
 		}

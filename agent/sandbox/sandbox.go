@@ -13,6 +13,7 @@ import (
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
 // Spec is a sandbox as it should be.
@@ -77,6 +78,16 @@ const prefix = "sb-"
 // Path is where a sandbox's namespace is.
 func (s *Sandboxes) Path(name string) string { return filepath.Join(s.cfg.NetnsDir, prefix+name) }
 
+// There reports whether a sandbox's namespace has its name.
+func (s *Sandboxes) There(name string) bool {
+	h, err := netns.Open(s.Path(name))
+	if err != nil {
+		return false
+	}
+	h.Close()
+	return true
+}
+
 // List names the sandboxes of this node.
 func (s *Sandboxes) List() ([]string, error) {
 	all, err := netns.List(s.cfg.NetnsDir)
@@ -94,14 +105,14 @@ func (s *Sandboxes) List() ([]string, error) {
 
 // Ensure makes a sandbox what spec says, a new one or one that is there; what is right already is not touched, so that
 // connections go on.
-func (s *Sandboxes) Ensure(_ context.Context, spec Spec) error {
+func (s *Sandboxes) Ensure(ctx context.Context, spec Spec) error {
 	if err := checkName(spec.Name); err != nil {
 		return err
 	}
-	if _, err := netns.Create(s.cfg.NetnsDir, prefix+spec.Name); err != nil {
-		return fmt.Errorf("sandbox %s: %w", spec.Name, err)
+	if there, err := s.ensureNamespace(ctx, spec.Name); err != nil || !there {
+		return err
 	}
-	w, err := s.open(spec.Name)
+	w, err := s.open(ctx, spec.Name)
 	if err != nil {
 		return fmt.Errorf("sandbox %s: %w", spec.Name, err)
 	}
@@ -110,6 +121,22 @@ func (s *Sandboxes) Ensure(_ context.Context, spec Spec) error {
 		return fmt.Errorf("sandbox %s: %w", spec.Name, err)
 	}
 	return nil
+}
+
+// ensureNamespace makes a sandbox's namespace; there is false when a dry pass finds none.
+func (s *Sandboxes) ensureNamespace(ctx context.Context, name string) (there bool, err error) {
+	if h, err := netns.Open(s.Path(name)); err == nil {
+		return true, h.Close()
+	}
+	p := plan.From(ctx)
+	p.Add("netns %s", s.Path(name))
+	if p.IsDry() {
+		return false, nil
+	}
+	if _, err := netns.Create(s.cfg.NetnsDir, prefix+name); err != nil {
+		return false, fmt.Errorf("sandbox %s: %w", name, err)
+	}
+	return true, nil
 }
 
 // Delete removes a sandbox and its interfaces, both ends, even while a process keeps the namespace itself alive. An absent one is gone

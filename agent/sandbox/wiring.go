@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,29 +9,31 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/plan"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
 // wiring is one sandbox and what it is joined to, opened.
 type wiring struct {
 	sandboxes  *Sandboxes
+	plan       *plan.Plan
 	fabric, in *nl.Conn                 // fabric is nil while there is none
 	bridges    map[swarmnet.VNI]nl.Link // looked up already
 }
 
-func (s *Sandboxes) open(name string) (*wiring, error) {
-	fabric, err := nl.Open(s.cfg.FabricNS)
+func (s *Sandboxes) open(ctx context.Context, name string) (*wiring, error) {
+	fabric, err := nl.OpenIn(ctx, s.cfg.FabricNS)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	in, err := nl.Open(s.Path(name))
+	in, err := nl.OpenIn(ctx, s.Path(name))
 	if err != nil {
 		if fabric != nil {
 			fabric.Close()
 		}
 		return nil, err
 	}
-	return &wiring{sandboxes: s, fabric: fabric, in: in, bridges: map[swarmnet.VNI]nl.Link{}}, nil
+	return &wiring{sandboxes: s, plan: plan.From(ctx), fabric: fabric, in: in, bridges: map[swarmnet.VNI]nl.Link{}}, nil
 }
 
 func (w *wiring) close() {
@@ -49,11 +52,8 @@ func (w *wiring) ensure(spec Spec) error {
 	for _, l := range links {
 		byName[l.Name] = l
 	}
-	if lo := byName["lo"]; !lo.Up {
-		// First of all, in a namespace that is new or half-made.
-		if err := w.prepare(lo); err != nil {
-			return err
-		}
+	if err := w.prepare(byName["lo"]); err != nil {
+		return err
 	}
 	// What must go goes first: an interface that is wanted may have its name.
 	for _, l := range links {
@@ -80,7 +80,9 @@ func (w *wiring) ensure(spec Spec) error {
 		if err != nil {
 			return fmt.Errorf("interface %s: %w", i.Name, err)
 		}
-		ours = append(ours, connected{i, c, nil})
+		if c != 0 {
+			ours = append(ours, connected{i, c, nil})
+		}
 	}
 	return w.ensureRoutes(ours)
 }
@@ -88,7 +90,7 @@ func (w *wiring) ensure(spec Spec) error {
 // connected is an interface and its index in the sandbox.
 type connected struct {
 	Interface
-	index int
+	index int // 0: it would be made, but the pass is dry
 	// theirs are the routes that the maker of a foreign interface made, but the default ones.
 	theirs []nl.Route
 }
@@ -96,17 +98,16 @@ type connected struct {
 // prepare sets up what does not depend on the interfaces. Replies may take another way than requests came (rp_filter), our IPv6 addresses are
 // unique by allocation (accept_dad), and routers are not asked (accept_ra).
 func (w *wiring) prepare(lo nl.Link) error {
-	for _, s := range [][2]string{
+	err := w.in.Sysctls([][2]string{
 		{"net/ipv4/conf/all/rp_filter", "0"},
 		{"net/ipv4/conf/default/rp_filter", "0"},
 		{"net/ipv6/conf/all/accept_dad", "0"},
 		{"net/ipv6/conf/default/accept_dad", "0"},
 		{"net/ipv6/conf/all/accept_ra", "0"},
 		{"net/ipv6/conf/default/accept_ra", "0"},
-	} {
-		if err := w.in.Sysctl(s[0], s[1]); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	})
+	if err != nil || lo.Up {
+		return err
 	}
 	return w.in.SetUp(lo.Index)
 }

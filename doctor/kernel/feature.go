@@ -50,7 +50,7 @@ func features() ([]doctor.Feature, error) {
 func tryNAT(ns *netns.Handle) error {
 	post := nft.Chain{Name: "post", Type: nftables.ChainTypeNAT, Rules: []nft.Rule{nft.Match(nft.Masquerade())}}
 	post.Hook, post.Priority = nft.Base(nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
-	_, err := nft.Ensure(ns, nft.Table{Family: nftables.TableFamilyINet, Name: "probe", Chains: []nft.Chain{post}})
+	_, err := nft.Ensure(nil, ns, nft.Table{Family: nftables.TableFamilyINet, Name: "probe", Chains: []nft.Chain{post}})
 	return err
 }
 

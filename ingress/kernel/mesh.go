@@ -10,6 +10,7 @@ import (
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
 // Mesh keeps a node's published ports as they should be. Its methods but Degraded and Held may be called by one goroutine at a time.
@@ -45,10 +46,10 @@ func (k *Mesh) Reconcile(ctx context.Context, m ingress.Mesh) (changes int, err 
 	}
 	inside, called := inFabric(ports)
 	for _, step := range []func() (int, error){
-		func() (int, error) { return k.ensureFabric(m, hairpinTable(k.cfg, m, ports, own)) },
+		func() (int, error) { return k.ensureFabric(ctx, m, hairpinTable(k.cfg, m, ports, own)) },
 		func() (int, error) { return k.cfg.Balancer.Ports(ctx, k.cfg.FabricNS, k.cfg.FabricAddrs, inside) },
-		func() (int, error) { return k.ensure(k.cfg.HostNS, &k.hostMemo, hostTable(k.cfg, ports, called)) },
-		func() (int, error) { return k.forgetFlows(m, ports, own) },
+		func() (int, error) { return k.ensure(ctx, k.cfg.HostNS, &k.hostMemo, hostTable(k.cfg, ports, called)) },
+		func() (int, error) { return k.forgetFlows(ctx, m, ports, own) },
 	} {
 		n, err := step()
 		changes += n
@@ -67,20 +68,20 @@ func (k *Mesh) Degraded() map[PortKey]error { return k.holder.Degraded() }
 // any time.
 func (k *Mesh) Held() []PortKey { return k.holder.Held() }
 
-func (k *Mesh) ensure(ns string, memo *nft.Memo, tables ...nft.Table) (changes int, err error) {
+func (k *Mesh) ensure(ctx context.Context, ns string, memo *nft.Memo, tables ...nft.Table) (changes int, err error) {
 	err = withNFT(ns, func(c *nft.Conn) error {
-		changes, err = c.Ensure(memo, tables...)
+		changes, err = c.Ensure(ctx, memo, tables...)
 		return err
 	})
 	return changes, err
 }
 
-func (k *Mesh) ensureFabric(m ingress.Mesh, hairpin nft.Table) (int, error) {
-	changes, err := k.ensure(k.cfg.FabricNS, &k.fabricMemo, append(fabricTables(m), hairpin)...)
+func (k *Mesh) ensureFabric(ctx context.Context, m ingress.Mesh, hairpin nft.Table) (int, error) {
+	changes, err := k.ensure(ctx, k.cfg.FabricNS, &k.fabricMemo, append(fabricTables(m), hairpin)...)
 	if err != nil {
 		return changes, err
 	}
-	c, err := nl.Open(k.cfg.FabricNS)
+	c, err := nl.OpenIn(ctx, k.cfg.FabricNS)
 	if err != nil {
 		return changes, err
 	}
@@ -90,7 +91,10 @@ func (k *Mesh) ensureFabric(m ingress.Mesh, hairpin nft.Table) (int, error) {
 }
 
 // forgetFlows deletes conntrack entries that lead nowhere, when what leads where changed.
-func (k *Mesh) forgetFlows(m ingress.Mesh, ports []ingress.Port, own []netip.Addr) (changes int, err error) {
+func (k *Mesh) forgetFlows(ctx context.Context, m ingress.Mesh, ports []ingress.Port, own []netip.Addr) (changes int, err error) {
+	if plan.From(ctx).IsDry() {
+		return 0, nil
+	}
 	balanced, hairpin := staleInFabric(k.cfg, m), staleHairpin(m, ports, own)
 	for _, f := range []struct {
 		ns    string

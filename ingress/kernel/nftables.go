@@ -40,12 +40,12 @@ type NFTables struct {
 func NewNFTables() *NFTables { return &NFTables{memos: map[string]*nft.Memo{}} }
 
 // Ports implements Balancer.
-func (n *NFTables) Ports(_ context.Context, ns string, addrs []netip.Addr, ports []ingress.Port) (int, error) {
-	return n.ensure(ns, portTable(addrs, ports))
+func (n *NFTables) Ports(ctx context.Context, ns string, addrs []netip.Addr, ports []ingress.Port) (int, error) {
+	return n.ensure(ctx, ns, portTable(addrs, ports))
 }
 
 // VIPs implements Balancer. A sandbox that never had any gets no table: its connections need not be tracked.
-func (n *NFTables) VIPs(_ context.Context, ns string, vips ingress.VIPs) (int, error) {
+func (n *NFTables) VIPs(ctx context.Context, ns string, vips ingress.VIPs) (int, error) {
 	if len(vips) == 0 {
 		var have *nft.Table
 		err := withNFT(ns, func(c *nft.Conn) (err error) {
@@ -56,7 +56,7 @@ func (n *NFTables) VIPs(_ context.Context, ns string, vips ingress.VIPs) (int, e
 			return 0, err
 		}
 	}
-	return n.ensure(ns, vipsTable(vips))
+	return n.ensure(ctx, ns, vipsTable(vips))
 }
 
 // RemovePorts implements Balancer.
@@ -64,7 +64,7 @@ func (n *NFTables) RemovePorts(_ context.Context, ns string) error {
 	return withNFT(ns, func(c *nft.Conn) error { return c.Remove(nft.INet, balancerTable) })
 }
 
-func (n *NFTables) ensure(ns string, t nft.Table) (changes int, err error) {
+func (n *NFTables) ensure(ctx context.Context, ns string, t nft.Table) (changes int, err error) {
 	err = withNFT(ns, func(c *nft.Conn) error {
 		key := t.Name + " " + ns
 		n.mu.Lock()
@@ -73,7 +73,7 @@ func (n *NFTables) ensure(ns string, t nft.Table) (changes int, err error) {
 		if memo == nil {
 			memo = &nft.Memo{}
 		}
-		if changes, err = c.Ensure(memo, t); err != nil {
+		if changes, err = c.Ensure(ctx, memo, t); err != nil {
 			return err
 		}
 		n.mu.Lock()

@@ -40,7 +40,7 @@ func observe(t *testing.T, ns string, family nft.Family, name string) (out *nft.
 // put makes a table as given, whatever it was.
 func put(t *testing.T, ns string, table nft.Table) {
 	t.Helper()
-	must(t, ns, func(c *nft.Conn) error { _, err := c.Ensure(&nft.Memo{}, table); return err })
+	must(t, ns, func(c *nft.Conn) error { _, err := c.Ensure(t.Context(), &nft.Memo{}, table); return err })
 }
 
 func TestKernelRepair(t *testing.T) {

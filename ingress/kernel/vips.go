@@ -7,6 +7,7 @@ import (
 
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
 // VIPs keeps the virtual addresses of sandboxes as they should be. Its methods may be called by several goroutines, for different
@@ -28,6 +29,9 @@ func (k *VIPs) Reconcile(ctx context.Context, nsPath string, vips ingress.VIPs) 
 	changes, err = k.cfg.Balancer.VIPs(ctx, nsPath, vips)
 	if err != nil {
 		return changes, fmt.Errorf("virtual addresses: %w", err)
+	}
+	if plan.From(ctx).IsDry() {
+		return changes, nil
 	}
 	if len(vips) == 0 { // no flow is to any of them
 		k.mu.Lock()

@@ -96,6 +96,23 @@ func Create(dir, name string) (created bool, err error) {
 	return true, nil
 }
 
+// Restore gives a namespace that lives on, since h is open, the name NAME in dir: for one whose file was unmounted or removed.
+func Restore(dir, name string, h *Handle) error {
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("cannot make the directory of the network namespaces: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o444)
+	if err != nil {
+		return fmt.Errorf("cannot name network namespace %s again: %w", name, err)
+	}
+	f.Close()
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", h.FD()), path, "none", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("cannot name network namespace %s again: %w", name, err)
+	}
+	return nil
+}
+
 // Delete removes a namespace: it goes with the last process in it. An absent one is deleted already.
 func Delete(dir, name string) error {
 	path := filepath.Join(dir, name)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet/internal/netns"
+	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
 // bufferSize is asked for the socket: a transaction of ten thousand elements is a megabyte.
@@ -48,8 +49,9 @@ func conn(ns *netns.Handle) (c *nftables.Conn, large bool, err error) {
 	return c, large, nil
 }
 
-// Ensure makes the table what t says and returns how many things it had to change: 0 when all was well.
-func Ensure(ns *netns.Handle, t Table) (changes int, err error) {
+// Ensure makes the table what t says and returns how many things it had to change: 0 when all was well. What is in the table and not in t goes. The
+// changes are told to p; when it is dry nothing is done.
+func Ensure(p *plan.Plan, ns *netns.Handle, t Table) (changes int, err error) {
 	digest, err := t.digest()
 	if err != nil {
 		return 0, err
@@ -63,9 +65,13 @@ func Ensure(ns *netns.Handle, t Table) (changes int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("nftables table %s: %w", t.Name, err)
 	}
-	if ok {
-		changes, err = update(c, large, t, have)
-	} else {
+	switch {
+	case ok:
+		changes, err = update(p, c, large, t, have)
+	case p.IsDry():
+		p.Add("%s", t)
+	default:
+		p.Add("%s", t)
 		changes, err = replace(c, large, t, digest)
 	}
 	if err != nil {
@@ -144,23 +150,36 @@ func observe(c *nftables.Conn, t Table, digest string) (observed, bool, error) {
 			out[s.Name][got] = true
 		}
 	}
-	// A table without hooks left in it is what chains deleted one by one leave; their rules counted above are none only then.
+	right, err := shaped(c, table, t)
+	return out, right, err
+}
+
+// shaped reports whether a table has the chains and sets of t and no others: a chain that somebody added could drop everything, and so could
+// another policy.
+func shaped(c *nftables.Conn, table *nftables.Table, t Table) (bool, error) {
 	chains, err := c.ListChainsOfTableFamily(t.Family)
 	if err != nil {
-		return nil, false, err
+		return false, err
 	}
-	hooked := map[string]bool{}
+	left := map[string]Chain{}
+	for _, ch := range t.Chains {
+		left[ch.Name] = ch
+	}
 	for _, ch := range chains {
-		if ch.Table.Name == t.Name {
-			hooked[ch.Name] = ch.Hooknum != nil
+		if ch.Table.Name != t.Name {
+			continue
 		}
-	}
-	for _, chain := range t.Chains {
-		if h, ok := hooked[chain.Name]; !ok || h != (chain.Hook != nil) {
-			return nil, false, nil
+		want, ok := left[ch.Name]
+		if !ok || (ch.Hooknum != nil) != (want.Hook != nil) || ch.Policy != nil && *ch.Policy != nftables.ChainPolicyAccept {
+			return false, nil
 		}
+		delete(left, ch.Name)
 	}
-	return out, true, nil
+	sets, err := c.GetSets(table)
+	if err != nil {
+		return false, err
+	}
+	return len(left) == 0 && len(sets) == len(t.Sets), nil
 }
 
 func absent(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOENT) }
@@ -250,7 +269,7 @@ func replace(c *nftables.Conn, large bool, t Table, digest string) (int, error) 
 
 // update adds and removes elements: what is new goes in and what is old goes out in one transaction. A key whose data changes goes
 // out and in again within it.
-func update(c *nftables.Conn, large bool, t Table, have observed) (int, error) {
+func update(p *plan.Plan, c *nftables.Conn, large bool, t Table, have observed) (int, error) {
 	table := &nftables.Table{Family: t.Family, Name: t.Name}
 	changes := 0
 	for _, s := range t.Sets {
@@ -264,6 +283,15 @@ func update(c *nftables.Conn, large bool, t Table, have observed) (int, error) {
 		}
 		for e := range old {
 			del = append(del, e)
+		}
+		for _, e := range del {
+			p.Remove("element %s %s { %x }", t, s.Name, e.Key)
+		}
+		for _, e := range add {
+			p.Add("element %s %s { %x }", t, s.Name, e.Key)
+		}
+		if p.IsDry() {
+			continue
 		}
 		for _, step := range []struct {
 			list []Element

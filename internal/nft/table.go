@@ -18,6 +18,12 @@ type Table struct {
 	Chains []Chain
 }
 
+// String names the table as nft(8) does.
+func (t Table) String() string {
+	family := map[nftables.TableFamily]string{nftables.TableFamilyINet: "inet", nftables.TableFamilyBridge: "bridge", nftables.TableFamilyIPv4: "ip"}[t.Family]
+	return "table " + family + " " + t.Name
+}
+
 // Chain is a chain with its rules. Without a hook it is one that verdicts lead to.
 type Chain struct {
 	Name     string

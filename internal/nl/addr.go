@@ -37,18 +37,22 @@ func (c *Conn) AddAddr(index int, p netip.Prefix) error {
 	if p.Addr().Is6() {
 		a.Flags = unix.IFA_F_NODAD
 	}
-	if err := c.h.AddrReplace(ref(index), a); err != nil {
-		return fmt.Errorf("cannot add address %s: %w", p, err)
-	}
-	return nil
+	return c.adding(func() error {
+		if err := c.h.AddrReplace(ref(index), a); err != nil {
+			return fmt.Errorf("cannot add address %s: %w", p, err)
+		}
+		return nil
+	}, "addr %s dev %s", p, c.name(index))
 }
 
 // DelAddr takes an address from an interface; an absent one is gone already.
 func (c *Conn) DelAddr(index int, p netip.Prefix) error {
-	if err := c.h.AddrDel(ref(index), &netlink.Addr{IPNet: toIPNet(p)}); err != nil && !absent(err) {
-		return fmt.Errorf("cannot remove address %s: %w", p, err)
-	}
-	return nil
+	return c.removing(func() error {
+		if err := c.h.AddrDel(ref(index), &netlink.Addr{IPNet: toIPNet(p)}); err != nil && !absent(err) {
+			return fmt.Errorf("cannot remove address %s: %w", p, err)
+		}
+		return nil
+	}, "addr %s dev %s", p, c.name(index))
 }
 
 func toIPNet(p netip.Prefix) *net.IPNet {

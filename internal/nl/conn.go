@@ -3,6 +3,7 @@ package nl
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -11,14 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet/internal/netns"
+	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
 // Conn works in one network namespace. It may be used by one goroutine at a time.
 type Conn struct {
-	h   *netlink.Handle
-	ns  *netns.Handle
-	raw *raw
-	seq uint32 // of the next message on raw
+	h    *netlink.Handle
+	ns   *netns.Handle
+	raw  *raw
+	seq  uint32     // of the next message on raw
+	plan *plan.Plan // what is changed is told to it; nil: to nobody
 }
 
 // Open opens the namespace at path; an empty path is the caller's own.
@@ -66,11 +69,37 @@ func (c *Conn) Sysctl(key, value string) error {
 		if b, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(b)) == value {
 			return nil
 		}
+		return c.setSysctl(path, key, value)
+	})
+}
+
+// Sysctls sets many values, each a key and a value, in one visit to the namespace; those that this kernel does not have are left out.
+func (c *Conn) Sysctls(list [][2]string) error {
+	return c.ns.Do(func() error {
+		for _, s := range list {
+			path := "/proc/sys/" + s[0]
+			b, err := os.ReadFile(path)
+			if errors.Is(err, fs.ErrNotExist) || err == nil && strings.TrimSpace(string(b)) == s[1] {
+				continue
+			}
+			if err := c.setSysctl(path, s[0], s[1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (c *Conn) setSysctl(path, key, value string) error {
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	return c.adding(func() error {
 		if err := os.WriteFile(path, []byte(value), 0); err != nil {
 			return fmt.Errorf("sysctl %s=%s: %w", strings.ReplaceAll(key, "/", "."), value, err)
 		}
 		return nil
-	})
+	}, "sysctl %s=%s", strings.ReplaceAll(key, "/", "."), value)
 }
 
 // GetSysctl reads a value below /proc/sys in the namespace.

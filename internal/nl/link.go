@@ -128,6 +128,10 @@ func attrs(name string, mac swarmnet.MAC, mtu int) netlink.LinkAttrs {
 }
 
 func (c *Conn) add(l netlink.Link) error {
+	return c.adding(func() error { return c.linkAdd(l) }, "link %s type %s", l.Attrs().Name, l.Type())
+}
+
+func (c *Conn) linkAdd(l netlink.Link) error {
 	if err := c.h.LinkAdd(l); err != nil {
 		if errors.Is(err, unix.EOPNOTSUPP) {
 			return fmt.Errorf("cannot make %s %s: %w: this kernel lacks it, load its module", l.Type(), l.Attrs().Name, err)
@@ -146,10 +150,12 @@ func (c *Conn) DelLink(name string) error {
 	if err != nil || !ok {
 		return err
 	}
-	if err := c.h.LinkDel(ref(l.Index)); err != nil && !absent(err) {
-		return fmt.Errorf("cannot remove link %s: %w", name, err)
-	}
-	return nil
+	return c.removing(func() error {
+		if err := c.h.LinkDel(ref(l.Index)); err != nil && !absent(err) {
+			return fmt.Errorf("cannot remove link %s: %w", name, err)
+		}
+		return nil
+	}, "link %s", name)
 }
 
 // ref names an interface by its index alone.
@@ -157,47 +163,54 @@ func ref(index int) netlink.Link {
 	return &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index}}
 }
 
-func wrapLink(what string, index int, err error) error {
-	if err == nil {
+// setLink changes an interface; what says how, in ip-link(8)'s words.
+func (c *Conn) setLink(index int, act func() error, format string, args ...any) error {
+	what := fmt.Sprintf(format, args...)
+	return c.adding(func() error {
+		if err := act(); err != nil {
+			return fmt.Errorf("cannot set link %d %s: %w", index, what, err)
+		}
 		return nil
-	}
-	return fmt.Errorf("cannot %s link %d: %w", what, index, err)
+	}, "link %s %s", c.name(index), what)
 }
 
 // SetUp brings an interface up.
-func (c *Conn) SetUp(index int) error { return wrapLink("set up", index, c.h.LinkSetUp(ref(index))) }
+func (c *Conn) SetUp(index int) error {
+	return c.setLink(index, func() error { return c.h.LinkSetUp(ref(index)) }, "up")
+}
 
 // SetMTU sets an interface's MTU in octets.
 func (c *Conn) SetMTU(index, mtu int) error {
-	return wrapLink("set the MTU of", index, c.h.LinkSetMTU(ref(index), mtu))
+	return c.setLink(index, func() error { return c.h.LinkSetMTU(ref(index), mtu) }, "mtu %d", mtu)
 }
 
 // SetMAC sets an interface's Ethernet address.
 func (c *Conn) SetMAC(index int, mac swarmnet.MAC) error {
-	return wrapLink("set the address of", index, c.h.LinkSetHardwareAddr(ref(index), mac[:]))
+	return c.setLink(index, func() error { return c.h.LinkSetHardwareAddr(ref(index), mac[:]) }, "address %s", mac)
 }
 
 // SetMaster makes an interface a port of a bridge; 0: of none.
 func (c *Conn) SetMaster(index, bridge int) error {
-	return wrapLink("set the master of", index, c.h.LinkSetMasterByIndex(ref(index), bridge))
+	return c.setLink(index, func() error { return c.h.LinkSetMasterByIndex(ref(index), bridge) }, "master %s", c.name(bridge))
 }
 
 // SetAlias sets an interface's ifalias, the mark that says whose it is.
 func (c *Conn) SetAlias(index int, alias string) error {
-	return wrapLink("set the alias of", index, c.h.LinkSetAlias(ref(index), alias))
+	return c.setLink(index, func() error { return c.h.LinkSetAlias(ref(index), alias) }, "alias %q", alias)
 }
 
 // Rename gives an interface another name; it must be down.
 func (c *Conn) Rename(index int, name string) error {
-	return wrapLink("rename", index, c.h.LinkSetName(ref(index), name))
+	return c.setLink(index, func() error { return c.h.LinkSetName(ref(index), name) }, "name %s", name)
 }
 
 // Move gives an interface to another namespace.
 func (c *Conn) Move(index int, to *netns.Handle) error {
-	return wrapLink("move", index, c.h.LinkSetNsFd(ref(index), to.FD()))
+	return c.setLink(index, func() error { return c.h.LinkSetNsFd(ref(index), to.FD()) }, "netns")
 }
 
 // SetPortLearning says whether a bridge learns addresses from a port.
 func (c *Conn) SetPortLearning(index int, on bool) error {
-	return wrapLink("set learning of", index, c.h.LinkSetLearning(ref(index), on))
+	word := map[bool]string{false: "off", true: "on"}[on]
+	return c.setLink(index, func() error { return c.h.LinkSetLearning(ref(index), on) }, "type bridge_slave learning %s", word)
 }

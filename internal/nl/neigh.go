@@ -33,6 +33,13 @@ func (n Neigh) String() string {
 	return n.MAC.String() + " master"
 }
 
+func (n Neigh) words() string {
+	if n.FDB() {
+		return "fdb " + n.String()
+	}
+	return "neigh " + n.String()
+}
+
 // Neighs lists the permanent neighbour entries of an interface, both families.
 func (c *Conn) Neighs(index int) ([]Neigh, error) {
 	return dump("neighbours", func() ([]Neigh, error) {

@@ -43,7 +43,7 @@ func (c *Conn) SetPort(index int, p Port) error {
 	msg[unix.NLMSG_HDRLEN] = unix.AF_BRIDGE
 	binary.NativeEndian.PutUint32(msg[unix.NLMSG_HDRLEN+4:], uint32(index))
 	msg = appendAttr(msg, unix.IFLA_PROTINFO|unix.NLA_F_NESTED, info)
-	return wrapLink("set up the port of", index, c.request(msg, unix.RTM_SETLINK))
+	return c.setLink(index, func() error { return c.request(msg, unix.RTM_SETLINK) }, "type bridge_slave %s", p)
 }
 
 // request sends one message, its header not filled in yet, and reads its acknowledgement.
@@ -63,4 +63,111 @@ func (c *Conn) request(msg []byte, typ uint16) error {
 		}
 		return true, nil
 	})
+}
+
+// Attributes on the way to a port's settings in an answer to RTM_GETLINK (linux/if_link.h).
+const infoSlaveData = 5
+
+// Port reads how a bridge treats one of its ports.
+func (c *Conn) Port(index int) (Port, error) {
+	p, _, err := c.port(index)
+	return p, err
+}
+
+// EnsurePort is SetPort where a setting is not as wanted; what this kernel does not know is no difference.
+func (c *Conn) EnsurePort(index int, want Port) error {
+	have, locks, err := c.port(index)
+	if err != nil {
+		return err
+	}
+	if !locks {
+		have.Locked = want.Locked
+	}
+	if have == want {
+		return nil
+	}
+	return c.SetPort(index, want)
+}
+
+// port also reports whether the kernel knows locked ports.
+func (c *Conn) port(index int) (p Port, locks bool, err error) {
+	msg := make([]byte, unix.NLMSG_HDRLEN+unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(msg[unix.NLMSG_HDRLEN+4:], uint32(index))
+	seq := c.seq
+	c.seq++
+	putHeader(msg, unix.RTM_GETLINK, unix.NLM_F_REQUEST, seq)
+	if err := c.raw.send(msg); err != nil {
+		return p, false, fmt.Errorf("cannot ask rtnetlink: %w", err)
+	}
+	err = c.raw.receive(func(a answer) (bool, error) {
+		switch {
+		case a.seq != seq:
+			return false, nil
+		case a.typ == unix.NLMSG_ERROR:
+			if e := a.errno(); e != 0 {
+				return true, e
+			}
+			return true, nil
+		case len(a.body) < unix.SizeofIfInfomsg:
+			return true, nil
+		}
+		eachAttr(a.body[unix.SizeofIfInfomsg:], func(typ uint16, info []byte) {
+			if typ != unix.IFLA_LINKINFO {
+				return
+			}
+			eachAttr(info, func(typ uint16, data []byte) {
+				if typ == infoSlaveData {
+					locks = p.read(data)
+				}
+			})
+		})
+		return true, nil
+	})
+	return p, locks, wrapLink("look up the port of", index, err)
+}
+
+func (p *Port) read(data []byte) (locks bool) {
+	eachAttr(data, func(typ uint16, v []byte) {
+		on := len(v) == 1 && v[0] != 0
+		switch typ {
+		case brportLearning:
+			p.Learning = on
+		case brportFlood:
+			p.Flood = on
+		case brportIsolated:
+			p.Isolated = on
+		case brportLocked:
+			p.Locked, locks = on, true
+		}
+	})
+	return locks
+}
+
+// eachAttr gives each attribute of a list to fn, without the flags of its type.
+func eachAttr(b []byte, fn func(typ uint16, data []byte)) {
+	for len(b) >= unix.SizeofRtAttr {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < unix.SizeofRtAttr || n > len(b) {
+			return
+		}
+		fn(binary.NativeEndian.Uint16(b[2:])&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER), b[unix.SizeofRtAttr:n])
+		b = b[min(align(n), len(b)):]
+	}
+}
+
+func (p Port) String() string {
+	word := func(on bool) string {
+		if on {
+			return "on"
+		}
+		return "off"
+	}
+	return fmt.Sprintf("learning %s flood %s isolated %s locked %s", word(p.Learning), word(p.Flood), word(p.Isolated), word(p.Locked))
+}
+
+func wrapLink(what string, index int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot %s link %d: %w", what, index, err)
 }

@@ -114,18 +114,43 @@ func toRoute(r Route) *netlink.Route {
 
 // ReplaceRoute adds a route, or changes the one to the same destination in the same table.
 func (c *Conn) ReplaceRoute(r Route) error {
-	if err := c.h.RouteReplace(toRoute(r)); err != nil {
-		return fmt.Errorf("cannot set route to %s: %w", r.Dst, err)
-	}
-	return nil
+	return c.adding(func() error {
+		if err := c.h.RouteReplace(toRoute(r)); err != nil {
+			return fmt.Errorf("cannot set route to %s: %w", r.Dst, err)
+		}
+		return nil
+	}, "route %s", c.words(r))
 }
 
 // DelRoute removes a route; an absent one is gone already.
 func (c *Conn) DelRoute(r Route) error {
-	if err := c.h.RouteDel(toRoute(r)); err != nil && !absent(err) {
-		return fmt.Errorf("cannot remove route to %s: %w", r.Dst, err)
+	return c.removing(func() error {
+		if err := c.h.RouteDel(toRoute(r)); err != nil && !absent(err) {
+			return fmt.Errorf("cannot remove route to %s: %w", r.Dst, err)
+		}
+		return nil
+	}, "route %s", c.words(r))
+}
+
+// words are a route's in ip-route(8)'s, for a plan.
+func (c *Conn) words(r Route) string {
+	out := r.Dst.String()
+	if r.Dst.Bits() == 0 {
+		out = "default"
 	}
-	return nil
+	if r.Via.IsValid() {
+		out += " via " + r.Via.String()
+	}
+	if name := c.name(r.Index); r.Index != 0 && name != "" {
+		out += " dev " + name
+	}
+	if r.Table != 0 {
+		out += fmt.Sprintf(" table %d", r.Table)
+	}
+	if r.Metric != 0 {
+		out += fmt.Sprintf(" metric %d", r.Metric)
+	}
+	return out
 }
 
 // Rule sends packets to a routing table (ip-rule(8)), by their mark or by the address that they come from.
@@ -135,6 +160,15 @@ type Rule struct {
 	Mark, Mask uint32
 	From       netip.Prefix // zero: from anywhere
 	Table      int
+}
+
+// String is the rule as ip-rule(8) has it.
+func (r Rule) String() string {
+	s := fmt.Sprintf("rule pref %d fwmark %#x/%#x lookup %d", r.Priority, r.Mark, r.Mask, r.Table)
+	if r.V6 {
+		s = "-6 " + s
+	}
+	return s
 }
 
 // Rules lists our rules, of both families.
@@ -185,16 +219,20 @@ func toRule(r Rule) *netlink.Rule {
 
 // AddRule adds a rule; one that is there is kept.
 func (c *Conn) AddRule(r Rule) error {
-	if err := c.h.RuleAdd(toRule(r)); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("cannot add rule %d: %w", r.Priority, err)
-	}
-	return nil
+	return c.adding(func() error {
+		if err := c.h.RuleAdd(toRule(r)); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("cannot add rule %d: %w", r.Priority, err)
+		}
+		return nil
+	}, "%s", r)
 }
 
 // DelRule removes a rule; an absent one is gone already.
 func (c *Conn) DelRule(r Rule) error {
-	if err := c.h.RuleDel(toRule(r)); err != nil && !absent(err) {
-		return fmt.Errorf("cannot remove rule %d: %w", r.Priority, err)
-	}
-	return nil
+	return c.removing(func() error {
+		if err := c.h.RuleDel(toRule(r)); err != nil && !absent(err) {
+			return fmt.Errorf("cannot remove rule %d: %w", r.Priority, err)
+		}
+		return nil
+	}, "%s", r)
 }

@@ -117,9 +117,6 @@ func (c *conns) ensureBridge(name string, o overlay.Object) (nl.Link, error) {
 		if l, _, err = c.fabric.Link(name); err != nil {
 			return nl.Link{}, err
 		}
-		if err := c.bridgeSysctls(name); err != nil {
-			return nl.Link{}, err
-		}
 	}
 	if l.MAC != o.MAC {
 		if err := c.fabric.SetMAC(l.Index, o.MAC); err != nil {
@@ -132,11 +129,6 @@ func (c *conns) ensureBridge(name string, o overlay.Object) (nl.Link, error) {
 		}
 	}
 	return l, c.fabric.SetUp(l.Index)
-}
-
-// bridgeSysctls: replies of published ports take another way than the requests came.
-func (c *conns) bridgeSysctls(name string) error {
-	return ignoreAbsent(c.fabric.Sysctl("net/ipv4/conf/"+name+"/rp_filter", "0"))
 }
 
 func (c *conns) ensureVXLAN(name string, bridge nl.Link, o overlay.Object) error {

@@ -1,67 +1,88 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 
-	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/plan"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
-// ensure makes the namespace, the way between it and the host, and the rules of both, where they are not there yet.
-func (f *Fabric) ensure(d overlay.Desired) error {
-	if _, err := netns.Create(f.cfg.NetnsDir, FabricName); err != nil {
-		return err
+// hostMark is the ifalias of the host's end: what has its name and not its mark is not ours.
+const hostMark = "swarmnet fabric"
+
+// ensure makes the namespace, the way between it and the host, and the rules of both, where they are not there yet. there is false when the pass is
+// dry and there is no namespace: then all networks are missing.
+func (f *Fabric) ensure(ctx context.Context, d overlay.Desired) (there bool, err error) {
+	p := plan.From(ctx)
+	if there, err = f.ensureNamespace(p); err != nil || !there {
+		for _, o := range d.Objects() {
+			p.Add("%s", o)
+		}
+		return false, err
 	}
-	c, err := f.open()
+	c, err := f.open(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer c.close()
-	if err := f.ensureUplink(c); err != nil {
-		return err
+	for _, step := range []func() error{
+		c.ensureUplink,
+		func() error { return ensureSysctls(c, d) },
+		func() error { return ensureHostTable(c.host, f.cfg.Uplink, d) },
+		func() error { return ensureFabricTable(c.fabric, d) },
+	} {
+		if err := step(); err != nil {
+			return false, err
+		}
 	}
-	if err := ensureSysctls(c, d); err != nil {
-		return err
-	}
-	if err := ensureHostTable(c.host.NS(), f.cfg.Uplink, d); err != nil {
-		return err
-	}
-	return ensureFabricTable(c.fabric.NS(), d)
+	return true, nil
 }
 
-func (f *Fabric) ensureUplink(c *conns) error {
-	up := f.cfg.Uplink
+func (c *conns) ensureUplink() error {
+	up := c.uplink
 	hostEnd, haveHost, err := c.host.Link(HostLink)
 	if err != nil {
 		return err
 	}
-	_, haveFabric, err := c.fabric.Link(UplinkName)
+	fabricEnd, haveFabric, err := c.fabric.Link(UplinkName)
+	if err != nil {
+		return err
+	}
+	mtu, err := largestMTU(c.host)
 	if err != nil {
 		return err
 	}
 	if !haveHost || !haveFabric {
+		if haveHost && hostEnd.Alias != hostMark {
+			return fmt.Errorf("this host has an interface %s which is not ours, and that is what the way to the fabric must be called: rename it", HostLink)
+		}
 		// One end alone is what a lost namespace or a stranger leaves: the pair is made anew.
 		for _, del := range []error{c.host.DelLink(HostLink), c.fabric.DelLink(UplinkName)} {
 			if del != nil {
 				return del
 			}
 		}
-		mtu, err := largestMTU(c.host)
-		if err != nil {
-			return err
-		}
 		if err := c.host.AddVeth(mtu, nl.Veth{Name: HostLink}, nl.Veth{Name: UplinkName, NS: c.fabric.NS()}); err != nil {
 			return err
+		}
+		if c.plan.IsDry() {
+			return nil // what is on it would be made, too
 		}
 		if hostEnd, _, err = c.host.Link(HostLink); err != nil {
 			return err
 		}
+		var ok bool
+		if fabricEnd, ok, err = c.fabric.Link(UplinkName); err != nil || !ok {
+			return fmt.Errorf("the fabric's uplink is gone: %w", err)
+		}
 	}
-	fabricEnd, ok, err := c.fabric.Link(UplinkName)
-	if err != nil || !ok {
-		return fmt.Errorf("the fabric's uplink is gone: %w", err)
+	if hostEnd.Alias != hostMark {
+		if err := c.host.SetAlias(hostEnd.Index, hostMark); err != nil {
+			return err
+		}
 	}
 	lo, _, err := c.fabric.Link("lo")
 	if err != nil {
@@ -72,17 +93,22 @@ func (f *Fabric) ensureUplink(c *conns) error {
 			return err
 		}
 	}
-	if err := ensureEnd(c.host, hostEnd, up.Host4, up.Host6); err != nil {
+	if err := ensureEnd(c.host, hostEnd, mtu, up.Host4, up.Host6); err != nil {
 		return err
 	}
-	if err := ensureEnd(c.fabric, fabricEnd, up.Fabric4, up.Fabric6); err != nil {
+	if err := ensureEnd(c.fabric, fabricEnd, mtu, up.Fabric4, up.Fabric6); err != nil {
 		return err
 	}
 	return ensureDefaults(c.fabric, fabricEnd.Index, up.Host4.Addr(), up.Host6.Addr())
 }
 
-// ensureEnd brings an end of the uplink up, with its addresses.
-func ensureEnd(c *nl.Conn, l nl.Link, want ...netip.Prefix) error {
+// ensureEnd brings an end of the uplink up, with its MTU and addresses.
+func ensureEnd(c *nl.Conn, l nl.Link, mtu int, want ...netip.Prefix) error {
+	if l.MTU != mtu {
+		if err := c.SetMTU(l.Index, mtu); err != nil {
+			return err
+		}
+	}
 	have, err := c.Addrs(l.Index)
 	if err != nil {
 		return err
@@ -150,7 +176,7 @@ func largestMTU(host *nl.Conn) (int, error) {
 	}
 	mtu := 1500
 	for _, l := range links {
-		if l.Kind == "" && l.Name != "lo" || l.Kind == "veth" {
+		if l.Name != HostLink && (l.Kind == "" && l.Name != "lo" || l.Kind == "veth") {
 			mtu = max(mtu, l.MTU)
 		}
 	}

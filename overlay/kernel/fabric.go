@@ -9,9 +9,11 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/plan"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
@@ -47,7 +49,15 @@ type Config struct {
 }
 
 // Fabric is a node's virtual router. Its methods may be called by one goroutine at a time.
-type Fabric struct{ cfg Config }
+type Fabric struct {
+	cfg Config
+	// held keeps the namespace alive should somebody unmount its file: then it gets its name back, and no packet is lost. nil: none yet.
+	held   *netns.Handle
+	looked time.Time
+}
+
+// Looked is when the last look of a pass began; after a pass without an error it found all as it must be.
+func (f *Fabric) Looked() time.Time { return f.looked }
 
 // New returns the fabric that cfg describes; nothing is made yet.
 func New(cfg Config) *Fabric {
@@ -57,7 +67,7 @@ func New(cfg Config) *Fabric {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Fabric{cfg}
+	return &Fabric{cfg: cfg}
 }
 
 // Path is where the fabric's namespace is.
@@ -66,18 +76,20 @@ func (f *Fabric) Path() string { return filepath.Join(f.cfg.NetnsDir, FabricName
 // passes bounds how often Reconcile looks again: devices that had to be made anew take their entries with them.
 const passes = 3
 
-// Reconcile makes the fabric what d says and returns what it had to do; when all was well, nothing.
-func (f *Fabric) Reconcile(_ context.Context, d overlay.Desired) ([]overlay.Op, error) {
-	if err := f.ensure(d); err != nil {
-		return nil, fmt.Errorf("fabric: %w", err)
+// Reconcile makes the fabric what d says and returns what it had to do to the networks; when all was well, nothing. All that it changes, or would
+// change, the context's plan is told.
+func (f *Fabric) Reconcile(ctx context.Context, d overlay.Desired) ([]overlay.Op, error) {
+	if there, err := f.ensure(ctx, d); err != nil || !there {
+		return nil, wrap(err)
 	}
-	c, err := f.open()
+	c, err := f.open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("fabric: %w", err)
 	}
 	defer c.close()
 	var done []overlay.Op
 	for range passes {
+		f.looked = time.Now()
 		have, stray, err := c.observe()
 		if err != nil {
 			return done, fmt.Errorf("fabric: %w", err)
@@ -86,7 +98,11 @@ func (f *Fabric) Reconcile(_ context.Context, d overlay.Desired) ([]overlay.Op, 
 		if len(ops) == 0 && stray.none() {
 			return done, nil
 		}
-		if err := c.apply(ops); err != nil {
+		note(c.plan, ops)
+		if c.plan.IsDry() {
+			return nil, c.removeStrays(stray)
+		}
+		if err := c.fabric.Quietly(func() error { return c.host.Quietly(func() error { return c.apply(ops) }) }); err != nil {
 			return done, fmt.Errorf("fabric: %w", err)
 		}
 		if err := c.removeStrays(stray); err != nil {
@@ -105,7 +121,63 @@ func (f *Fabric) Remove(context.Context) error {
 		return err
 	}
 	defer host.Close()
+	defer f.letGo()
 	return errors.Join(f.clear(), host.DelLink(HostLink), netns.Delete(f.cfg.NetnsDir, FabricName), removeTable(host.NS()))
+}
+
+func wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("fabric: %w", err)
+}
+
+// note tells a plan what is done to the networks.
+func note(p *plan.Plan, ops []overlay.Op) {
+	for _, op := range ops {
+		if op.Remove {
+			p.Remove("%s", op.Object)
+		} else {
+			p.Add("%s", op.Object)
+		}
+	}
+}
+
+// Close lets go of the namespace; it stays, with everything in it.
+func (f *Fabric) Close() { f.letGo() }
+
+func (f *Fabric) letGo() {
+	if f.held != nil {
+		f.held.Close()
+		f.held = nil
+	}
+}
+
+// ensureNamespace makes the namespace, or gives it back its name. there is false when a dry pass finds none.
+func (f *Fabric) ensureNamespace(p *plan.Plan) (there bool, err error) {
+	h, err := netns.Open(f.Path())
+	switch {
+	case err == nil:
+	case !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	case p.IsDry():
+		p.Add("netns %s", f.Path())
+		return false, nil
+	case f.held != nil:
+		p.Add("netns %s", f.Path())
+		return true, netns.Restore(f.cfg.NetnsDir, FabricName, f.held)
+	default:
+		p.Add("netns %s", f.Path())
+		if _, err := netns.Create(f.cfg.NetnsDir, FabricName); err != nil {
+			return false, err
+		}
+		if h, err = netns.Open(f.Path()); err != nil {
+			return false, err
+		}
+	}
+	f.letGo()
+	f.held = h
+	return true, nil
 }
 
 // clear deletes the networks' devices, all by their names; an absent fabric is clear.
@@ -136,19 +208,20 @@ func (f *Fabric) clear() error {
 type conns struct {
 	host, fabric *nl.Conn
 	uplink       Uplink
+	plan         *plan.Plan
 }
 
-func (f *Fabric) open() (*conns, error) {
-	host, err := nl.Open(f.cfg.HostNS)
+func (f *Fabric) open(ctx context.Context) (*conns, error) {
+	host, err := nl.OpenIn(ctx, f.cfg.HostNS)
 	if err != nil {
 		return nil, err
 	}
-	fabric, err := nl.Open(f.Path())
+	fabric, err := nl.OpenIn(ctx, f.Path())
 	if err != nil {
 		host.Close()
 		return nil, err
 	}
-	return &conns{host, fabric, f.cfg.Uplink}, nil
+	return &conns{host, fabric, f.cfg.Uplink, plan.From(ctx)}, nil
 }
 
 func (c *conns) close() {

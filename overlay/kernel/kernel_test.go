@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"os"
@@ -167,7 +168,7 @@ func TestKernelInterrupted(t *testing.T) {
 			if _, err := h.fabric.Reconcile(t.Context(), way[0]); err != nil {
 				t.Fatal(err)
 			}
-			c, err := h.fabric.open()
+			c, err := h.fabric.open(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}

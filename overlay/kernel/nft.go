@@ -8,6 +8,7 @@ import (
 
 	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nft"
+	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
@@ -19,7 +20,7 @@ const tableName = "swarmnet_fabric"
 //
 //	postrouting: ip saddr 169.254.77.2 oifname != { swarmnet0, lo } masquerade
 //	forward: oifname swarmnet0 ip daddr 172.18.0.0/24 ct state new drop
-func ensureHostTable(ns *netns.Handle, up Uplink, d overlay.Desired) error {
+func ensureHostTable(c *nl.Conn, up Uplink, d overlay.Desired) error {
 	t := nft.Table{Family: nftables.TableFamilyINet, Name: tableName}
 	post := nft.Chain{Name: "postrouting", Type: nftables.ChainTypeNAT}
 	post.Hook, post.Priority = nft.Base(nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
@@ -38,7 +39,7 @@ func ensureHostTable(ns *netns.Handle, up Uplink, d overlay.Desired) error {
 		}
 	}
 	t.Chains = []nft.Chain{post, forward}
-	_, err := nft.Ensure(ns, t)
+	_, err := nft.Ensure(c.Plan(), c.NS(), t)
 	return err
 }
 
@@ -53,7 +54,7 @@ func ensureHostTable(ns *netns.Handle, up Uplink, d overlay.Desired) error {
 //	             iifname "br-*" oifname uplink masquerade
 //
 // That a frame on the ingress network comes from the node whose MAC it bears, the sandboxes' locked ports see to.
-func ensureFabricTable(ns *netns.Handle, d overlay.Desired) error {
+func ensureFabricTable(c *nl.Conn, d overlay.Desired) error {
 	forward := nft.Chain{Name: "forward", Type: nftables.ChainTypeFilter}
 	forward.Hook, forward.Priority = nft.Base(nftables.ChainHookForward, *nftables.ChainPriorityFilter)
 	post := nft.Chain{Name: "postrouting", Type: nftables.ChainTypeNAT}
@@ -86,7 +87,7 @@ func ensureFabricTable(ns *netns.Handle, d overlay.Desired) error {
 		nft.Match(nft.OIF(UplinkName), nft.ClampMSS()),
 		nft.Match(nft.IIF(UplinkName), nft.ClampMSS()))
 	post.Rules = append(post.Rules, nft.Match(nft.IIFPrefix("br-"), nft.OIF(UplinkName), nft.Masquerade()))
-	_, err := nft.Ensure(ns, nft.Table{Family: nftables.TableFamilyINet, Name: tableName, Sets: []nft.Set{nodes}, Chains: []nft.Chain{forward, post}})
+	_, err := nft.Ensure(c.Plan(), c.NS(), nft.Table{Family: nftables.TableFamilyINet, Name: tableName, Sets: []nft.Set{nodes}, Chains: []nft.Chain{forward, post}})
 	return err
 }
 

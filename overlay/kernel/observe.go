@@ -14,6 +14,7 @@ type devices struct {
 	local         bool
 	bridge, vxlan nl.Link
 	haveB, haveV  bool
+	learns        bool // the bridge, from what comes in by VXLAN
 }
 
 // whole reports whether all are there, up and joined.
@@ -22,7 +23,7 @@ func (d devices) whole() bool {
 		return d.haveB && d.bridge.Kind == "bridge" && d.bridge.Up
 	}
 	return d.haveB && d.haveV && d.bridge.Kind == "bridge" && d.vxlan.VXLAN != nil && d.bridge.Up && d.vxlan.Up &&
-		d.vxlan.Master == d.bridge.Index && d.vxlan.VXLAN.Proxy && !d.vxlan.VXLAN.Learn && d.vxlan.MTU == d.bridge.MTU
+		!d.learns && d.vxlan.Master == d.bridge.Index && d.vxlan.VXLAN.Proxy && !d.vxlan.VXLAN.Learn && d.vxlan.MTU == d.bridge.MTU
 }
 
 // strays are things that have our mark and can belong to nothing.
@@ -89,6 +90,13 @@ func (c *conns) observe() (objects []overlay.Object, stray strays, err error) {
 		return nil, stray, err
 	}
 	for vni, d := range found {
+		if d.haveV && d.vxlan.Master != 0 {
+			port, err := c.fabric.Port(d.vxlan.Index)
+			if err != nil {
+				return nil, stray, err
+			}
+			d.learns = port.Learning
+		}
 		dev := overlay.Object{Kind: overlay.KindDevices, VNI: vni}
 		if d.whole() { // else the zero values: never what is wanted
 			dev.MAC, dev.MTU = d.bridge.MAC, d.bridge.MTU

@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"errors"
+
 	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/overlay"
 )
@@ -8,35 +10,33 @@ import (
 // ensureSysctls makes a router of the fabric and lets the host forward for it. Reverse path filtering counts as the largest of
 // "all" and the device's own value, so both are set.
 func ensureSysctls(c *conns, d overlay.Desired) error {
-	for _, s := range []struct {
-		c          *nl.Conn
-		key, value string
-	}{
-		{c.fabric, "net/ipv4/ip_forward", "1"},
-		{c.fabric, "net/ipv4/conf/all/rp_filter", "0"},
-		{c.fabric, "net/ipv4/conf/default/rp_filter", "0"},
-		{c.fabric, "net/ipv4/conf/" + UplinkName + "/rp_filter", "0"},
-		{c.fabric, "net/ipv4/conf/all/send_redirects", "0"},
-		{c.fabric, "net/ipv4/conf/default/send_redirects", "0"},
-		{c.fabric, "net/ipv6/conf/all/forwarding", "1"},
-		{c.fabric, "net/ipv6/conf/default/accept_dad", "0"},
-		{c.fabric, "net/ipv6/conf/default/accept_ra", "0"},
-		{c.fabric, "net/ipv6/conf/default/addr_gen_mode", "1"}, // no fe80:: on ports and bridges, and none of its chatter
-		{c.fabric, "net/bridge/bridge-nf-call-iptables", "0"},
-		{c.fabric, "net/bridge/bridge-nf-call-ip6tables", "0"},
-		{c.fabric, "net/bridge/bridge-nf-call-arptables", "0"},
-		{c.host, "net/ipv4/ip_forward", "1"},
-		{c.host, "net/ipv4/conf/" + HostLink + "/rp_filter", "2"},
-		{c.host, "net/ipv4/conf/" + HostLink + "/route_localnet", "1"},
-	} {
-		if err := ignoreAbsent(s.c.Sysctl(s.key, s.value)); err != nil {
-			return err
-		}
+	fabric := [][2]string{
+		{"net/ipv4/ip_forward", "1"},
+		{"net/ipv4/conf/all/rp_filter", "0"},
+		{"net/ipv4/conf/default/rp_filter", "0"},
+		{"net/ipv4/conf/" + UplinkName + "/rp_filter", "0"},
+		{"net/ipv4/conf/all/send_redirects", "0"},
+		{"net/ipv4/conf/default/send_redirects", "0"},
+		{"net/ipv6/conf/all/forwarding", "1"},
+		{"net/ipv6/conf/default/accept_dad", "0"},
+		{"net/ipv6/conf/default/accept_ra", "0"},
+		{"net/ipv6/conf/default/addr_gen_mode", "1"}, // no fe80:: on ports and bridges, and none of its chatter
+		{"net/bridge/bridge-nf-call-iptables", "0"},
+		{"net/bridge/bridge-nf-call-ip6tables", "0"},
+		{"net/bridge/bridge-nf-call-arptables", "0"},
 	}
-	if wantsIPv6(d) {
-		return forwardIPv6(c.host)
+	for _, n := range d.Networks { // replies of published ports take another way than the requests came
+		fabric = append(fabric, [2]string{"net/ipv4/conf/" + overlay.BridgeName(n.VNI) + "/rp_filter", "0"})
 	}
-	return nil
+	err := errors.Join(c.fabric.Sysctls(fabric), c.host.Sysctls([][2]string{
+		{"net/ipv4/ip_forward", "1"},
+		{"net/ipv4/conf/" + HostLink + "/rp_filter", "2"},
+		{"net/ipv4/conf/" + HostLink + "/route_localnet", "1"},
+	}))
+	if err == nil && wantsIPv6(d) {
+		err = forwardIPv6(c.host)
+	}
+	return err
 }
 
 func wantsIPv6(d overlay.Desired) bool {

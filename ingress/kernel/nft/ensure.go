@@ -1,8 +1,11 @@
 package nft
 
 import (
+	"context"
 	"errors"
 	"fmt"
+
+	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
 // Memo is what a pass remembers for the next, so that it need not dump what nobody changed. The zero value remembers nothing; a memo
@@ -17,9 +20,9 @@ type Memo struct {
 const attempts = 8
 
 // Ensure makes tables what they are wanted to be, all in one transaction if it fits the socket's buffer, and returns how many things it
-// changed. Objects in our tables that are not wanted are removed; other tables are not looked at.
-func (c *Conn) Ensure(memo *Memo, tables ...Table) (changes int, err error) {
-	sum := digest(tables)
+// changed. The context's plan is told of them; when it is dry that is all. Objects in our tables that are not wanted are removed; other tables are not looked at.
+func (c *Conn) Ensure(ctx context.Context, memo *Memo, tables ...Table) (changes int, err error) {
+	sum, p := digest(tables), plan.From(ctx)
 	for range attempts {
 		var gen uint32
 		if gen, err = c.generation(); err != nil {
@@ -29,7 +32,8 @@ func (c *Conn) Ensure(memo *Memo, tables ...Table) (changes int, err error) {
 			return 0, nil
 		}
 		var list []unit
-		list, changes, err = c.plan(tables)
+		var words []change
+		list, words, changes, err = c.plan(tables)
 		if err != nil {
 			return 0, err
 		}
@@ -40,6 +44,10 @@ func (c *Conn) Ensure(memo *Memo, tables ...Table) (changes int, err error) {
 		if now != gen { // it was no one consistent reading
 			err = errMoved
 			continue
+		}
+		if p.IsDry() {
+			tell(p, words)
+			return changes, nil
 		}
 		err = c.commit(gen, list)
 		switch {
@@ -52,18 +60,20 @@ func (c *Conn) Ensure(memo *Memo, tables ...Table) (changes int, err error) {
 		default:
 			*memo = Memo{c.cookie, gen + 1, sum} // if it took more transactions than one, the next pass looks again
 		}
+		tell(p, words)
 		return changes, nil
 	}
 	return 0, fmt.Errorf("cannot change table %s: %w", tables[0].Name, err)
 }
 
-func (c *Conn) plan(tables []Table) (list []unit, changes int, err error) {
+func (c *Conn) plan(tables []Table) (list []unit, words []change, changes int, err error) {
 	for _, t := range tables {
 		have, err := c.Observe(t.Family, t.Name)
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, 0, err
 		}
 		steps, n := Diff(have, t)
+		words = append(words, describe(t, steps)...)
 		changes += n
 		for _, u := range units(t, steps) {
 			if len(u) > 0 {
@@ -71,7 +81,7 @@ func (c *Conn) plan(tables []Table) (list []unit, changes int, err error) {
 			}
 		}
 	}
-	return list, changes, nil
+	return list, words, changes, nil
 }
 
 // Remove deletes the tables of these names that are there.

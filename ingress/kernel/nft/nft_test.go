@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -98,7 +99,7 @@ func TestKernelEnsure(t *testing.T) {
 		memo := Memo{}
 		for i := range 3 {
 			want := draw(t, fmt.Sprint(i))
-			if _, err := c.Ensure(&memo, want); err != nil {
+			if _, err := c.Ensure(context.Background(), &memo, want); err != nil {
 				t.Fatalf("to\n%s: %v", shown(want), err)
 			}
 			have, err := c.Observe(want.Family, want.Name)
@@ -109,7 +110,7 @@ func TestKernelEnsure(t *testing.T) {
 				t.Fatalf("there is\n%s\ninstead of\n%s", shown(*have), shown(want))
 			}
 			for range 2 { // by looking, then by the generation
-				if n, err := c.Ensure(&memo, want); n != 0 || err != nil {
+				if n, err := c.Ensure(context.Background(), &memo, want); n != 0 || err != nil {
 					t.Fatalf("a second pass changed %d things: %v", n, err)
 				}
 			}
@@ -117,7 +118,7 @@ func TestKernelEnsure(t *testing.T) {
 		if err := c.Remove(INet, "random"); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := c.Ensure(&memo, draw(t, "last")); n == 0 || err != nil {
+		if n, err := c.Ensure(context.Background(), &memo, draw(t, "last")); n == 0 || err != nil {
 			t.Fatalf("the loss of the table was not noticed: %v", err)
 		}
 	})

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// accept is NF_ACCEPT (linux/netfilter.h).
+const accept = 1
+
 // Observe dumps a table; nil when there is none.
 func (c *Conn) Observe(family Family, name string) (*Table, error) {
 	t := &Table{Family: family, Name: name}
@@ -38,6 +41,8 @@ func (c *Conn) observeChains(t *Table) error {
 				ch.Name = str(data)
 			case unix.NFTA_CHAIN_TYPE:
 				ch.base().Type = str(data)
+			case unix.NFTA_CHAIN_POLICY:
+				ch.base().Drops = u32(data) != accept
 			case unix.NFTA_CHAIN_HOOK:
 				attrs(data, func(typ uint16, data []byte) {
 					switch typ {

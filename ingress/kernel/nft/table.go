@@ -55,11 +55,12 @@ type Chain struct {
 	Rules []Rule
 }
 
-// Base hooks a chain into the packets' path. Its policy is to accept.
+// Base hooks a chain into the packets' path. The policy of ours is to accept.
 type Base struct {
 	Type     string // "filter", "nat"
 	Hook     uint32 // NF_INET_* or NF_BR_*
 	Priority int32
+	Drops    bool // the policy, as found
 }
 
 // Rule is a rule. ID names its content; one that was observed has nothing else.
