@@ -32,6 +32,15 @@ func (a *app) probeCmd() *cobra.Command {
 	}}
 	load.Flags().Float64Var(&rate, "rate", 100, "requests a second")
 	load.Flags().DurationVar(&duration, "duration", time.Minute, "how long")
+	var (
+		parallel  int
+		floodRate float64
+	)
+	flood := &cobra.Command{Use: "flood URL…", Args: atLeast("URL"), RunE: func(cmd *cobra.Command, args []string) error {
+		return probe.Flood(cmd.Context(), a.stdout, args, parallel, floodRate, timeout)
+	}}
+	flood.Flags().Float64Var(&floodRate, "rate", 500, "requests a second")
+	flood.Flags().IntVar(&parallel, "parallel", 50, "clients at once, every other over a connection that it keeps")
 	fetch := &cobra.Command{Use: "fetch URL", Args: exactly("URL"), RunE: func(cmd *cobra.Command, args []string) error {
 		return write(probe.Fetch(cmd.Context(), args[0], octets, pace))
 	}}
@@ -48,7 +57,7 @@ func (a *app) probeCmd() *cobra.Command {
 		}
 		return write(out)
 	}}
-	for _, c := range []*cobra.Command{ask, load, same, udp} {
+	for _, c := range []*cobra.Command{ask, load, flood, same, udp} {
 		c.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "of one request")
 	}
 	serve := &cobra.Command{Use: "serve", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,6 +68,6 @@ func (a *app) probeCmd() *cobra.Command {
 		return probe.Get(cmd.Context(), a.stdout, args[0], time.Minute)
 	}}
 	cmd.AddCommand(a.probeDNSCmds()...)
-	cmd.AddCommand(ask, load, fetch, same, serve, get, udp, a.probeWritesCmd())
+	cmd.AddCommand(ask, load, flood, fetch, same, serve, get, udp, a.probeWritesCmd())
 	return cmd
 }
