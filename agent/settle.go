@@ -33,8 +33,8 @@ func (r *runner) settling(want desired.Task, w executor.Status) bool {
 	return true
 }
 
-// listensOnAll reports whether the network namespace of a process has a socket for each port. What cannot be looked up counts as
-// being there.
+// listensOnAll reports whether the network namespace of a process has a socket for each port. What cannot be looked up has none: the
+// process is gone, more likely than not, and nobody has noticed yet.
 func listensOnAll(pid int, ports []swarmnet.PortSpec) bool {
 	for _, p := range ports {
 		if p.Protocol != swarmnet.SCTP && !listens(pid, p.Protocol, p.Target) {
@@ -47,13 +47,11 @@ func listensOnAll(pid int, ports []swarmnet.PortSpec) bool {
 // listens looks through /proc/PID/net/{tcp,udp}{,6} (proc_net_tcp in the kernel's documentation): a local port in hex, and for TCP the
 // state 0A, which is LISTEN.
 func listens(pid int, proto swarmnet.Protocol, port uint16) bool {
-	readable := false
 	for _, family := range []string{"", "6"} {
 		b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/net/" + proto.String() + family)
 		if err != nil {
 			continue
 		}
-		readable = true
 		suffix := fmt.Appendf(nil, ":%04X", port)
 		for line := range bytes.Lines(b) {
 			f := bytes.Fields(line)
@@ -62,5 +60,5 @@ func listens(pid int, proto swarmnet.Protocol, port uint16) bool {
 			}
 		}
 	}
-	return !readable
+	return false
 }

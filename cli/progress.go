@@ -15,7 +15,10 @@ import (
 )
 
 // waitFlags say whether a command returns before what it began is done.
-type waitFlags struct{ detach, quiet bool }
+type waitFlags struct {
+	detach, quiet bool
+	back          bool // what is waited for is a rollback
+}
 
 func (w *waitFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&w.detach, "detach", "d", false, "return at once")
@@ -42,7 +45,7 @@ func (a *app) wait(ctx context.Context, w waitFlags, id string) error {
 	defer tick.Stop()
 	var running time.Time // since when all do
 	for {
-		s, tasks, err := a.converge(ctx, id)
+		s, tasks, err := a.converge(ctx, id, w.back)
 		if err != nil {
 			return err
 		}
@@ -141,8 +144,8 @@ func endedTasks(tasks []swarmnet.Task) map[swarmnet.TaskID]bool {
 	return out
 }
 
-// converge reads how far a service is. A roll-out that stopped is an error.
-func (a *app) converge(ctx context.Context, id string) (swarmnet.Service, []swarmnet.Task, error) {
+// converge reads how far a service is. A roll-out that stopped is an error, and so is one that was rolled back, unless that was asked for.
+func (a *app) converge(ctx context.Context, id string, back bool) (swarmnet.Service, []swarmnet.Task, error) {
 	s, _, err := a.service(ctx, id)
 	if err != nil {
 		return s, nil, err
@@ -151,7 +154,7 @@ func (a *app) converge(ctx context.Context, id string) (swarmnet.Service, []swar
 	case swarmnet.UpdatePaused, swarmnet.UpdateRollbackPaused:
 		return s, nil, fmt.Errorf("the update of %s stopped: %s", s.Spec.Name, s.Update.Message)
 	case swarmnet.UpdateRolledBack:
-		if s.Update.Message != "" {
+		if s.Update.Message != "" && !back {
 			return s, nil, fmt.Errorf("the update of %s was rolled back: %s", s.Spec.Name, s.Update.Message)
 		}
 	}

@@ -249,7 +249,7 @@ func (a *app) serviceUpdateCmd() *cobra.Command {
 }
 
 func (a *app) serviceRollbackCmd() *cobra.Command {
-	var w waitFlags
+	w := waitFlags{back: true}
 	cmd := &cobra.Command{Use: "rollback SERVICE", Short: "Go back to the spec before the last change", Args: exactly("SERVICE"), ValidArgsFunction: a.complete(1, serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
 		control, err := a.control(cmd.Context())
 		if err != nil {

@@ -84,6 +84,9 @@ func (s *service) progress(sl *slot, cfg swarmnet.UpdateConfig, r *rollout) (fai
 			failed, r.last = true, t.Name()
 		}
 	}
+	if failed && cfg.FailureAction == swarmnet.FailureContinue {
+		return failed, false // it has had its turn: restarts go on, and hold nothing up
+	}
 	current := sl.current()
 	if len(current) == 0 {
 		r.busy = true
