@@ -59,11 +59,11 @@ func (m memory) boot(cfg Config, changed func(swarmnet.TaskID)) (parts, error) {
 	}
 	m.do("", func() { clear(m.attached) })
 	m.changed = changed
-	return parts{fakeFabric{m.host}, fakeBalancer{m.host}, fakeSandboxes{m.host}, silence{}, fakeResolver{m.host}, fakeExecutor{m.host}, deaf{}}, nil
+	return parts{fakeFabric(m), fakeBalancer(m), fakeSandboxes(m), silence{}, fakeResolver(m), fakeExecutor(m), deaf{}}, nil
 }
 
 func (m memory) kill(id swarmnet.TaskID) {
-	fakeExecutor{m.host}.set(id, "", func(st *executor.Status) { st.Phase, st.ExitCode, st.EndedAt = executor.Ended, 137, time.Now() })
+	fakeExecutor(m).set(id, "", func(st *executor.Status) { st.Phase, st.ExitCode, st.EndedAt = executor.Ended, 137, time.Now() })
 }
 
 func (m memory) view(local.State) (out []string) {

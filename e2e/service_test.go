@@ -61,10 +61,7 @@ func TestE2ES31StartFirstAnswersThroughout(t *testing.T) {
 	}
 	load := c.start(lab.Outside, append([]string{"probe", "load", "--rate", "100", "--duration", "8s"}, urls...)...)
 	c.must("n1", "service", "update", "one", "--force", "--update-order", "stop-first")
-	var replies []probe.Reply
-	for _, r := range lines[probe.Reply](t, load.finish(t, 30*time.Second)) {
-		replies = append(replies, r)
-	}
+	replies := lines[probe.Reply](t, load.finish(t, 30*time.Second))
 	slices.SortFunc(replies, func(a, b probe.Reply) int { return a.At.Compare(b.At) })
 	var from, to time.Time
 	var served []string
