@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,9 +46,22 @@ func bound(at netip.AddrPort, kind int) (*os.File, error) {
 			return nil, err
 		}
 	}
-	if err := unix.Bind(fd, addr); err != nil {
+	if err := bindFreed(fd, addr); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "dns"), nil
+}
+
+// freedWithin is how long an address may be taken still by a process that the daemon just forked: until it executes its program it has the
+// daemon's sockets, closed ones among them.
+const freedWithin = 2 * time.Second
+
+// bindFreed binds to an address whose last holder has let go of it.
+func bindFreed(fd int, addr unix.Sockaddr) error {
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if err := unix.Bind(fd, addr); err != unix.EADDRINUSE || time.Since(began) > freedWithin {
+			return err
+		}
+	}
 }

@@ -275,7 +275,12 @@ func (h *holding) kill(ctx context.Context) error {
 func (h *holding) killShim() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.rec.Phase < executor.Ended && h.rec.ShimPID > 1 {
+	select {
+	case <-h.gone:
+		return
+	default:
+	}
+	if h.rec.ShimPID > 1 {
 		_ = syscall.Kill(h.rec.ShimPID, syscall.SIGKILL)
 	}
 }

@@ -131,6 +131,8 @@ func (s *shim) onSignals() {
 func (s *shim) end(code int, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	closeAll(s.dns) // whoever hears of the end may start another shim in the same sandbox
+	s.dns = nil
 	s.rec.Phase, s.rec.ExitCode, s.rec.Err, s.rec.EndedAt = executor.Ended, code, why[:min(len(why), maxErr)], time.Now()
 	if err := s.save(true); err != nil {
 		fmt.Fprintln(os.Stderr, "swarmnet shim:", err)

@@ -22,6 +22,11 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 func (e *Executor) Start(ctx context.Context, spec executor.Spec) error {
 	h, err := e.get(spec.ID)
 	if err != nil || h.status().Phase >= executor.Ended && h.status().Run != spec.Run {
+		if err == nil { // its shim may still be about to go, and with it what it has open in the sandbox
+			if err := h.kill(ctx); err != nil {
+				return err
+			}
+		}
 		if h, err = e.launch(spec); err != nil {
 			e.discard(spec.ID)
 			return fmt.Errorf("start task: %w", err)
