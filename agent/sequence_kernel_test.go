@@ -18,7 +18,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/agent/executor/process"
 	"github.com/swarmnet/swarmnet/agent/local"
-	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/kerneltest"
 	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nl"

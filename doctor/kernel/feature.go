@@ -1,11 +1,11 @@
 package kernel
 
 import (
+	"context"
 	"net/netip"
 	"os"
 	"path/filepath"
 
-	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet"
@@ -48,9 +48,13 @@ func features() ([]doctor.Feature, error) {
 }
 
 func tryNAT(ns *netns.Handle) error {
-	post := nft.Chain{Name: "post", Type: nftables.ChainTypeNAT, Rules: []nft.Rule{nft.Match(nft.Masquerade())}}
-	post.Hook, post.Priority = nft.Base(nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
-	_, err := nft.Ensure(nil, ns, nft.Table{Family: nftables.TableFamilyINet, Name: "probe", Chains: []nft.Chain{post}})
+	c, err := nft.Open(ns)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	post := nft.Chain{Name: "post", Base: &nft.Base{Type: "nat", Hook: unix.NF_INET_POST_ROUTING}, Rules: []nft.Rule{nft.R(nft.INet, nft.Masquerade())}}
+	_, err = c.Ensure(context.Background(), &nft.Memo{}, nft.Table{Family: nft.INet, Name: "probe", Chains: []nft.Chain{post}})
 	return err
 }
 

@@ -6,17 +6,18 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/doctor"
 	"github.com/swarmnet/swarmnet/internal/kerneltest"
 	"github.com/swarmnet/swarmnet/internal/netns"
-	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/nl"
 )
 
@@ -137,20 +138,20 @@ func dropForwarded(t *testing.T, host *kerneltest.NS) func(accept bool) {
 		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &drop})
 	docker := conn.AddChain(&nftables.Chain{Name: "DOCKER", Table: table})
 	add := func(c *nftables.Chain, exprs ...[]expr.Any) {
-		conn.AddRule(&nftables.Rule{Table: table, Chain: c, Exprs: nft.Match(exprs...)})
+		conn.AddRule(&nftables.Rule{Table: table, Chain: c, Exprs: slices.Concat(exprs...)})
 	}
-	add(docker, nft.IIF("docker0"), nft.Accept())
-	add(docker, nft.OIFPrefix("br-"), nft.Accept())
+	add(docker, iface(expr.MetaKeyIIFNAME, "docker0\x00"), accepted)
+	add(docker, iface(expr.MetaKeyOIFNAME, "br-"), accepted)
 	add(chain, []expr.Any{&expr.Counter{}}, []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: "DOCKER"}})
-	add(chain, nft.Reply(), nft.Accept())
+	add(chain, []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{1}}}, accepted)
 	if err := conn.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	return func(accept bool) {
 		t.Helper()
 		if accept {
-			add(chain, nft.IIF("swarmnet0"), nft.Accept())
-			add(chain, nft.OIFPrefix("swarmnet"), nft.Accept())
+			add(chain, iface(expr.MetaKeyIIFNAME, "swarmnet0\x00"), accepted)
+			add(chain, iface(expr.MetaKeyOIFNAME, "swarmnet"), accepted)
 		} else {
 			conn.DelTable(table)
 		}
@@ -158,6 +159,17 @@ func dropForwarded(t *testing.T, host *kerneltest.NS) func(accept bool) {
 			t.Fatal(err)
 		}
 	}
+}
+
+var accepted = []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
+
+// iface matches names that begin so; one that ends with a NUL is whole.
+func iface(key expr.MetaKey, name string) []expr.Any {
+	data := []byte(name)
+	if strings.HasSuffix(name, "\x00") {
+		data = append(data, make([]byte, unix.IFNAMSIZ-len(data))...)
+	}
+	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data}}
 }
 
 // The device that the daemon made in its fabric is no fault, though its socket is the host's.

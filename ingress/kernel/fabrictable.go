@@ -4,7 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet/ingress"
-	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
@@ -24,9 +24,9 @@ const markBit = 0x10000
 func fabricTables(m ingress.Mesh) []nft.Table {
 	inet := nft.Table{Family: nft.INet, Name: tableName}
 	bridge := nft.Table{Family: nft.Bridge, Name: tableName}
-	zones := nft.Set{Name: "zones", Key: typeMAC, Data: typeZone, HostOrder: true, Elems: map[string]string{}}
-	marks := nft.Set{Name: "marks", Key: typeMAC, Data: typeMark, HostOrder: true, Elems: map[string]string{}}
-	entries := nft.Set{Name: "entries", Key: typeMark, Data: typeMAC, Elems: map[string]string{}}
+	zones := nft.Set{Name: "zones", Key: nft.TypeEther, Data: nft.TypeZone, HostOrder: true, Elems: map[string]string{}}
+	marks := nft.Set{Name: "marks", Key: nft.TypeEther, Data: nft.TypeMark, HostOrder: true, Elems: map[string]string{}}
+	entries := nft.Set{Name: "entries", Key: nft.TypeMark, Data: nft.TypeEther, Elems: map[string]string{}}
 	for _, p := range m.Peers {
 		mark := keyNative(markBit | uint32(p.Node))
 		zones.Elems[keyMAC(p.MAC)] = dataZone(p.Node)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/ingress"
-	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/overlay"
 )
@@ -42,14 +42,14 @@ func hairpinTable(cfg Config, m ingress.Mesh, ports []ingress.Port, host []netip
 		if a := cfg.fabricAddr(v6); a.IsValid() {
 			raw.Rules = append(raw.Rules, nft.R(nft.INet, nft.IIFPrefix("br-"), nft.NFProto(v6), nft.Daddr(a.AsSlice()), nft.Drop()))
 		}
-		at := concat(typeProto, typePort, typeAddr(v6))
+		at := nft.Concat(nft.TypeProto, nft.TypePort, typeAddr(v6))
 		own := nft.Set{Name: "host" + s, Key: typeAddr(v6), Elems: map[string]string{}}
-		services := nft.Set{Name: "services" + s, Key: concat(typeProto, typePort), Verdict: true, Elems: map[string]string{}}
+		services := nft.Set{Name: "services" + s, Key: nft.Concat(nft.TypeProto, nft.TypePort), Verdict: true, Elems: map[string]string{}}
 		servicesAt := nft.Set{Name: services.Name + "_at", Key: at, Verdict: true, Elems: map[string]string{}}
-		data := concat(typeAddr(v6), typePort)
-		backends := nft.Set{Name: "backends" + s, Key: concat(typeProto, typePort, typeMark), Data: data, Elems: map[string]string{}}
-		backendsAt := nft.Set{Name: backends.Name + "_at", Key: concat(typeProto, typePort, typeAddr(v6), typeMark), Data: data, Elems: map[string]string{}}
-		direct := nft.Set{Name: "direct" + s, Key: concat(typeIface, typeAddr(v6)), Elems: map[string]string{}}
+		data := nft.Concat(typeAddr(v6), nft.TypePort)
+		backends := nft.Set{Name: "backends" + s, Key: nft.Concat(nft.TypeProto, nft.TypePort, nft.TypeMark), Data: data, Elems: map[string]string{}}
+		backendsAt := nft.Set{Name: backends.Name + "_at", Key: nft.Concat(nft.TypeProto, nft.TypePort, typeAddr(v6), nft.TypeMark), Data: data, Elems: map[string]string{}}
+		direct := nft.Set{Name: "direct" + s, Key: nft.Concat(nft.TypeIface, typeAddr(v6)), Elems: map[string]string{}}
 		for _, a := range host {
 			if a.Is6() == v6 {
 				own.Elems[keyAddr(a)] = ""

@@ -4,7 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet/ingress"
-	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+	"github.com/swarmnet/swarmnet/internal/nft"
 )
 
 // tableName is that of our tables in the host and the fabric.
@@ -36,7 +36,7 @@ func base(kind string, hook uint32, priority int32) *nft.Base {
 func hostTable(cfg Config, ports []ingress.Port, called map[PortKey]uint16) nft.Table {
 	t := nft.Table{Family: nft.INet, Name: tableName}
 	add := func(parts ...nft.Part) nft.Rule { return nft.R(nft.INet, parts...) }
-	held := nft.Set{Name: "held", Key: concat(typeProto, typePort), Elems: map[string]string{}}
+	held := nft.Set{Name: "held", Key: nft.Concat(nft.TypeProto, nft.TypePort), Elems: map[string]string{}}
 	raw := nft.Chain{Name: "raw", Base: base("filter", unix.NF_INET_PRE_ROUTING, priorityRaw), Rules: []nft.Rule{
 		add(nft.IIFName(cfg.HostLink), nft.NFProto(false), nft.DaddrLoopback(), nft.Drop()),
 	}}
@@ -59,8 +59,8 @@ func hostTable(cfg Config, ports []ingress.Port, called map[PortKey]uint16) nft.
 	t.Sets = append(t.Sets, held)
 	for _, v6 := range families {
 		dst := cfg.fabricAddr(v6)
-		pub := nft.Set{Name: "published" + suffix(v6), Key: concat(typeProto, typePort), Elems: map[string]string{}}
-		pubAt := nft.Set{Name: pub.Name + "_at", Key: concat(typeProto, typePort, typeAddr(v6)), Data: typePort, Elems: map[string]string{}}
+		pub := nft.Set{Name: "published" + suffix(v6), Key: nft.Concat(nft.TypeProto, nft.TypePort), Elems: map[string]string{}}
+		pubAt := nft.Set{Name: pub.Name + "_at", Key: nft.Concat(nft.TypeProto, nft.TypePort, typeAddr(v6)), Data: nft.TypePort, Elems: map[string]string{}}
 		heldAt := nft.Set{Name: "held" + suffix(v6) + "_at", Key: pubAt.Key, Elems: map[string]string{}}
 		for _, p := range ports {
 			key, some := keyProto(p.Protocol)+keyPort(p.Published), len(ofFamily(p.Backends, v6)) > 0

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/swarmnet/swarmnet/ingress"
-	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/internal/plan"
 )

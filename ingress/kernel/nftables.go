@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet/ingress"
-	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
 	"github.com/swarmnet/swarmnet/internal/netns"
+	"github.com/swarmnet/swarmnet/internal/nft"
 )
 
 // Names of the balancer's tables, in the fabric and in sandboxes.
@@ -137,9 +137,9 @@ func portTable(addrs []netip.Addr, ports []ingress.Port) nft.Table {
 	var chains []nft.Chain
 	for _, addr := range addrs {
 		v6 := addr.Is6()
-		services := nft.Set{Name: "services" + suffix(v6), Key: concat(typeProto, typePort), Verdict: true, Elems: map[string]string{}}
-		backends := nft.Set{Name: "backends" + suffix(v6), Key: concat(typeProto, typePort, typeMark),
-			Data: concat(typeAddr(v6), typePort), Elems: map[string]string{}}
+		services := nft.Set{Name: "services" + suffix(v6), Key: nft.Concat(nft.TypeProto, nft.TypePort), Verdict: true, Elems: map[string]string{}}
+		backends := nft.Set{Name: "backends" + suffix(v6), Key: nft.Concat(nft.TypeProto, nft.TypePort, nft.TypeMark),
+			Data: nft.Concat(typeAddr(v6), nft.TypePort), Elems: map[string]string{}}
 		p := picks{v6: v6, made: map[int]nft.Chain{}, rule: func(n int) nft.Rule {
 			return nft.R(nft.INet, nft.DNATMap(v6, true, backends.Name, nft.FieldProto, nft.FieldPort, nft.FieldRandom(uint32(n))))
 		}}
@@ -179,7 +179,7 @@ func vipsTable(vips ingress.VIPs) nft.Table {
 	var chains []nft.Chain
 	for _, v6 := range families {
 		services := nft.Set{Name: "vips" + suffix(v6), Key: typeAddr(v6), Verdict: true, Elems: map[string]string{}}
-		backends := nft.Set{Name: "backends" + suffix(v6), Key: concat(typeAddr(v6), typeMark), Data: typeAddr(v6), Elems: map[string]string{}}
+		backends := nft.Set{Name: "backends" + suffix(v6), Key: nft.Concat(typeAddr(v6), nft.TypeMark), Data: typeAddr(v6), Elems: map[string]string{}}
 		refused := nft.Set{Name: "refused" + suffix(v6), Key: typeAddr(v6), Elems: map[string]string{}}
 		p := picks{v6: v6, made: map[int]nft.Chain{}, rule: func(n int) nft.Rule {
 			return nft.R(nft.INet, nft.DNATMap(v6, false, backends.Name, nft.FieldDaddr(v6), nft.FieldRandom(uint32(n))))

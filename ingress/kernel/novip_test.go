@@ -3,7 +3,7 @@ package kernel
 import (
 	"testing"
 
-	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+	"github.com/swarmnet/swarmnet/internal/nft"
 )
 
 // A sandbox on networks without services has no table, so that nothing is tracked in it. One whose last virtual address went keeps its table, for

@@ -11,15 +11,15 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/ingress"
-	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
 	"github.com/swarmnet/swarmnet/internal/kerneltest"
+	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/nl"
 )
 
 // foreign is a table of somebody else's, with what our tables have too.
 func foreign() nft.Table {
 	return nft.Table{Family: nft.INet, Name: "foreign",
-		Sets: []nft.Set{{Name: "held", Key: typeAddr4, Elems: map[string]string{keyAddr(netip.MustParseAddr("198.51.100.1")): ""}}},
+		Sets: []nft.Set{{Name: "held", Key: nft.TypeIPv4, Elems: map[string]string{keyAddr(netip.MustParseAddr("198.51.100.1")): ""}}},
 		Chains: []nft.Chain{{Name: "prerouting", Base: base("filter", 0, 0), Rules: []nft.Rule{
 			nft.R(nft.INet, nft.NFProto(false), nft.In("held", nft.FieldDaddr(false)), nft.Drop())}}}}
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/swarmnet/swarmnet/ingress"
-	"github.com/swarmnet/swarmnet/ingress/kernel/nft"
+	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/plan"
 )
 

@@ -3,203 +3,202 @@ package nft
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
 
-	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
-// Expressions, named as nft(8) spells them. Each works in register 1 unless it says otherwise.
+// Registers: the first 16 octets of the register file, and its 4-octet parts.
+const (
+	reg0 = unix.NFT_REG_1
+	// reg32 is the register of the first 4 octets; the others follow.
+	reg32 = 8
+)
 
-// Match joins parts of a rule.
-func Match(parts ...[]expr.Any) Rule { return slices.Concat(parts...) }
-
-// Base returns the pointers that a chain's hook and priority want.
-func Base(hook *nftables.ChainHook, priority nftables.ChainPriority) (*nftables.ChainHook, *nftables.ChainPriority) {
-	return hook, &priority
-}
-
-func ifname(key expr.MetaKey, op expr.CmpOp, name string, wildcard bool) []expr.Any {
-	data := make([]byte, unix.IFNAMSIZ)
-	copy(data, name)
-	if wildcard {
-		data = data[:len(name)]
+// build joins expressions to a rule. Those of this package always marshal: they come from fixed code, so an error is a rule without it
+// and the kernel's word shows up in the first test.
+func build(family Family, exprs ...expr.Any) [][]byte {
+	out := make([][]byte, 0, len(exprs))
+	for _, e := range exprs {
+		if b, err := expr.Marshal(byte(family), e); err == nil {
+			out = append(out, b)
+		}
 	}
-	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: data}}
+	return out
 }
 
-// IIF matches packets that came in by an interface; IIFPrefix by any whose name begins so.
-func IIF(name string) []expr.Any       { return ifname(expr.MetaKeyIIFNAME, expr.CmpOpEq, name, false) }
-func IIFNot(name string) []expr.Any    { return ifname(expr.MetaKeyIIFNAME, expr.CmpOpNeq, name, false) }
-func IIFPrefix(name string) []expr.Any { return ifname(expr.MetaKeyIIFNAME, expr.CmpOpEq, name, true) }
+// Part is a piece of a rule, as nft(8) writes it.
+type Part func(Family) [][]byte
 
-// OIF matches packets that go out by an interface.
-func OIF(name string) []expr.Any       { return ifname(expr.MetaKeyOIFNAME, expr.CmpOpEq, name, false) }
-func OIFNot(name string) []expr.Any    { return ifname(expr.MetaKeyOIFNAME, expr.CmpOpNeq, name, false) }
-func OIFPrefix(name string) []expr.Any { return ifname(expr.MetaKeyOIFNAME, expr.CmpOpEq, name, true) }
-
-// Family matches IPv4 (unix.NFPROTO_IPV4) or IPv6 in an inet table.
-func Family(nfproto byte) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{nfproto}}}
-}
-
-// FamilyOf is Family for an address's family.
-func FamilyOf(is6 bool) []expr.Any {
-	if is6 {
-		return Family(unix.NFPROTO_IPV6)
+// R is the rule of a table of a family that consists of parts.
+func R(family Family, parts ...Part) Rule {
+	var exprs [][]byte
+	for _, p := range parts {
+		exprs = append(exprs, p(family)...)
 	}
-	return Family(unix.NFPROTO_IPV4)
+	return NewRule(exprs...)
 }
 
-// L4Proto matches a transport protocol.
-func L4Proto(p byte) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{p}}}
+func part(exprs ...expr.Any) Part {
+	return func(f Family) [][]byte { return build(f, exprs...) }
 }
 
-func network(is6, dest bool, reg uint32) *expr.Payload {
-	offset, size := uint32(12), uint32(4)
-	if is6 {
-		offset, size = 8, 16
+func ifname(s string) []byte {
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, s)
+	return b
+}
+
+func compare(op expr.CmpOp, data []byte) expr.Any {
+	return &expr.Cmp{Op: op, Register: reg0, Data: data}
+}
+
+func native(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+
+// IIFName is `iifname NAME`.
+func IIFName(name string) Part {
+	return part(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0}, compare(expr.CmpOpEq, ifname(name)))
+}
+
+// IIFPrefix is `iifname "PREFIX*"`.
+func IIFPrefix(prefix string) Part {
+	return part(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0}, compare(expr.CmpOpEq, []byte(prefix)))
+}
+
+// OIFName is `oifname NAME`, OIFNot `oifname != NAME`.
+func OIFName(name string) Part { return oif(expr.CmpOpEq, ifname(name)) }
+func OIFNot(name string) Part  { return oif(expr.CmpOpNeq, ifname(name)) }
+
+// OIFPrefix is `oifname "PREFIX*"`.
+func OIFPrefix(prefix string) Part { return oif(expr.CmpOpEq, []byte(prefix)) }
+
+func oif(op expr.CmpOp, data []byte) Part {
+	return part(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg0}, compare(op, data))
+}
+
+// NFProto is `meta nfproto ipv4` or `ipv6`.
+func NFProto(v6 bool) Part {
+	proto := byte(unix.NFPROTO_IPV4)
+	if v6 {
+		proto = unix.NFPROTO_IPV6
 	}
-	if dest {
-		offset += size
+	return part(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg0}, compare(expr.CmpOpEq, []byte{proto}))
+}
+
+// L4Proto is `meta l4proto N`.
+func L4Proto(proto byte) Part {
+	return part(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg0}, compare(expr.CmpOpEq, []byte{proto}))
+}
+
+// DaddrLocal is `fib daddr type local`.
+func DaddrLocal() Part {
+	return part(&expr.Fib{Register: reg0, FlagDADDR: true, ResultADDRTYPE: true}, compare(expr.CmpOpEq, native(unix.RTN_LOCAL)))
+}
+
+func addrAt(v6, dst bool) (offset, length uint32) {
+	switch {
+	case v6 && dst:
+		return 24, 16
+	case v6:
+		return 8, 16
+	case dst:
+		return 16, 4
 	}
-	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size}
+	return 12, 4
 }
 
-// LoadSaddr and LoadDaddr load the packet's address into a register.
-func LoadSaddr(is6 bool, reg uint32) expr.Any { return network(is6, false, reg) }
-func LoadDaddr(is6 bool, reg uint32) expr.Any { return network(is6, true, reg) }
-
-// LoadDport loads the destination port of TCP, UDP or SCTP into a register.
-func LoadDport(reg uint32) expr.Any {
-	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
+// loadAddr loads the packet's source or destination address.
+func loadAddr(v6, dst bool, register uint32) expr.Any {
+	offset, length := addrAt(v6, dst)
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length}
 }
 
-// Saddr and Daddr match a prefix of the packet's address, or with not anything else.
-func Saddr(p netip.Prefix, not bool) []expr.Any { return prefix(p, false, not) }
-func Daddr(p netip.Prefix, not bool) []expr.Any { return prefix(p, true, not) }
+// Daddr is `ip daddr ADDR` or `ip6 daddr ADDR`; the packet must be of the family.
+func Daddr(addr []byte) Part {
+	return part(loadAddr(len(addr) == 16, true, reg0), compare(expr.CmpOpEq, addr))
+}
 
-func prefix(p netip.Prefix, dest, not bool) []expr.Any {
+// SaddrLoopback and DaddrLoopback are `ip saddr 127.0.0.0/8` and `ip daddr 127.0.0.0/8`; the packet must be IPv4.
+func SaddrLoopback() Part { return loopback(false) }
+func DaddrLoopback() Part { return loopback(true) }
+
+func loopback(dst bool) Part {
+	offset, _ := addrAt(false, dst)
+	return part(&expr.Payload{DestRegister: reg0, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1}, compare(expr.CmpOpEq, []byte{127}))
+}
+
+// SaddrIn and DaddrIn are `ip saddr PREFIX` and `ip daddr PREFIX`, or those of ip6; packets of the other family do not match.
+func SaddrIn(p netip.Prefix) Part { return within(p, false) }
+func DaddrIn(p netip.Prefix) Part { return within(p, true) }
+
+func within(p netip.Prefix, dst bool) Part {
 	p = p.Masked()
-	size := p.Addr().BitLen() / 8
-	mask := make([]byte, size)
+	addr := p.Addr().AsSlice()
+	mask := make([]byte, len(addr))
 	for i := range p.Bits() {
 		mask[i/8] |= 0x80 >> (i % 8)
 	}
-	op := expr.CmpOpEq
-	if not {
-		op = expr.CmpOpNeq
-	}
-	return Match(FamilyOf(p.Addr().Is6()), []expr.Any{
-		network(p.Addr().Is6(), dest, 1),
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: uint32(size), Mask: mask, Xor: make([]byte, size)},
-		&expr.Cmp{Op: op, Register: 1, Data: p.Addr().AsSlice()},
-	})
-}
-
-// Reply matches packets that go against the direction of their connection's first one; Original the others.
-func Reply() []expr.Any    { return direction(1) }
-func Original() []expr.Any { return direction(0) }
-
-func direction(d byte) []expr.Any {
-	return []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{d}}}
-}
-
-// CtNew matches the first packet of a connection.
-func CtNew() []expr.Any {
-	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: U32(expr.CtStateBitNEW), Xor: U32(0)},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: U32(0)},
+	return func(f Family) [][]byte {
+		return append(NFProto(p.Addr().Is6())(f), build(f, loadAddr(p.Addr().Is6(), dst, reg0),
+			&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: uint32(len(addr)), Mask: mask, Xor: make([]byte, len(addr))},
+			compare(expr.CmpOpEq, addr))...)
 	}
 }
 
-// CtDNAT matches packets, of both directions, of connections whose destination was translated: `ct status dnat`.
-func CtDNAT() []expr.Any {
+// Ethernet is `meta iiftype ether`: what did not come by Ethernet has no such addresses.
+func Ethernet() Part {
+	return part(&expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: reg0}, compare(expr.CmpOpEq, binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_ETHER)))
+}
+
+// ClampMSS is `tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu`: it lowers what both ends of a connection may send at once to what
+// the way takes (RFC 9293 section 3.7.1). No option is made larger.
+func ClampMSS() Part {
+	const (
+		syn, rst = 0x02, 0x04
+		maxseg   = 2 // the option's kind
+	)
+	return func(f Family) [][]byte {
+		return append(L4Proto(unix.IPPROTO_TCP)(f), build(f,
+			&expr.Payload{DestRegister: reg0, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+			&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 1, Mask: []byte{syn | rst}, Xor: []byte{0}},
+			compare(expr.CmpOpEq, []byte{syn}),
+			&expr.Rt{Register: reg0, Key: expr.RtTCPMSS},
+			&expr.Byteorder{SourceRegister: reg0, DestRegister: reg0, Op: expr.ByteorderHton, Len: 2, Size: 2},
+			&expr.Exthdr{SourceRegister: reg0, Type: maxseg, Offset: 2, Len: 2, Op: expr.ExthdrOpTcpopt})...)
+	}
+}
+
+// CTNew is `ct state new`, CTReply `ct direction reply`.
+func CTNew() Part { return ctState(expr.CtStateBitNEW) }
+
+func ctState(bit uint32) Part {
+	return part(&expr.Ct{Key: expr.CtKeySTATE, Register: reg0},
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(bit), Xor: native(0)}, compare(expr.CmpOpNeq, native(0)))
+}
+
+func CTReply() Part {
+	return part(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg0}, compare(expr.CmpOpEq, []byte{1}))
+}
+
+// CTDNAT is `ct status dnat`: connections whose destination was translated.
+func CTDNAT() Part {
 	const ipsDstNAT = 1 << 5 // linux/netfilter/nf_conntrack_common.h
-	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATUS, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: U32(ipsDstNAT), Xor: U32(0)},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: U32(0)},
-	}
+	return part(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg0},
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(ipsDstNAT), Xor: native(0)}, compare(expr.CmpOpNeq, native(0)))
 }
 
-// LoadEtherSaddr loads the Ethernet address that a packet came from into register 1; one that did not come by Ethernet leaves the rule.
-func LoadEtherSaddr() []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_ETHER)},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseLLHeader, Offset: 6, Len: 6},
-	}
+// CTMarkHas is `ct mark and BIT == BIT`.
+func CTMarkHas(bit uint32) Part {
+	return part(&expr.Ct{Key: expr.CtKeyMARK, Register: reg0},
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(bit), Xor: native(0)}, compare(expr.CmpOpEq, native(bit)))
 }
 
-// LocalDaddr matches packets to an address of the host itself: `fib daddr type local`.
-func LocalDaddr() []expr.Any {
-	return []expr.Any{
-		&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: U32(unix.RTN_LOCAL)},
-	}
+// MarkFromCT is `meta mark set ct mark`.
+func MarkFromCT() Part {
+	return part(&expr.Ct{Key: expr.CtKeyMARK, Register: reg0}, &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg0})
 }
 
-// InSet matches what is in register 1 against a set of the table.
-func InSet(name string) []expr.Any { return []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: name}} }
-
-// MapTo looks register src up in a map and puts what it finds into register dst; a packet without an entry leaves the rule.
-func MapTo(name string, src, dst uint32) []expr.Any {
-	return []expr.Any{&expr.Lookup{SourceRegister: src, DestRegister: dst, IsDestRegSet: true, SetName: name}}
+// ClearMark is `meta mark set 0`.
+func ClearMark() Part {
+	return part(&expr.Immediate{Register: reg0, Data: native(0)}, &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg0})
 }
-
-// VerdictMap goes where a verdict map says for what is in register 1.
-func VerdictMap(name string) []expr.Any { return MapTo(name, 1, 0) }
-
-// Verdicts.
-func Drop() []expr.Any       { return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}} }
-func Accept() []expr.Any     { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
-func Masquerade() []expr.Any { return []expr.Any{&expr.Masq{}} }
-
-// RejectTCP answers with a reset, Reject with an ICMP port unreachable of either family.
-func RejectTCP() []expr.Any { return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}} }
-func Reject() []expr.Any {
-	return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH}}
-}
-
-// DNAT translates to the address in register 1 and, if withPort, the port in register 2 (the 32-bit registers of the kernel are
-// numbered from NFT_REG32_00; see Reg32).
-func DNAT(is6 bool, addrReg, portReg uint32) []expr.Any {
-	family := uint32(unix.NFPROTO_IPV4)
-	if is6 {
-		family = unix.NFPROTO_IPV6
-	}
-	return []expr.Any{&expr.NAT{Type: expr.NATTypeDestNAT, Family: family, RegAddrMin: addrReg, RegProtoMin: portReg, Specified: portReg != 0}}
-}
-
-// DNATTo translates to a fixed address and keeps the port.
-func DNATTo(a netip.Addr) []expr.Any {
-	return Match([]expr.Any{&expr.Immediate{Register: 1, Data: a.AsSlice()}}, DNAT(a.Is6(), 1, 0))
-}
-
-// ClampMSS lowers the MSS of TCP's first packets to what the route takes: `tcp flags syn / syn,rst … size set rt mtu`.
-func ClampMSS() []expr.Any {
-	return Match(L4Proto(unix.IPPROTO_TCP), []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{0x06}, Xor: []byte{0}},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0x02}},
-		&expr.Rt{Register: 1, Key: expr.RtTCPMSS},
-		&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 2, Size: 2},
-		&expr.Exthdr{SourceRegister: 1, Type: 2, Offset: 2, Len: 2, Op: expr.ExthdrOpTcpopt}, // option 2: MSS, RFC 9293 3.2
-	})
-}
-
-// Reg32 is the i-th of the kernel's 32-bit registers. Register 1, of 128 bits, is the first four of them.
-func Reg32(i uint32) uint32 { return unix.NFT_REG32_00 + i }
-
-// U32 is a number in the machine's byte order, as marks and states are.
-func U32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
-
-// Pad fills a field of a concatenation up to a multiple of four octets.
-func Pad(b []byte) []byte { return append(slices.Clone(b), make([]byte, (4-len(b)%4)%4)...) }
-
-// Port is a port as it stands in packets, padded.
-func Port(p uint16) []byte { return Pad(binary.BigEndian.AppendUint16(nil, p)) }

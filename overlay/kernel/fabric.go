@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/swarmnet/swarmnet/internal/netns"
+	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/internal/plan"
 	"github.com/swarmnet/swarmnet/overlay"
@@ -54,6 +55,8 @@ type Fabric struct {
 	// held keeps the namespace alive should somebody unmount its file: then it gets its name back, and no packet is lost. nil: none yet.
 	held   *netns.Handle
 	looked time.Time
+
+	hostMemo, fabricMemo nft.Memo // of the tables
 }
 
 // Looked is when the last look of a pass began; after a pass without an error it found all as it must be.

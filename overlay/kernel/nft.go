@@ -1,49 +1,52 @@
 package kernel
 
 import (
-	"errors"
+	"context"
 	"net/netip"
 
-	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nft"
-	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
 // tableName is that of our tables, in the host and in the fabric.
 const tableName = "swarmnet_fabric"
 
-// ensureHostTable lets what comes from the fabric out under the host's own addresses, and keeps others than the host itself from going straight
+// chains are the forward and the postrouting chain of a table of ours, with their rules to come.
+func chains() (forward, post nft.Chain) {
+	const filter, srcNAT = 0, 100 // priorities (linux/netfilter_ipv4.h)
+	return nft.Chain{Name: "forward", Base: &nft.Base{Type: "filter", Hook: unix.NF_INET_FORWARD, Priority: filter}},
+		nft.Chain{Name: "postrouting", Base: &nft.Base{Type: "nat", Hook: unix.NF_INET_POST_ROUTING, Priority: srcNAT}}
+}
+
+func rule(parts ...nft.Part) nft.Rule { return nft.R(nft.INet, parts...) }
+
+// hostTable lets what comes from the fabric out under the host's own addresses, and keeps others than the host itself from going straight
 // to the sandboxes of its own networks, past what they publish:
 //
 //	postrouting: ip saddr 169.254.77.2 oifname != { swarmnet0, lo } masquerade
 //	forward: oifname swarmnet0 ip daddr 172.18.0.0/24 ct state new drop
-func ensureHostTable(c *nl.Conn, up Uplink, d overlay.Desired) error {
-	t := nft.Table{Family: nftables.TableFamilyINet, Name: tableName}
-	post := nft.Chain{Name: "postrouting", Type: nftables.ChainTypeNAT}
-	post.Hook, post.Priority = nft.Base(nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
+func hostTable(up Uplink, d overlay.Desired) nft.Table {
+	forward, post := chains()
 	for _, p := range []netip.Prefix{up.Fabric4, up.Fabric6} {
 		if p.IsValid() {
-			post.Rules = append(post.Rules, nft.Match(nft.Saddr(p, false), nft.OIFNot(HostLink), nft.OIFNot("lo"), nft.Masquerade()))
+			host := netip.PrefixFrom(p.Addr(), p.Addr().BitLen())
+			post.Rules = append(post.Rules, rule(nft.SaddrIn(host), nft.OIFNot(HostLink), nft.OIFNot("lo"), nft.Masquerade()))
 		}
 	}
-	forward := nft.Chain{Name: "forward", Type: nftables.ChainTypeFilter}
-	forward.Hook, forward.Priority = nft.Base(nftables.ChainHookForward, *nftables.ChainPriorityFilter)
 	for _, n := range d.Networks {
 		for _, p := range n.Addrs {
 			if n.VNI.Local() {
-				forward.Rules = append(forward.Rules, nft.Match(nft.OIF(HostLink), nft.Daddr(p, false), nft.CtNew(), nft.Drop()))
+				forward.Rules = append(forward.Rules, rule(nft.OIFName(HostLink), nft.DaddrIn(p), nft.CTNew(), nft.Drop()))
 			}
 		}
 	}
-	t.Chains = []nft.Chain{post, forward}
-	_, err := nft.Ensure(c.Plan(), c.NS(), t)
-	return err
+	return nft.Table{Family: nft.INet, Name: tableName, Chains: []nft.Chain{post, forward}}
 }
 
-// ensureFabricTable keeps networks apart, and lets what leaves them out under the fabric's address:
+// fabricTable keeps networks apart, and lets what leaves them out under the fabric's address:
 //
 //	forward: iifname br-INTERNAL drop                                            no way out, even for who addresses the bridge by its MAC
 //	         iifname br-INGRESS oifname "br-*" ether saddr @nodes accept         what other nodes' meshes send here
@@ -54,44 +57,56 @@ func ensureHostTable(c *nl.Conn, up Uplink, d overlay.Desired) error {
 //	             iifname "br-*" oifname uplink masquerade
 //
 // That a frame on the ingress network comes from the node whose MAC it bears, the sandboxes' locked ports see to.
-func ensureFabricTable(c *nl.Conn, d overlay.Desired) error {
-	forward := nft.Chain{Name: "forward", Type: nftables.ChainTypeFilter}
-	forward.Hook, forward.Priority = nft.Base(nftables.ChainHookForward, *nftables.ChainPriorityFilter)
-	post := nft.Chain{Name: "postrouting", Type: nftables.ChainTypeNAT}
-	post.Hook, post.Priority = nft.Base(nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
-	nodes := nft.Set{Name: "nodes", Key: nftables.TypeEtherAddr}
-	between := nft.Match(nft.IIFPrefix("br-"), nft.OIFPrefix("br-"))
+func fabricTable(d overlay.Desired) nft.Table {
+	forward, post := chains()
+	nodes := nft.Set{Name: "nodes", Key: nft.TypeEther, Elems: map[string]string{}}
+	ours := []nft.Part{nft.IIFPrefix("br-"), nft.OIFPrefix("br-")}
 	for _, n := range d.Networks {
 		br := overlay.BridgeName(n.VNI)
 		if len(n.Addrs) == 0 {
-			forward.Rules = append(forward.Rules, nft.Match(nft.IIF(br), nft.Drop()))
+			forward.Rules = append(forward.Rules, rule(nft.IIFName(br), nft.Drop()))
 		}
 		if n.Routed {
-			post.Rules = append(post.Rules, nft.Match(nft.IIF(br), nft.OIF(UplinkName), nft.Accept()))
+			post.Rules = append(post.Rules, rule(nft.IIFName(br), nft.OIFName(UplinkName), nft.Accept()))
 		}
 		if !n.Ingress {
 			continue
 		}
 		forward.Rules = append(forward.Rules,
-			nft.Match(nft.IIF(br), nft.OIFPrefix("br-"), nft.LoadEtherSaddr(), nft.InSet(nodes.Name), nft.Accept()),
-			nft.Match(nft.IIFPrefix("br-"), nft.OIF(br), nft.Reply(), nft.Accept()))
+			rule(nft.IIFName(br), nft.OIFPrefix("br-"), nft.Ethernet(), nft.In(nodes.Name, nft.FieldMAC), nft.Accept()),
+			rule(nft.IIFPrefix("br-"), nft.OIFName(br), nft.CTReply(), nft.Accept()))
 		for _, r := range n.Remotes {
 			if r.Node {
-				nodes.Elements = append(nodes.Elements, nft.Element{Key: string(r.MAC[:])})
+				nodes.Elems[string(r.MAC[:])] = ""
 			}
 		}
 	}
 	forward.Rules = append(forward.Rules,
-		nft.Match(between, nft.CtDNAT(), nft.Accept()),
-		nft.Match(between, nft.Drop()),
-		nft.Match(nft.OIF(UplinkName), nft.ClampMSS()),
-		nft.Match(nft.IIF(UplinkName), nft.ClampMSS()))
-	post.Rules = append(post.Rules, nft.Match(nft.IIFPrefix("br-"), nft.OIF(UplinkName), nft.Masquerade()))
-	_, err := nft.Ensure(c.Plan(), c.NS(), nft.Table{Family: nftables.TableFamilyINet, Name: tableName, Sets: []nft.Set{nodes}, Chains: []nft.Chain{forward, post}})
+		rule(append(ours, nft.CTDNAT(), nft.Accept())...),
+		rule(append(ours, nft.Drop())...),
+		rule(nft.OIFName(UplinkName), nft.ClampMSS()),
+		rule(nft.IIFName(UplinkName), nft.ClampMSS()))
+	post.Rules = append(post.Rules, rule(nft.IIFPrefix("br-"), nft.OIFName(UplinkName), nft.Masquerade()))
+	return nft.Table{Family: nft.INet, Name: tableName, Sets: []nft.Set{nodes}, Chains: []nft.Chain{forward, post}}
+}
+
+// ensureTable makes the table of a namespace what it must be; memo is what the last pass remembers of it.
+func ensureTable(ctx context.Context, ns *netns.Handle, memo *nft.Memo, t nft.Table) error {
+	c, err := nft.Open(ns)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.Ensure(ctx, memo, t)
 	return err
 }
 
 // removeTable takes our table off the host.
 func removeTable(host *netns.Handle) error {
-	return errors.Join(nft.Remove(host, nftables.TableFamilyINet, tableName))
+	c, err := nft.Open(host)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Remove(nft.INet, tableName)
 }

@@ -68,16 +68,6 @@ func (s Set) words(key, data string) string {
 	return s.Key.words(key)
 }
 
-// The types that our keys and data are made of, by nft(8)'s numbers; a concatenation has one in each six bits.
-const (
-	magicIPv4    = 7
-	magicIPv6    = 8
-	magicEther   = 9
-	magicProto   = 12
-	magicService = 13
-	magicIface   = 41
-)
-
 func (t Type) words(data string) string {
 	var kinds []uint32
 	for m := t.Magic; m != 0; m >>= 6 {
@@ -88,9 +78,9 @@ func (t Type) words(data string) string {
 	for _, k := range kinds {
 		size := 4
 		switch k {
-		case magicIPv6, magicIface:
+		case TypeIPv6.Magic, TypeIface.Magic:
 			size = 16
-		case magicEther:
+		case TypeEther.Magic:
 			size = 8
 		}
 		if len(kinds) == 1 {
@@ -107,14 +97,14 @@ func (t Type) words(data string) string {
 
 func wordOf(kind uint32, b []byte) string {
 	switch {
-	case kind == magicIPv4 && len(b) >= 4, kind == magicIPv6 && len(b) >= 16:
+	case kind == TypeIPv4.Magic && len(b) >= 4, kind == TypeIPv6.Magic && len(b) >= 16:
 		a, _ := netip.AddrFromSlice(b)
 		return a.String()
-	case kind == magicIface:
+	case kind == TypeIface.Magic:
 		return strings.TrimRight(string(b), "\x00")
-	case kind == magicEther && len(b) >= 6:
+	case kind == TypeEther.Magic && len(b) >= 6:
 		return net.HardwareAddr(b[:6]).String()
-	case kind == magicProto && len(b) > 0:
+	case kind == TypeProto.Magic && len(b) > 0:
 		switch b[0] {
 		case unix.IPPROTO_TCP:
 			return "tcp"
@@ -124,7 +114,7 @@ func wordOf(kind uint32, b []byte) string {
 			return "sctp"
 		}
 		return fmt.Sprint(b[0])
-	case kind == magicService && len(b) >= 2:
+	case kind == TypePort.Magic && len(b) >= 2:
 		return fmt.Sprint(binary.BigEndian.Uint16(b))
 	case len(b) == 4:
 		return fmt.Sprintf("%#x", binary.NativeEndian.Uint32(b))

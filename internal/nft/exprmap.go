@@ -103,8 +103,9 @@ func DNAT(addr []byte) Part {
 // Masquerade is `masquerade`.
 func Masquerade() Part { return part(&expr.Masq{}) }
 
-// Drop is `drop`.
-func Drop() Part { return part(&expr.Verdict{Kind: expr.VerdictDrop}) }
+// Accept is `accept`, Drop `drop`.
+func Accept() Part { return part(&expr.Verdict{Kind: expr.VerdictAccept}) }
+func Drop() Part   { return part(&expr.Verdict{Kind: expr.VerdictDrop}) }
 
 // RejectTCP is `reject with tcp reset`; the packet must be TCP.
 func RejectTCP() Part { return part(&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}) }
