@@ -32,7 +32,13 @@ func (w *wiring) ensureInterface(sandbox string, i Interface, have nl.Link) (int
 	if err := w.ensurePort(i, port, bridge); err != nil {
 		return 0, err
 	}
-	return have.Index, w.ensureInside(i, have)
+	if err := w.ensureInside(i, have); err != nil || have.Up && port.Up || w.plan.IsDry() {
+		return have.Index, err
+	}
+	if err := w.in.AwaitRunning(have.Index); err != nil {
+		return 0, err
+	}
+	return have.Index, w.fabric.AwaitRunning(port.Index) // the bridge forwards
 }
 
 // aliasIn is the mark of the sandbox's end. It names the port, so that an interface that moved to another network is noticed.

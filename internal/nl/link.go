@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -15,15 +16,17 @@ import (
 
 // Link is a network interface.
 type Link struct {
-	Index  int
-	Name   string
-	Kind   string // "bridge", "vxlan", "veth", …; empty for a device of the hardware
-	MAC    swarmnet.MAC
-	MTU    int // octets
-	Up     bool
-	Master int // index of the bridge that it is a port of; 0: none
-	Alias  string
-	VXLAN  *VXLAN // of a VXLAN device
+	Index int
+	Name  string
+	Kind  string // "bridge", "vxlan", "veth", …; empty for a device of the hardware
+	MAC   swarmnet.MAC
+	MTU   int // octets
+	Up    bool
+	// Running says that frames pass: the carrier is there, and the kernel has taken notice of it (IFF_RUNNING).
+	Running bool
+	Master  int // index of the bridge that it is a port of; 0: none
+	Alias   string
+	VXLAN   *VXLAN // of a VXLAN device
 }
 
 // VXLAN is what is particular to a VXLAN device. All of ours neither learn nor flood, and answer ARP and neighbour
@@ -63,11 +66,26 @@ func (c *Conn) Link(name string) (l Link, ok bool, err error) {
 	return fromLink(got), true, nil
 }
 
+// AwaitRunning waits until frames pass an interface that was set up just now: the kernel takes notice of a carrier some time after, and drops what
+// is sent before. It gives up after a second, without an error: the other end may be down.
+func (c *Conn) AwaitRunning(index int) error {
+	for began := time.Now(); time.Since(began) < time.Second; time.Sleep(time.Millisecond) {
+		l, err := c.h.LinkByIndex(index)
+		if err != nil {
+			return wrapLink("look up", index, err)
+		}
+		if l.Attrs().RawFlags&unix.IFF_RUNNING != 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
 func fromLink(l netlink.Link) Link {
 	a := l.Attrs()
 	out := Link{
 		Index: a.Index, Name: a.Name, Kind: l.Type(), MTU: a.MTU, Master: a.MasterIndex, Alias: a.Alias,
-		Up: a.Flags&net.FlagUp != 0,
+		Up: a.Flags&net.FlagUp != 0, Running: a.RawFlags&unix.IFF_RUNNING != 0,
 	}
 	if out.Kind == "device" {
 		out.Kind = ""
