@@ -154,6 +154,7 @@ type fakeResolver struct{ *host }
 func (f fakeResolver) Run(ctx context.Context) error              { <-ctx.Done(); return nil }
 func (f fakeResolver) Update(swarmnet.AssignmentSet, gossip.View) {}
 func (f fakeResolver) Files(desired.Task) (string, string)        { return "", "" }
+func (f fakeResolver) Refused() map[swarmnet.TaskID]uint64        { return nil }
 func (f fakeResolver) Reconfigure(desired.Task)                   {}
 func (f fakeResolver) Detach(id swarmnet.TaskID)                  { f.do("", func() { delete(f.attached, id) }) }
 func (f fakeResolver) Attach(t desired.Task, _ *executor.Sockets) error {

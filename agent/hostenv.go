@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,6 +91,25 @@ func (a *Agent) holds(p swarmnet.PortSpec) bool {
 
 // Degraded are the published ports that this node cannot publish, since others hold them.
 func (a *Agent) Degraded() []swarmnet.DegradedPort { return a.parts.balancer.Degraded() }
+
+// RefusedQueries says of which sandboxes and tasks of this node, by their names, how many queries were refused since too many were under way.
+func (a *Agent) RefusedQueries() map[string]uint64 {
+	refused, out := a.parts.resolver.Refused(), map[string]uint64{}
+	if len(refused) == 0 {
+		return nil
+	}
+	names := map[swarmnet.TaskID]string{}
+	for _, sb := range a.Sandboxes() {
+		names[sb.ID] = sb.Spec.Name
+	}
+	for _, t := range a.Tasks() {
+		names[t.ID] = t.Spec.Name
+	}
+	for id, n := range refused {
+		out[cmp.Or(names[id], swarmnet.ShortID(id))] += n
+	}
+	return out
+}
 
 // Freed returns when this node holds none of these ports any more, as after their sandbox was stopped, or ctx ends.
 func (a *Agent) Freed(ctx context.Context, ports []swarmnet.PortSpec) {

@@ -86,6 +86,8 @@ type resolver interface {
 	// Reconfigure says that an attached task's networks are others now.
 	Reconfigure(t desired.Task)
 	Detach(id swarmnet.TaskID)
+	// Refused says of which attached tasks how many queries were refused, since too many were under way.
+	Refused() map[swarmnet.TaskID]uint64
 	// Files returns the contents of a task's /etc/resolv.conf and /etc/hosts.
 	Files(t desired.Task) (resolvConf, hosts string)
 }

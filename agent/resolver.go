@@ -87,6 +87,14 @@ func (r *dnsResolver) Reconfigure(t desired.Task) {
 
 func (r *dnsResolver) Detach(id swarmnet.TaskID) { r.srv.Detach(string(id)) }
 
+func (r *dnsResolver) Refused() map[swarmnet.TaskID]uint64 {
+	out := map[swarmnet.TaskID]uint64{}
+	for id, n := range r.srv.Refused() {
+		out[swarmnet.TaskID(id)] = n
+	}
+	return out
+}
+
 func (r *dnsResolver) Files(t desired.Task) (resolvConf, hosts string) {
 	if t.Stack.Mode == swarmnet.ModeHost {
 		b, _ := os.ReadFile("/etc/hosts")

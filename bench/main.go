@@ -20,6 +20,7 @@ type scenario struct {
 var scenarios = []scenario{
 	{"overlay", "a TCP stream between sandboxes on two nodes, against a hand-made VXLAN pair", overlayStream},
 	{"bridge", "a TCP stream between two sandboxes on one bridge, against a hand-made pair", bridgeStream},
+	{"dns", "queries for a local name: how many, how long, and beside a storm of another sandbox", resolverLoad},
 	{"create", "from `service create` returning to the last node's port answering", createLatency},
 	{"scale", "3 to 100 tasks on three nodes: all running, all in DNS everywhere", scaleUp},
 	{"sandboxes", "1,000 sandboxes on one node: started, removed, and what the daemon holds for each", manyOnOneNode},

@@ -28,6 +28,7 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"pair":   handPair,
 	"probe":  probeAll,
 	"lookup": lookupName,
+	"names":  askForNames,
 }
 
 // serveStream sends BYTES of zeroes to whoever connects, in the namespace at -netns.

@@ -81,7 +81,7 @@ func (a *app) examine(ctx context.Context, dataDir string) ([]doctor.Finding, er
 		if !filepath.IsAbs(path) {
 			return nil, err
 		}
-		return daemon.Doctor(ctx, daemon.Config{DataDir: dataDir, RunDir: filepath.Dir(path), SocketPath: path}, err.Error(), nil), nil
+		return daemon.Doctor(ctx, daemon.Config{DataDir: dataDir, RunDir: filepath.Dir(path), SocketPath: path}, err.Error(), daemon.Told{}), nil
 	}
 	r, err := local.Doctor(ctx, &pb.DoctorRequest{})
 	if err != nil {

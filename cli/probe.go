@@ -35,6 +35,7 @@ func (a *app) probeCmd() *cobra.Command {
 	var (
 		parallel  int
 		floodRate float64
+		udpPort   int
 	)
 	flood := &cobra.Command{Use: "flood URL…", Args: atLeast("URL"), RunE: func(cmd *cobra.Command, args []string) error {
 		return probe.Flood(cmd.Context(), a.stdout, args, parallel, floodRate, timeout)
@@ -53,10 +54,11 @@ func (a *app) probeCmd() *cobra.Command {
 	udp := &cobra.Command{Use: "udp HOST:PORT…", Args: atLeast("HOST:PORT"), RunE: func(cmd *cobra.Command, args []string) error {
 		var out []probe.Reply
 		for _, addr := range args {
-			out = append(out, probe.AskUDP(cmd.Context(), addr, timeout))
+			out = append(out, probe.AskUDP(cmd.Context(), addr, udpPort, timeout))
 		}
 		return write(out)
 	}}
+	udp.Flags().IntVar(&udpPort, "port", 0, "local port; 0: any")
 	for _, c := range []*cobra.Command{ask, load, flood, same, udp} {
 		c.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "of one request")
 	}

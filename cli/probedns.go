@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/spf13/cobra"
@@ -18,6 +19,8 @@ func (a *app) probeDNSCmds() []*cobra.Command {
 		server, listen, qtype string
 		tcp                   bool
 		edns                  uint16
+		count                 int
+		quiet                 time.Duration
 	)
 	ask := &cobra.Command{Use: "dns NAME", Args: exactly("NAME"), RunE: func(cmd *cobra.Command, args []string) error {
 		r, err := probe.Resolve(cmd.Context(), server, args[0], qtype, tcp, edns)
@@ -30,6 +33,16 @@ func (a *app) probeDNSCmds() []*cobra.Command {
 	ask.Flags().StringVar(&qtype, "type", "A", "type of record")
 	ask.Flags().BoolVar(&tcp, "tcp", false, "over TCP")
 	ask.Flags().Uint16Var(&edns, "edns", 0, "octets of an answer that there is room for")
+	storm := &cobra.Command{Use: "storm DOMAIN", Args: exactly("DOMAIN"), RunE: func(cmd *cobra.Command, args []string) error {
+		codes, err := probe.Storm(cmd.Context(), server, args[0], count, quiet)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(a.stdout).Encode(codes)
+	}}
+	storm.Flags().StringVar(&server, "server", "127.0.0.11:53", "ADDRESS:PORT")
+	storm.Flags().IntVar(&count, "count", 150, "questions")
+	storm.Flags().DurationVar(&quiet, "quiet", time.Second, "the answers have ended when none comes for so long")
 	serve := &cobra.Command{Use: "nameserver [NAME=ADDRESS|NAME=RCODE…]", RunE: func(cmd *cobra.Command, args []string) error {
 		n := &probe.Nameserve{Addr: listen, Out: a.stdout, Names: map[string][]netip.Addr{}, Rcodes: map[string]int{}}
 		for _, arg := range args {
@@ -55,5 +68,5 @@ func (a *app) probeDNSCmds() []*cobra.Command {
 		}
 		return json.NewEncoder(a.stdout).Encode(s)
 	}}
-	return []*cobra.Command{ask, serve, stack}
+	return []*cobra.Command{ask, storm, serve, stack}
 }

@@ -16,9 +16,15 @@ import (
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 )
 
+// Told is what only a running daemon can say for doctor.
+type Told struct {
+	Degraded []swarmnet.DegradedPort // that it cannot publish
+	Refused  map[string]uint64       // queries, by the name of their sandbox
+}
+
 // Doctor looks for what keeps this host's networks from working. It needs no running daemon: what it must know of the cluster it reads from
-// the data directory. down is why the daemon does not answer; empty when it does, and then degraded are the ports that it cannot publish.
-func Doctor(ctx context.Context, cfg Config, down string, degraded []swarmnet.DegradedPort) []doctor.Finding {
+// the data directory. down is why the daemon does not answer; empty when it does, and then told is what it says.
+func Doctor(ctx context.Context, cfg Config, down string, told Told) []doctor.Finding {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return []doctor.Finding{{Check: "daemon", Verdict: doctor.Wrong, Found: err.Error()}}
@@ -43,9 +49,10 @@ func Doctor(ctx context.Context, cfg Config, down string, degraded []swarmnet.De
 	}
 	f := look.Observe(ctx, sight)
 	f.Daemon, f.Member, f.Cert = down, member, cert
-	for _, p := range degraded {
+	for _, p := range told.Degraded {
 		f.Degraded = append(f.Degraded, p.Why)
 	}
+	f.Refused = told.Refused
 	f.Unseen = append(f.Unseen, unseen...)
 	return doctor.Examine(f)
 }
@@ -80,13 +87,14 @@ func know(c *look.Config, set swarmnet.AssignmentSet) {
 
 func (s *localServer) Doctor(ctx context.Context, _ *pb.DoctorRequest) (*pb.DoctorResponse, error) {
 	resp := &pb.DoctorResponse{}
-	var degraded []swarmnet.DegradedPort
+	var told Told
 	s.d.mu.Lock()
-	if a := s.d.agent; a != nil {
-		degraded = a.Degraded()
-	}
+	a := s.d.agent
 	s.d.mu.Unlock()
-	for _, f := range Doctor(ctx, s.d.cfg, "", degraded) {
+	if a != nil {
+		told = Told{Degraded: a.Degraded(), Refused: a.RefusedQueries()}
+	}
+	for _, f := range Doctor(ctx, s.d.cfg, "", told) {
 		resp.Findings = append(resp.Findings, &pb.Finding{Check: f.Check, Verdict: string(f.Verdict), Found: f.Found, Cure: f.Cure})
 	}
 	return resp, nil

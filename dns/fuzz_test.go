@@ -60,7 +60,7 @@ func malformed(t testing.TB) map[string][]byte {
 	}
 }
 
-func TestMalformedQueriesAreFormatErrors(t *testing.T) {
+func TestC49MalformedQueriesAreFormatErrors(t *testing.T) {
 	c := bare(time.Now)
 	for what, packet := range malformed(t) {
 		reply := c.answer(t.Context(), packet)
@@ -88,7 +88,39 @@ func TestMalformedQueriesAreFormatErrors(t *testing.T) {
 	}
 }
 
-func FuzzQuery(f *testing.F) {
+// The same through the sockets of a sandbox, whose resolver goes on to answer.
+func TestC49MalformedQueriesOnTheWire(t *testing.T) {
+	c := serve(t, Sandbox{})
+	for what, packet := range malformed(t) {
+		for _, network := range []string{"udp", "tcp"} {
+			conn, err := net.Dial(network, c.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.SetDeadline(time.Now().Add(5 * time.Second))
+			framed := packet
+			if network == "tcp" {
+				framed = append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...)
+			}
+			if _, err := conn.Write(framed); err != nil {
+				t.Fatal(err)
+			}
+			// A thousand questions are longer than any query: silence, or what the connection's end says.
+			if len(packet) <= maxQuery {
+				reply, err := (&mdns.Conn{Conn: conn}).ReadMsg()
+				if err != nil || reply.Rcode != mdns.RcodeFormatError {
+					t.Errorf("%s over %s: %v %v", what, network, reply, err)
+				}
+			}
+			conn.Close()
+			if r := c.exchange(network, question("web", mdns.TypeA)); len(r.Answer) != 1 {
+				t.Errorf("after %s over %s: %v", what, network, r)
+			}
+		}
+	}
+}
+
+func FuzzC49Query(f *testing.F) {
 	for _, packet := range malformed(f) {
 		f.Add(packet)
 	}

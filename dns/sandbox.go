@@ -15,11 +15,13 @@ import (
 	"github.com/swarmnet/swarmnet"
 )
 
+// MaxInFlight is how many queries of one sandbox are forwarded at once; more are refused, so that it does not starve the others.
+const MaxInFlight = 100
+
 const (
-	maxQuery    = 4096 // octets; a query is one name and perhaps an OPT record
-	maxInFlight = 100  // forwarded queries of one sandbox at once
-	maxConns    = 16   // TCP connections of one sandbox at once
-	idleConn    = 10 * time.Second
+	maxQuery = 4096 // octets; a query is one name and perhaps an OPT record
+	maxConns = 16   // TCP connections of one sandbox at once
+	idleConn = 10 * time.Second
 )
 
 // sandbox is one attached client: a goroutine for packets, one that accepts connections, one a connection and one a
@@ -30,6 +32,7 @@ type sandbox struct {
 	place    atomic.Pointer[place]
 	own      *forwarder // to the sandbox's own upstreams; nil: it has none
 	inFlight chan struct{}
+	refused  atomic.Uint64 // for want of a place in inFlight
 	conns    chan struct{}
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -42,7 +45,7 @@ type place struct {
 }
 
 func newSandbox(s *Server, sb Sandbox) *sandbox {
-	c := &sandbox{Sandbox: sb, srv: s, inFlight: make(chan struct{}, maxInFlight), conns: make(chan struct{}, maxConns)}
+	c := &sandbox{Sandbox: sb, srv: s, inFlight: make(chan struct{}, MaxInFlight), conns: make(chan struct{}, maxConns)}
 	c.place.Store(&place{networks: sb.Networks, internal: sb.Internal})
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	if len(sb.Upstreams) > 0 {
@@ -142,6 +145,7 @@ func (c *sandbox) enter() bool {
 	case c.inFlight <- struct{}{}:
 		return true
 	default:
+		c.refused.Add(1)
 		c.srv.stats.refused.Add(1)
 		return false
 	}

@@ -43,7 +43,7 @@ type Stats struct {
 	Local     uint64 // answered from the records
 	Forwarded uint64
 	Failed    uint64 // forwarded, and no upstream had an answer
-	Refused   uint64 // not forwarded: too many of the sandbox were in flight
+	Refused   uint64 // not forwarded: too many of the sandbox were in flight; see Server.Refused
 	Malformed uint64
 }
 
@@ -138,6 +138,19 @@ func (s *Server) Run(ctx context.Context) error {
 		c.close()
 	}
 	return nil
+}
+
+// Refused says of each attached sandbox of which queries were not forwarded, since too many were in flight, how many.
+func (s *Server) Refused() map[string]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]uint64{}
+	for id, c := range s.sandboxes {
+		if n := c.refused.Load(); n > 0 {
+			out[id] = n
+		}
+	}
+	return out
 }
 
 // Stats returns the counts so far.

@@ -227,7 +227,7 @@ func TestTasksComeInAnyOrder(t *testing.T) {
 	}
 }
 
-func TestLargeAnswers(t *testing.T) {
+func TestC45LargeAnswers(t *testing.T) {
 	c := serve(t, Sandbox{})
 	r := c.exchange("udp", question("many", mdns.TypeA))
 	if !r.Truncated || size(r) > mdns.MinMsgSize || len(r.Answer) == 0 {
@@ -241,7 +241,7 @@ func TestLargeAnswers(t *testing.T) {
 	}
 }
 
-func TestLargeAnswersOfUpstreams(t *testing.T) {
+func TestC45LargeAnswersOfUpstreams(t *testing.T) {
 	up := newUpstream(t, func(q *mdns.Msg, tcp bool) *mdns.Msg {
 		r := new(mdns.Msg).SetReply(q)
 		for i := range 200 {
@@ -262,7 +262,7 @@ func TestLargeAnswersOfUpstreams(t *testing.T) {
 	}
 }
 
-func TestUpstreams(t *testing.T) {
+func TestC45Upstreams(t *testing.T) {
 	good, refuses, fails := newUpstream(t, positive("192.0.2.1")), newUpstream(t, rcode(mdns.RcodeRefused)), newUpstream(t, rcode(mdns.RcodeServerFailure))
 	own := &upstream{addr: netip.AddrPortFrom(Address, 53)}
 	for _, c := range []struct {
@@ -284,7 +284,7 @@ func TestUpstreams(t *testing.T) {
 	}
 }
 
-func TestNameErrorIsPassedOnWithItsSOA(t *testing.T) {
+func TestC45NameErrorIsPassedOnWithItsSOA(t *testing.T) {
 	up := newUpstream(t, func(q *mdns.Msg, _ bool) *mdns.Msg {
 		r := new(mdns.Msg).SetRcode(q, mdns.RcodeNameError)
 		r.Ns = []mdns.RR{&mdns.SOA{Hdr: mdns.RR_Header{Name: "example.", Rrtype: mdns.TypeSOA, Class: mdns.ClassINET, Ttl: 60}, Ns: "a.", Mbox: "b.", Minttl: 30}}
@@ -302,7 +302,7 @@ func TestNameErrorIsPassedOnWithItsSOA(t *testing.T) {
 	}
 }
 
-func TestASilentUpstreamIsRacedThenBenched(t *testing.T) {
+func TestC45ASilentUpstreamIsRacedThenBenched(t *testing.T) {
 	dead, good := newUpstream(t, silence), newUpstream(t, positive("192.0.2.1"))
 	c := serve(t, Sandbox{}, dead, good)
 	began := time.Now()
@@ -320,7 +320,7 @@ func TestASilentUpstreamIsRacedThenBenched(t *testing.T) {
 	}
 }
 
-func TestInternalSandboxes(t *testing.T) {
+func TestC46InternalSandboxes(t *testing.T) {
 	host, inside := newUpstream(t, positive("192.0.2.1")), newUpstream(t, positive("10.0.1.99"))
 	c := serve(t, Sandbox{Internal: true}, host)
 	if got := c.ask("example.com", mdns.TypeA); got != "SERVFAIL" || host.asked.Load() != 0 {
@@ -346,7 +346,7 @@ func TestInternalSandboxes(t *testing.T) {
 	}
 }
 
-func TestTooManyInFlightAreRefused(t *testing.T) {
+func TestC48TooManyInFlightAreRefused(t *testing.T) {
 	release := make(chan struct{})
 	up := newUpstream(t, func(q *mdns.Msg, _ bool) *mdns.Msg { <-release; return positive("192.0.2.1")(q, false) })
 	c := serve(t, Sandbox{}, up)
@@ -356,7 +356,7 @@ func TestTooManyInFlightAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	for i := range maxInFlight + 20 {
+	for i := range MaxInFlight + 20 {
 		raw, err := question(fmt.Sprintf("q%d.example", i), mdns.TypeA).Pack()
 		if err != nil {
 			t.Fatal(err)
@@ -382,10 +382,14 @@ func TestTooManyInFlightAreRefused(t *testing.T) {
 	if n := c.srv.Stats().Refused; n != 20 {
 		t.Errorf("%d refusals are counted, not 20", n)
 	}
+	other := attach(t, c.srv, Sandbox{ID: "other"})
+	if got := c.srv.Refused(); len(got) != 1 || got["task"] != 20 {
+		t.Errorf("by sandbox they are %v", got)
+	}
 	if got := c.ask("web", mdns.TypeA); got != "NOERROR 10.0.1.2" {
 		t.Errorf("a name of the cluster is %q meanwhile", got)
 	}
-	if got := attach(t, c.srv, Sandbox{ID: "other"}).ask("web", mdns.TypeA); got != "NOERROR 10.0.1.2" {
+	if got := other.ask("web", mdns.TypeA); got != "NOERROR 10.0.1.2" {
 		t.Errorf("another sandbox gets %q meanwhile", got)
 	}
 }

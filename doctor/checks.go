@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -67,6 +69,16 @@ func publishedPorts(f Facts) []Finding {
 	var out []Finding
 	for _, why := range f.Degraded {
 		out = append(out, one("published-port", Wrong, why+": it is not published here", "stop that program, and the port is taken within seconds; or publish another")...)
+	}
+	return out
+}
+
+// queries tells of sandboxes that ask more than is passed on for them at once.
+func queries(f Facts) []Finding {
+	var out []Finding
+	for _, name := range slices.Sorted(maps.Keys(f.Refused)) {
+		out = append(out, one("resolver", Note, fmt.Sprintf("%d queries of %s were refused since it runs: more than its share were waiting for name servers at once", f.Refused[name], name),
+			"see what it asks for, and whether its name servers answer")...)
 	}
 	return out
 }

@@ -44,6 +44,8 @@ type Facts struct {
 	VXLAN        Port
 	// Degraded says of each published port that this node cannot publish who has it.
 	Degraded []string
+	// Refused counts, by sandbox, the queries for names that its resolver refused, since more than its share were under way.
+	Refused  map[string]uint64
 	Underlay Device
 	// BridgeNF are the br_netfilter settings that are on, in the host's namespace; FabricNF those in the fabric, where our bridges are.
 	// Without a fabric yet, HasFabric is false.
@@ -105,7 +107,7 @@ type Path struct {
 func Examine(f Facts) []Finding {
 	var out []Finding
 	for _, check := range []func(Facts) []Finding{
-		daemon, features, forwarding, firewall, vxlanPort, publishedPorts, underlay, bridgeNetfilter, clock, certificate, managers, nodes,
+		daemon, features, forwarding, firewall, vxlanPort, publishedPorts, queries, underlay, bridgeNetfilter, clock, certificate, managers, nodes,
 	} {
 		out = append(out, check(f)...)
 	}

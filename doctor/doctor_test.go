@@ -63,6 +63,7 @@ func TestC60_EachWrong(t *testing.T) {
 		"manager cut off":      {func(f *Facts) { f.Managers[0].Err = "no answer" }, "manager", Wrong, "192.0.2.1:4747: no answer", "TCP"},
 		"node cut off":         {func(f *Facts) { f.Nodes[0].Err = "no answer" }, "node", Wrong, "n2 (192.0.2.2:4789): no answer", "UDP"},
 		"daemon down":          {func(f *Facts) { f.Daemon = "it does not answer" }, "daemon", Wrong, "it does not answer", "systemctl start swarmnet"},
+		"a storm of queries":   {func(f *Facts) { f.Refused = map[string]uint64{"web": 7} }, "resolver", Note, "7 queries of web were refused", "whether its name servers answer"},
 		"not root":             {func(f *Facts) { f.Unseen = []Finding{{Check: "kernel", Found: "needs root"}} }, "kernel", Note, "needs root", ""},
 	} {
 		f := healthy()

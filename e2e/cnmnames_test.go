@@ -243,6 +243,35 @@ func TestE2EC47Files(t *testing.T) {
 	}
 }
 
+// One sandbox asks more than its share of names that nobody answers: that is refused and counted, and another's queries are answered meanwhile.
+func TestE2EC48Storm(t *testing.T) {
+	c := hosts(t, 1)
+	c.must("n1", "network", "create", "one")
+	c.box("calm", "--network", "one")
+	c.must("n1", "run", "-d", "--name", "stormy", "--network", "one", "--dns", "192.0.2.200", "--", "sleep", "100000")
+	storm := c.start("n1", "exec", "stormy", "--", "swarmnet", "probe", "storm", "--count", "150", "--quiet", "2s", "silent.example")
+	for ended := false; !ended; {
+		c.names("calm", "stormy", c.addr("stormy", "one"))
+		select {
+		case <-storm.done:
+			ended = true
+		default:
+		}
+	}
+	codes := decode[map[string]int](t, storm.finish(t, time.Minute))
+	refused := codes["REFUSED"]
+	if refused == 0 || refused > 50 {
+		t.Errorf("of 150 at once the answers are %v, want 50 refused or, on a slow machine, fewer", codes)
+	}
+	got, _ := c.look("n1", "doctor")
+	if !slices.ContainsFunc(got, func(v verdict) bool {
+		return v.Check == "resolver" && strings.HasPrefix(v.Found, fmt.Sprintf("%d queries of stormy were refused", refused))
+	}) {
+		t.Errorf("doctor says %+v", got)
+	}
+	c.names("stormy", "calm", c.addr("calm", "one"))
+}
+
 // nameserver runs a name server on a node until the test ends.
 func (c cluster) nameserver(node string, records ...string) *nameserver {
 	c.t.Helper()

@@ -59,11 +59,12 @@ func SamePort(ctx context.Context, urls []string, port int, timeout time.Duratio
 	return out
 }
 
-// AskUDP sends one datagram to a whoami's UDP port.
-func AskUDP(ctx context.Context, addr string, timeout time.Duration) Reply {
+// AskUDP sends one datagram to a whoami's UDP port, from a local port (0: any).
+func AskUDP(ctx context.Context, addr string, localPort int, timeout time.Duration) Reply {
 	r := Reply{At: time.Now(), URL: addr}
 	err := func() error {
-		conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, "udp", addr)
+		d := net.Dialer{Timeout: timeout, LocalAddr: &net.UDPAddr{Port: localPort}}
+		conn, err := d.DialContext(ctx, "udp", addr)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,7 @@ func dnsBugs() []Bug {
 		Name: "dns-internal-asks-outside", File: "dns/forward.go",
 		Old:  "	case !c.place.Load().internal:",
 		New:  "	default:",
-		Test: Test{"dns", "TestInternalSandboxes"},
+		Test: Test{"dns", "TestC46InternalSandboxes"},
 		Why:  "A sandbox on internal networks only tells the world what it looks for.",
 	}, {
 		Name: "dns-ask-ourselves", File: "dns/forward.go",
