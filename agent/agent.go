@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"runtime"
@@ -103,15 +104,15 @@ func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
 		orphans: orphans{},
 	}
 	a.session = session.New(session.Config{
-		Dial: cfg.Dial, Managers: cfg.Managers, Describe: a.describe, Path: cfg.assignmentsFile(), Logger: cfg.Logger,
+		Dial: cfg.Dial, Managers: cfg.Managers, Describe: a.describe, Path: cfg.assignmentsFile(), Diff: a.Diff, Logger: cfg.Logger,
 	})
 	a.fabric = reconcile.New(reconcile.Config[overlay.Desired]{
 		Name: "networks", Apply: a.applyFabric, Slot: a.fabricPace.slot, Equal: deepEqual[overlay.Desired],
-		Resync: resyncEvery, Drift: a.driftOf("networks"), Done: a.planAgain, Logger: cfg.Logger,
+		Resync: resyncEvery, Drift: a.driftOf(swarmnet.PartNetworks, ""), Done: a.planAgain, Logger: cfg.Logger,
 	})
 	a.mesh = reconcile.New(reconcile.Config[ingress.Mesh]{
 		Name: "published ports", Apply: a.applyMesh, Equal: deepEqual[ingress.Mesh],
-		Resync: resyncEvery, Drift: a.driftOf("published ports"), Done: a.planAgain, Logger: cfg.Logger,
+		Resync: resyncEvery, Drift: a.driftOf(swarmnet.PartPorts, ""), Done: a.planAgain, Logger: cfg.Logger,
 	})
 	return a
 }
@@ -284,6 +285,13 @@ func (a *Agent) applyFabric(ctx context.Context, d overlay.Desired) error {
 }
 
 func (a *Agent) applyMesh(ctx context.Context, m ingress.Mesh) error {
+	if plan.From(ctx).IsDry() {
+		err := a.parts.balancer.Mesh(ctx, m)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // that there is no fabric, its own part tells
+		}
+		return err
+	}
 	defer func() { a.session.Degraded(a.parts.balancer.Degraded()) }()
 	return a.parts.balancer.Mesh(ctx, m)
 }

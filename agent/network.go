@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"reflect"
 	"sync"
@@ -44,13 +43,13 @@ type network struct {
 }
 
 // newNetwork starts to keep a sandbox; changed is called after each attempt that changes state's answer.
-func newNetwork(ctx context.Context, a *Agent, id swarmnet.TaskID, settledAt *atomic.Int64, changed func()) *network {
+func newNetwork(ctx context.Context, a *Agent, id swarmnet.TaskID, label string, settledAt *atomic.Int64, changed func()) *network {
 	ctx, cancel := context.WithCancel(ctx)
 	n := &network{a: a, cancel: cancel, ended: make(chan struct{}), settledAt: settledAt}
 	var was reconcile.Status
 	n.loop = reconcile.New(reconcile.Config[netWant]{
 		Name: "sandbox " + swarmnet.ShortID(id), Apply: n.apply, Slot: n.slot, Equal: func(a, b netWant) bool { return reflect.DeepEqual(a, b) },
-		Resync: resyncEvery, Drift: a.driftOf("sandbox " + swarmnet.ShortID(id)), Logger: a.cfg.Logger,
+		Resync: resyncEvery, Drift: a.driftOf(label, id), Logger: a.cfg.Logger,
 		Done: func(st reconcile.Status) {
 			n.note(st.Err)
 			if st.Applied != 0 && was.Applied == 0 || (st.Err == nil) != (was.Err == nil) {
@@ -75,7 +74,10 @@ func (n *network) apply(ctx context.Context, w netWant) error {
 	sandboxes, p := n.a.parts.sandboxes, plan.From(ctx)
 	if p.IsDry() {
 		_, err := sandboxes.Ensure(ctx, w.sandbox)
-		return errors.Join(err, n.a.parts.balancer.VIPs(ctx, sandboxes.Path(w.sandbox.Name), w.vips))
+		if err != nil || !sandboxes.There(w.sandbox.Name) {
+			return err
+		}
+		return n.a.parts.balancer.VIPs(ctx, sandboxes.Path(w.sandbox.Name), w.vips)
 	}
 	full := n.stale.Swap(false) || !n.quiet || !n.a.parts.watcher.Hears() || time.Since(n.ensuredAt) > fullLook || !sandboxes.There(w.sandbox.Name)
 	if !full && reflect.DeepEqual(n.ensured, w) {

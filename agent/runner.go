@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,7 @@ type runner struct {
 	changes uint64               // of what is wanted in the sandbox's network,
 	handed  uint64               // and how many of them the network's loop has
 	applied func() bool          // whether what the loop has is in force there; nil: nothing is kept
+	keeper  *network             // net, for others to look at
 
 	// What follows is the goroutine's own.
 	net        *network
@@ -106,6 +108,27 @@ func (r *runner) changed(at time.Time) {
 	if at.UnixNano() > r.settledAt.Load() {
 		r.refresh()
 	}
+}
+
+// kept is what keeps the sandbox's network; nil: nothing does, and due says that it should. gone says that nobody wants the task any more.
+func (r *runner) kept() (n *network, due, gone bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.keeper, r.have && r.want.Stack.Own() && r.want.Wanted(), r.dropped
+}
+
+// label is what the sandbox is called as a part of the node's network.
+func (r *runner) label() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.have {
+		return swarmnet.PartSandbox(swarmnet.ShortID(r.id))
+	}
+	name, ok := strings.CutSuffix(r.want.Name(), string(r.id))
+	if ok { // a task's
+		name += swarmnet.ShortID(r.id)
+	}
+	return swarmnet.PartSandbox(name)
 }
 
 func (r *runner) poke() {
@@ -290,7 +313,7 @@ func (r *runner) balances() bool {
 
 func (r *runner) keepNetwork(ctx context.Context, want desired.Task, change uint64) {
 	if r.net == nil {
-		r.net = newNetwork(ctx, r.a, r.id, &r.settledAt, r.poke)
+		r.net = newNetwork(ctx, r.a, r.id, r.label(), &r.settledAt, r.poke)
 	}
 	if r.stale.Swap(false) {
 		r.net.refresh()
@@ -298,6 +321,7 @@ func (r *runner) keepNetwork(ctx context.Context, want desired.Task, change uint
 	loop := r.net.loop
 	revision := loop.Set(netWant{want.Sandbox, want.VIPs})
 	r.mu.Lock()
+	r.keeper = r.net
 	r.inForce = func() (bool, error) {
 		st := loop.Status()
 		return st.Applied >= revision, refusal(st.Err)
@@ -403,7 +427,7 @@ func (r *runner) release(ctx context.Context, want desired.Task) error {
 	r.net.stop()
 	r.net = nil
 	r.mu.Lock()
-	r.applied = nil
+	r.applied, r.keeper = nil, nil
 	r.mu.Unlock()
 	if want.Stack.Own() {
 		if err := r.a.parts.sandboxes.Delete(ctx, string(r.id)); err != nil {

@@ -41,7 +41,7 @@ func (e event) String() string {
 
 var (
 	eventKinds   = []string{"cluster", "endpoint", "network", "node", "sandbox", "service", "task"}
-	eventActions = []string{"connect", "create", "die", "disconnect", "remove", "rename", "start", "stop", "update"}
+	eventActions = []string{"connect", "create", "die", "disconnect", "drift", "remove", "rename", "start", "stop", "update"}
 )
 
 func eventFilters() map[string]filterFunc[event] {

@@ -42,6 +42,7 @@ type fake struct {
 	// hold, if there is one, holds the command "hold" until a signal comes for it; holding says that it does.
 	hold    chan struct{}
 	holding bool
+	diffs   []*pb.NodeDiff
 	ended   bool // what runs has ended before anybody can attach
 }
 

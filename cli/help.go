@@ -118,6 +118,14 @@ As docker version.`, "  swarmnet version\n  swarmnet version --format '{{.Client
 	"daemon": {`Run this host's part: its own sandboxes and networks and, once it is in a cluster, the cluster's. Runs in the foreground; sandboxes go
 on when it ends. SIGTERM ends it. Every flag can stand in a YAML file (--config).`, "  swarmnet daemon --advertise-addr 192.0.2.1\n  swarmnet daemon --config /etc/swarmnet.yaml"},
 	"doctor": {example: "  swarmnet doctor\n  swarmnet doctor -q --format json"},
+	"diff": {`Compare what the kernel of a node has of ours with what it should have, line by line, in the words of ip, bridge and nft: + is missing or
+otherwise than it should be, - is too much. Nothing is printed when all agrees, and nothing is changed. NODE is asked through a manager; without
+it, this node is compared, in a cluster or not.
+
+What somebody else removes or alters the daemon puts right within seconds: what stays in the list it cannot put right, and its log says why.
+That it did, ` + "`swarmnet events --filter event=drift`" + ` tells. What is just being made differs for a moment, too.
+
+The exit status is 0 when all agrees, 1 when something differs, and 2 when that cannot be told, as of diff(1). Docker has no such command.`, "  swarmnet diff\n  swarmnet diff n2 --format json\n  swarmnet diff --watch"},
 	"trace":  {example: "  swarmnet trace db web:80\n  swarmnet trace db :8080 --format json"},
 	"whoami": {example: "  swarmnet service create --name web --publish 8080:80 -- swarmnet whoami"},
 

@@ -35,6 +35,7 @@ type clusterInfo struct {
 	Balancer, Version, Kernel                   string
 	Features                                    []string
 	Uptime                                      time.Duration
+	Repaired                                    uint64
 }
 
 func (a *app) clusterInfoCmd() *cobra.Command {
@@ -49,6 +50,7 @@ func (a *app) clusterInfoCmd() *cobra.Command {
 			Managers: r.GetManagers(), ManagerCount: r.GetManagerCount(), NodeCount: r.GetNodeCount(), RunningTasks: r.GetRunningTasks(),
 			AdvertiseAddr: r.GetAdvertiseAddr(), DataPathAddr: r.GetVtep(), DataPathPort: r.GetDataPathPort(),
 			Balancer: r.GetBalancer(), Version: r.GetVersion(), Kernel: r.GetKernel(), Features: r.GetFeatures(), Uptime: r.GetUptime().AsDuration(),
+			Repaired: r.GetRepaired(),
 		}
 		if r.GetRole() != pb.Role_ROLE_UNSPECIFIED {
 			i.Role = strings.ToLower(strings.TrimPrefix(r.GetRole().String(), "ROLE_"))
@@ -93,6 +95,9 @@ func showInfo(w io.Writer, i clusterInfo) {
 	line("Kernel features", strings.Join(i.Features, ", "))
 	line("Version", i.Version)
 	line("Uptime", i.Uptime)
+	if i.Repaired > 0 {
+		line("Drift put right", fmt.Sprintf("%d changes, see `swarmnet events --since %s --filter event=drift`", i.Repaired, i.Uptime))
+	}
 }
 
 // versions is what `version` shows, by the names of its templates. Daemon is nil when none answers.

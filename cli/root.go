@@ -65,7 +65,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.certPath, "cert-path", os.Getenv("SWARMNET_CERT_PATH"), "directory with an admin certificate, for HOST:PORT (SWARMNET_CERT_PATH)")
 	root.AddCommand(a.runCmd(), a.psCmd(), a.execCmd(), a.logsCmd(), a.portCmd(), a.stopCmd(), a.startCmd(), a.restartCmd(), a.killCmd(),
 		a.attachCmd(), a.topCmd(), a.renameCmd(), a.rmCmd(), a.pruneCmd(), a.waitCmd(), a.inspectAnyCmd())
-	root.AddCommand(a.clusterCmd(), a.nodeCmd(), a.networkCmd(), a.serviceCmd(), a.eventsCmd(), a.versionCmd(), a.doctorCmd(), a.traceCmd(),
+	root.AddCommand(a.clusterCmd(), a.nodeCmd(), a.networkCmd(), a.serviceCmd(), a.eventsCmd(), a.versionCmd(), a.doctorCmd(), a.diffCmd(), a.traceCmd(),
 		a.daemonCmd(), a.whoamiCmd(), a.probeCmd(), a.labCmd())
 	a.finish(root)
 	return root
@@ -135,6 +135,8 @@ type exitError struct {
 	code int
 }
 
+func (e exitError) Unwrap() error { return e.error }
+
 func report(stderr io.Writer, err error) int {
 	var (
 		st    exitStatus
@@ -149,10 +151,10 @@ func report(stderr io.Writer, err error) int {
 	}
 	fmt.Fprintf(stderr, "Error: %s\n", strings.ReplaceAll(strings.TrimSpace(explain(err)), "\n", "; "))
 	switch {
-	case errors.As(err, &usage):
-		return 2
 	case errors.As(err, &exit):
 		return exit.code
+	case errors.As(err, &usage):
+		return 2
 	}
 	return 1
 }

@@ -186,6 +186,9 @@ func (s *localServer) Info(ctx context.Context, _ *pb.InfoRequest) (*pb.InfoResp
 	}
 	d.mu.Lock()
 	m, lastErr := d.member, d.lastErr
+	if d.agent != nil {
+		info.Repaired = d.agent.Repaired()
+	}
 	d.mu.Unlock()
 	if m == nil {
 		if lastErr != nil && !errors.Is(lastErr, errLeft) {

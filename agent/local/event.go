@@ -14,6 +14,9 @@ type Event struct {
 	Detail                 string
 }
 
+// ActionDrift is that something of ours was found altered in the kernel, and put right. No step does that: see store.Store.Tell.
+const ActionDrift = "drift"
+
 // Events are what happened between a state and one that steps made of it.
 func Events(was, is State) []Event {
 	nets, boxes := is.Touched()

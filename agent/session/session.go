@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/swarmnet/swarmnet"
+	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 )
 
 // Config of a Session.
@@ -27,7 +28,9 @@ type Config struct {
 	// Describe says what the node tells of itself when a stream is opened.
 	Describe func() swarmnet.NodeDescription
 	// Path is the file of the last set; empty: it is not kept.
-	Path   string
+	Path string
+	// Diff compares the node's kernel with what it should have; nil: it cannot be asked.
+	Diff   func(ctx context.Context) (swarmnet.NodeDiff, error)
 	Logger *slog.Logger
 }
 
@@ -50,6 +53,7 @@ type Session struct {
 	untold  bool          // ports are to be sent on this stream
 	ailing  bool          // since this start there were some
 	newer   chan struct{} // closed when set is replaced
+	answers []*pb.Answer  // to be sent on this stream
 }
 
 // New makes a session that starts from the set on disk. A damaged file is logged and passed over: the managers send it all again.

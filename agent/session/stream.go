@@ -55,7 +55,8 @@ func (s *Session) stream(ctx context.Context, addr string, save chan<- struct{})
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.sendAll(ctx, st, w.GetHeartbeatPeriod().AsDuration()) })
-	g.Go(func() error { return s.receiveAll(st, save) })
+	ask := func(q *pb.Question) { g.Go(func() error { s.answer(ctx, q); return nil }) }
+	g.Go(func() error { return s.receiveAll(st, save, ask) })
 	return true, g.Wait()
 }
 
@@ -71,7 +72,7 @@ func (s *Session) begin(addr string, epoch uint64) {
 	s.mu.Lock()
 	s.manager, s.epoch = addr, epoch
 	s.outbox.NewStream()
-	s.resync, s.untold = false, s.ailing
+	s.resync, s.untold, s.answers = false, s.ailing, nil
 	s.mu.Unlock()
 	s.cfg.Logger.Info("session with a manager", "manager", addr, "epoch", epoch)
 	poke(s.changed)
@@ -133,6 +134,10 @@ func (s *Session) due(acknowledged *uint64) []*pb.AgentMessage {
 		}
 		out = append(out, &pb.AgentMessage{Message: &pb.AgentMessage_TaskStatuses{TaskStatuses: m}})
 	}
+	for _, a := range s.answers {
+		out = append(out, &pb.AgentMessage{Message: &pb.AgentMessage_Answer{Answer: a}})
+	}
+	s.answers = nil
 	if s.applied > *acknowledged {
 		*acknowledged = s.applied
 		out = append(out, &pb.AgentMessage{Message: &pb.AgentMessage_Applied{Applied: &pb.Applied{Revision: s.applied}}})
@@ -140,8 +145,8 @@ func (s *Session) due(acknowledged *uint64) []*pb.AgentMessage {
 	return out
 }
 
-// receiveAll folds what the manager sends until the stream breaks; it never returns nil.
-func (s *Session) receiveAll(st client, save chan<- struct{}) error {
+// receiveAll folds what the manager sends, and hands its questions to ask, until the stream breaks; it never returns nil.
+func (s *Session) receiveAll(st client, save chan<- struct{}, ask func(*pb.Question)) error {
 	var f Fold
 	asked := false // for a complete set, since a gap
 	for {
@@ -173,6 +178,9 @@ func (s *Session) receiveAll(st client, save chan<- struct{}) error {
 			s.mu.Lock()
 			s.outbox.Committed(m.StatusesCommitted.GetCount())
 			s.mu.Unlock()
+			continue
+		case *pb.ManagerMessage_Question:
+			ask(m.Question)
 			continue
 		default:
 			continue // of a newer version

@@ -17,6 +17,7 @@ import (
 
 	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
 // callTimeout bounds one ADD, DEL or CHECK of a whole list.
@@ -56,7 +57,8 @@ func (d *Driver) lib(w driver.Wish) (*libcni.CNIConfig, *libcni.NetworkConfigLis
 }
 
 // Attach has the plugins make an interface in a sandbox's namespace at netns, and returns what they gave it. One that is there already is
-// left as it is, whatever its wish; made says whether it was made now. When the plugins fail, what they did is undone.
+// left as it is, whatever its wish; made says whether it was made now. When the plugins fail, what they did is undone. The context's plan is told;
+// when it is dry nothing is made.
 func (d *Driver) Attach(ctx context.Context, sandbox, ifname, netns string, w driver.Wish) (g driver.Given, made bool, err error) {
 	old, noted, err := d.read(sandbox, ifname)
 	if err != nil {
@@ -66,6 +68,13 @@ func (d *Driver) Attach(ctx context.Context, sandbox, ifname, netns string, w dr
 		if g, ok := d.adopt(ctx, old, netns, w); ok {
 			return g, false, nil
 		}
+	}
+	p := plan.From(ctx)
+	p.Add("link %s type cni network %s", ifname, w.Name)
+	if p.IsDry() {
+		return g, false, nil
+	}
+	if noted {
 		// Of an attachment that died halfway, whose interface somebody deleted, or from before a reboot, something may be held still.
 		if err := d.detach(ctx, old); err != nil {
 			return g, false, err
@@ -167,7 +176,12 @@ func (d *Driver) Keep(ctx context.Context, sandbox string, wanted func(ifname st
 	all, err := d.records(sandbox)
 	errs := []error{err}
 	for _, r := range all {
-		if wanted == nil || !wanted(r.Interface, r.Wish) {
+		if wanted != nil && wanted(r.Interface, r.Wish) {
+			continue
+		}
+		p := plan.From(ctx)
+		p.Remove("link %s type cni network %s", r.Interface, r.Wish.Name)
+		if !p.IsDry() {
 			errs = append(errs, d.detach(ctx, r))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/hostport"
 	"github.com/swarmnet/swarmnet/internal/netns"
+	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
 // PortKey tells the published ports of a node apart.
@@ -75,6 +77,31 @@ func (h *Holder) Hold(ports []ingress.Port) ([]ingress.Port, error) {
 		return nil
 	})
 	return out, err
+}
+
+// compare returns those of the ports that are held or would be, and tells p which Hold would bind and Release let go of. What is degraded is not
+// as wished, but that it is so is known.
+func (h *Holder) compare(p *plan.Plan, ports []ingress.Port) (out []ingress.Port) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	wanted := map[PortKey]bool{}
+	for _, port := range ports {
+		k := keyOf(port)
+		wanted[k] = true
+		if h.degraded[k] != nil {
+			continue
+		}
+		if h.held[k] == nil {
+			p.Add("socket %s", k)
+		}
+		out = append(out, port)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(h.held), func(a, b PortKey) int { return strings.Compare(a.String(), b.String()) }) {
+		if !wanted[k] {
+			p.Remove("socket %s", k)
+		}
+	}
+	return out
 }
 
 // Release lets go of all ports but these.

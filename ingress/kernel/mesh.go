@@ -30,15 +30,9 @@ func NewMesh(cfg Config) *Mesh {
 // Reconcile makes the mesh what m says and returns how many things it changed: 0 when all was well. The fabric and its ingress network
 // must be there. The host sends to the fabric only what the fabric is ready for, and only ports that are held.
 func (k *Mesh) Reconcile(ctx context.Context, m ingress.Mesh) (changes int, err error) {
-	before := k.holder.Degraded()
-	ports, err := k.holder.Hold(m.Ports)
+	ports, err := k.hold(ctx, m.Ports)
 	if err != nil {
 		return 0, fmt.Errorf("mesh: %w", err)
-	}
-	for key, why := range k.holder.Degraded() {
-		if before[key] == nil {
-			k.cfg.Logger.Warn("port degraded", "port", key.String(), "err", why)
-		}
 	}
 	own, err := hostAddrs(k.cfg, m)
 	if err != nil {
@@ -57,8 +51,25 @@ func (k *Mesh) Reconcile(ctx context.Context, m ingress.Mesh) (changes int, err 
 			return changes, fmt.Errorf("mesh: %w", err)
 		}
 	}
-	k.holder.Release(ports)
+	if !plan.From(ctx).IsDry() {
+		k.holder.Release(ports)
+	}
 	return changes, nil
+}
+
+// hold returns those of the ports that this node holds. A dry pass takes none.
+func (k *Mesh) hold(ctx context.Context, ports []ingress.Port) ([]ingress.Port, error) {
+	if p := plan.From(ctx); p.IsDry() {
+		return k.holder.compare(p, ports), nil
+	}
+	before := k.holder.Degraded()
+	held, err := k.holder.Hold(ports)
+	for key, why := range k.holder.Degraded() {
+		if before[key] == nil {
+			k.cfg.Logger.Warn("port degraded", "port", key.String(), "err", why)
+		}
+	}
+	return held, err
 }
 
 // Degraded says which published ports this node could not hold, and why. It may be called at any time.

@@ -3,6 +3,9 @@ package controlapi
 import (
 	"context"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/manager/state"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
@@ -37,6 +40,22 @@ func (s *Server) GetNode(ctx context.Context, req *pb.ObjectRef) (*pb.Node, erro
 		return nil, err
 	}
 	return wire.NodeToProto(n), nil
+}
+
+// DiffNode has a node compare its kernel with what it should have. Which manager holds its session, this manager must know for certain.
+func (s *Server) DiffNode(ctx context.Context, req *pb.ObjectRef) (*pb.NodeDiff, error) {
+	v, err := s.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, err := found(v.FindNode(req.GetRef()))
+	if err != nil {
+		return nil, err
+	}
+	if n.Status.State != swarmnet.NodeReady {
+		return nil, status.Errorf(codes.Unavailable, "node %s is %s: it can be asked itself only, with `swarmnet diff` there", n.Name(), n.Status.State)
+	}
+	return s.b.DiffNode(ctx, n)
 }
 
 // UpdateNode changes what is wanted of a node: its role too. A promoted node asks for a new certificate and joins the

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/ca"
 	"github.com/swarmnet/swarmnet/manager/raftnode"
 	"github.com/swarmnet/swarmnet/manager/state"
@@ -28,6 +29,8 @@ type Backend interface {
 	// Changes returns what changed after a revision, the revision that it leads to, and a channel that is closed when there
 	// is more; OUT_OF_RANGE when that is not retained any more.
 	Changes(since uint64) (changes []state.Change, upTo uint64, more <-chan struct{}, err error)
+	// DiffNode asks a node whose session this manager holds; another manager's it asks by way of that one.
+	DiffNode(ctx context.Context, n swarmnet.Node) (*pb.NodeDiff, error)
 	// Retained is the revision from which on Changes knows all.
 	Retained() uint64
 }

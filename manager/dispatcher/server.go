@@ -85,7 +85,7 @@ func (s *Server) Session(stream pb.Dispatcher_SessionServer) error {
 		return status.Errorf(codes.InvalidArgument, "the node's description is malformed: %v", err)
 	}
 	node := rpcauth.Peer(stream.Context()).Node
-	ss := &session{server: s, node: node, stream: stream, in: in, cancel: cancel, done: make(chan struct{})}
+	ss := &session{server: s, node: node, stream: stream, in: in, cancel: cancel, done: make(chan struct{}), questions: make(chan *asked)}
 	if err := s.enter(ctx, ss); err != nil {
 		return err
 	}

@@ -29,6 +29,10 @@ type session struct {
 	checked uint64 // the revision that sent is right for: nothing has changed for the node since
 	applied uint64 // what the agent says that it has in force
 	reports *reports
+
+	questions    chan *asked // nil: nobody to ask
+	lastQuestion uint64
+	waiting      map[uint64]*asked // for their answers, by the question's id
 }
 
 // open puts the session into the state and greets the agent.
@@ -121,6 +125,10 @@ func (ss *session) serve(ctx context.Context) error {
 			if err := ss.sendDelta(); err != nil {
 				return err
 			}
+		case x := <-ss.questions:
+			if err := ss.put(x); err != nil {
+				return err
+			}
 		case n := <-ss.reports.committed:
 			m := &pb.ManagerMessage_StatusesCommitted{StatusesCommitted: &pb.StatusesCommitted{Count: n}}
 			if err := ss.stream.Send(&pb.ManagerMessage{Message: m}); err != nil {
@@ -140,6 +148,8 @@ func (ss *session) receive(m *pb.AgentMessage) error {
 		return ss.reports.ports(m.GetDegradedPorts())
 	case m.GetResync() != nil:
 		return ss.sendComplete()
+	case m.GetAnswer() != nil:
+		ss.answered(m.GetAnswer())
 	case m.GetApplied() != nil:
 		ss.applied = m.GetApplied().GetRevision()
 		ss.acknowledge()

@@ -1371,7 +1371,7 @@ const file_swarmnet_v1_control_proto_rawDesc = "" +
 	"\x02id\x18\x05 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x06 \x01(\tR\x04name\x12\x14\n" +
 	"\x05actor\x18\a \x01(\tR\x05actor\x12\x16\n" +
-	"\x06detail\x18\b \x01(\tR\x06detail2\xc5\f\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail2\x88\r\n" +
 	"\aControl\x12I\n" +
 	"\n" +
 	"GetCluster\x12\x1e.swarmnet.v1.GetClusterRequest\x1a\x14.swarmnet.v1.Cluster\"\x05\x8a\xb5\x18\x01\x04\x12O\n" +
@@ -1382,7 +1382,8 @@ const file_swarmnet_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"UpdateNode\x12\x1e.swarmnet.v1.UpdateNodeRequest\x1a\x11.swarmnet.v1.Node\"\x05\x8a\xb5\x18\x01\x04\x12T\n" +
 	"\n" +
-	"RemoveNode\x12\x1e.swarmnet.v1.RemoveNodeRequest\x1a\x1f.swarmnet.v1.RemoveNodeResponse\"\x05\x8a\xb5\x18\x01\x04\x12O\n" +
+	"RemoveNode\x12\x1e.swarmnet.v1.RemoveNodeRequest\x1a\x1f.swarmnet.v1.RemoveNodeResponse\"\x05\x8a\xb5\x18\x01\x04\x12A\n" +
+	"\bDiffNode\x12\x16.swarmnet.v1.ObjectRef\x1a\x15.swarmnet.v1.NodeDiff\"\x06\x8a\xb5\x18\x02\x04\x03\x12O\n" +
 	"\rCreateNetwork\x12!.swarmnet.v1.CreateNetworkRequest\x1a\x14.swarmnet.v1.Network\"\x05\x8a\xb5\x18\x01\x04\x12Z\n" +
 	"\fListNetworks\x12 .swarmnet.v1.ListNetworksRequest\x1a!.swarmnet.v1.ListNetworksResponse\"\x05\x8a\xb5\x18\x01\x04\x12A\n" +
 	"\n" +
@@ -1451,6 +1452,7 @@ var file_swarmnet_v1_control_proto_goTypes = []any{
 	(*Endpoint)(nil),              // 35: swarmnet.v1.Endpoint
 	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
 	(*Cluster)(nil),               // 37: swarmnet.v1.Cluster
+	(*NodeDiff)(nil),              // 38: swarmnet.v1.NodeDiff
 }
 var file_swarmnet_v1_control_proto_depIdxs = []int32{
 	26, // 0: swarmnet.v1.UpdateClusterRequest.spec:type_name -> swarmnet.v1.ClusterSpec
@@ -1476,41 +1478,43 @@ var file_swarmnet_v1_control_proto_depIdxs = []int32{
 	0,  // 20: swarmnet.v1.Control.GetNode:input_type -> swarmnet.v1.ObjectRef
 	8,  // 21: swarmnet.v1.Control.UpdateNode:input_type -> swarmnet.v1.UpdateNodeRequest
 	9,  // 22: swarmnet.v1.Control.RemoveNode:input_type -> swarmnet.v1.RemoveNodeRequest
-	11, // 23: swarmnet.v1.Control.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
-	12, // 24: swarmnet.v1.Control.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
-	0,  // 25: swarmnet.v1.Control.GetNetwork:input_type -> swarmnet.v1.ObjectRef
-	0,  // 26: swarmnet.v1.Control.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
-	15, // 27: swarmnet.v1.Control.CreateService:input_type -> swarmnet.v1.CreateServiceRequest
-	16, // 28: swarmnet.v1.Control.UpdateService:input_type -> swarmnet.v1.UpdateServiceRequest
-	0,  // 29: swarmnet.v1.Control.RollbackService:input_type -> swarmnet.v1.ObjectRef
-	17, // 30: swarmnet.v1.Control.ListServices:input_type -> swarmnet.v1.ListServicesRequest
-	0,  // 31: swarmnet.v1.Control.GetService:input_type -> swarmnet.v1.ObjectRef
-	0,  // 32: swarmnet.v1.Control.RemoveService:input_type -> swarmnet.v1.ObjectRef
-	20, // 33: swarmnet.v1.Control.ListTasks:input_type -> swarmnet.v1.ListTasksRequest
-	22, // 34: swarmnet.v1.Control.ListEndpoints:input_type -> swarmnet.v1.ListEndpointsRequest
-	24, // 35: swarmnet.v1.Control.Events:input_type -> swarmnet.v1.EventsRequest
-	37, // 36: swarmnet.v1.Control.GetCluster:output_type -> swarmnet.v1.Cluster
-	37, // 37: swarmnet.v1.Control.UpdateCluster:output_type -> swarmnet.v1.Cluster
-	4,  // 38: swarmnet.v1.Control.GetJoinToken:output_type -> swarmnet.v1.GetJoinTokenResponse
-	7,  // 39: swarmnet.v1.Control.ListNodes:output_type -> swarmnet.v1.ListNodesResponse
-	28, // 40: swarmnet.v1.Control.GetNode:output_type -> swarmnet.v1.Node
-	28, // 41: swarmnet.v1.Control.UpdateNode:output_type -> swarmnet.v1.Node
-	10, // 42: swarmnet.v1.Control.RemoveNode:output_type -> swarmnet.v1.RemoveNodeResponse
-	31, // 43: swarmnet.v1.Control.CreateNetwork:output_type -> swarmnet.v1.Network
-	13, // 44: swarmnet.v1.Control.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
-	31, // 45: swarmnet.v1.Control.GetNetwork:output_type -> swarmnet.v1.Network
-	14, // 46: swarmnet.v1.Control.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
-	33, // 47: swarmnet.v1.Control.CreateService:output_type -> swarmnet.v1.Service
-	33, // 48: swarmnet.v1.Control.UpdateService:output_type -> swarmnet.v1.Service
-	33, // 49: swarmnet.v1.Control.RollbackService:output_type -> swarmnet.v1.Service
-	18, // 50: swarmnet.v1.Control.ListServices:output_type -> swarmnet.v1.ListServicesResponse
-	33, // 51: swarmnet.v1.Control.GetService:output_type -> swarmnet.v1.Service
-	19, // 52: swarmnet.v1.Control.RemoveService:output_type -> swarmnet.v1.RemoveServiceResponse
-	21, // 53: swarmnet.v1.Control.ListTasks:output_type -> swarmnet.v1.ListTasksResponse
-	23, // 54: swarmnet.v1.Control.ListEndpoints:output_type -> swarmnet.v1.ListEndpointsResponse
-	25, // 55: swarmnet.v1.Control.Events:output_type -> swarmnet.v1.Event
-	36, // [36:56] is the sub-list for method output_type
-	16, // [16:36] is the sub-list for method input_type
+	0,  // 23: swarmnet.v1.Control.DiffNode:input_type -> swarmnet.v1.ObjectRef
+	11, // 24: swarmnet.v1.Control.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
+	12, // 25: swarmnet.v1.Control.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
+	0,  // 26: swarmnet.v1.Control.GetNetwork:input_type -> swarmnet.v1.ObjectRef
+	0,  // 27: swarmnet.v1.Control.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
+	15, // 28: swarmnet.v1.Control.CreateService:input_type -> swarmnet.v1.CreateServiceRequest
+	16, // 29: swarmnet.v1.Control.UpdateService:input_type -> swarmnet.v1.UpdateServiceRequest
+	0,  // 30: swarmnet.v1.Control.RollbackService:input_type -> swarmnet.v1.ObjectRef
+	17, // 31: swarmnet.v1.Control.ListServices:input_type -> swarmnet.v1.ListServicesRequest
+	0,  // 32: swarmnet.v1.Control.GetService:input_type -> swarmnet.v1.ObjectRef
+	0,  // 33: swarmnet.v1.Control.RemoveService:input_type -> swarmnet.v1.ObjectRef
+	20, // 34: swarmnet.v1.Control.ListTasks:input_type -> swarmnet.v1.ListTasksRequest
+	22, // 35: swarmnet.v1.Control.ListEndpoints:input_type -> swarmnet.v1.ListEndpointsRequest
+	24, // 36: swarmnet.v1.Control.Events:input_type -> swarmnet.v1.EventsRequest
+	37, // 37: swarmnet.v1.Control.GetCluster:output_type -> swarmnet.v1.Cluster
+	37, // 38: swarmnet.v1.Control.UpdateCluster:output_type -> swarmnet.v1.Cluster
+	4,  // 39: swarmnet.v1.Control.GetJoinToken:output_type -> swarmnet.v1.GetJoinTokenResponse
+	7,  // 40: swarmnet.v1.Control.ListNodes:output_type -> swarmnet.v1.ListNodesResponse
+	28, // 41: swarmnet.v1.Control.GetNode:output_type -> swarmnet.v1.Node
+	28, // 42: swarmnet.v1.Control.UpdateNode:output_type -> swarmnet.v1.Node
+	10, // 43: swarmnet.v1.Control.RemoveNode:output_type -> swarmnet.v1.RemoveNodeResponse
+	38, // 44: swarmnet.v1.Control.DiffNode:output_type -> swarmnet.v1.NodeDiff
+	31, // 45: swarmnet.v1.Control.CreateNetwork:output_type -> swarmnet.v1.Network
+	13, // 46: swarmnet.v1.Control.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
+	31, // 47: swarmnet.v1.Control.GetNetwork:output_type -> swarmnet.v1.Network
+	14, // 48: swarmnet.v1.Control.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
+	33, // 49: swarmnet.v1.Control.CreateService:output_type -> swarmnet.v1.Service
+	33, // 50: swarmnet.v1.Control.UpdateService:output_type -> swarmnet.v1.Service
+	33, // 51: swarmnet.v1.Control.RollbackService:output_type -> swarmnet.v1.Service
+	18, // 52: swarmnet.v1.Control.ListServices:output_type -> swarmnet.v1.ListServicesResponse
+	33, // 53: swarmnet.v1.Control.GetService:output_type -> swarmnet.v1.Service
+	19, // 54: swarmnet.v1.Control.RemoveService:output_type -> swarmnet.v1.RemoveServiceResponse
+	21, // 55: swarmnet.v1.Control.ListTasks:output_type -> swarmnet.v1.ListTasksResponse
+	23, // 56: swarmnet.v1.Control.ListEndpoints:output_type -> swarmnet.v1.ListEndpointsResponse
+	25, // 57: swarmnet.v1.Control.Events:output_type -> swarmnet.v1.Event
+	37, // [37:58] is the sub-list for method output_type
+	16, // [16:37] is the sub-list for method input_type
 	16, // [16:16] is the sub-list for extension type_name
 	16, // [16:16] is the sub-list for extension extendee
 	0,  // [0:16] is the sub-list for field type_name

@@ -26,6 +26,7 @@ const (
 	Control_GetNode_FullMethodName         = "/swarmnet.v1.Control/GetNode"
 	Control_UpdateNode_FullMethodName      = "/swarmnet.v1.Control/UpdateNode"
 	Control_RemoveNode_FullMethodName      = "/swarmnet.v1.Control/RemoveNode"
+	Control_DiffNode_FullMethodName        = "/swarmnet.v1.Control/DiffNode"
 	Control_CreateNetwork_FullMethodName   = "/swarmnet.v1.Control/CreateNetwork"
 	Control_ListNetworks_FullMethodName    = "/swarmnet.v1.Control/ListNetworks"
 	Control_GetNetwork_FullMethodName      = "/swarmnet.v1.Control/GetNetwork"
@@ -57,6 +58,9 @@ type ControlClient interface {
 	GetNode(ctx context.Context, in *ObjectRef, opts ...grpc.CallOption) (*Node, error)
 	UpdateNode(ctx context.Context, in *UpdateNodeRequest, opts ...grpc.CallOption) (*Node, error)
 	RemoveNode(ctx context.Context, in *RemoveNodeRequest, opts ...grpc.CallOption) (*RemoveNodeResponse, error)
+	// DiffNode has a node compare what its kernel has of ours with what it should have. The manager that holds the node's session asks it;
+	// another passes the call on to that one.
+	DiffNode(ctx context.Context, in *ObjectRef, opts ...grpc.CallOption) (*NodeDiff, error)
 	CreateNetwork(ctx context.Context, in *CreateNetworkRequest, opts ...grpc.CallOption) (*Network, error)
 	ListNetworks(ctx context.Context, in *ListNetworksRequest, opts ...grpc.CallOption) (*ListNetworksResponse, error)
 	GetNetwork(ctx context.Context, in *ObjectRef, opts ...grpc.CallOption) (*Network, error)
@@ -145,6 +149,16 @@ func (c *controlClient) RemoveNode(ctx context.Context, in *RemoveNodeRequest, o
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RemoveNodeResponse)
 	err := c.cc.Invoke(ctx, Control_RemoveNode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) DiffNode(ctx context.Context, in *ObjectRef, opts ...grpc.CallOption) (*NodeDiff, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NodeDiff)
+	err := c.cc.Invoke(ctx, Control_DiffNode_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -306,6 +320,9 @@ type ControlServer interface {
 	GetNode(context.Context, *ObjectRef) (*Node, error)
 	UpdateNode(context.Context, *UpdateNodeRequest) (*Node, error)
 	RemoveNode(context.Context, *RemoveNodeRequest) (*RemoveNodeResponse, error)
+	// DiffNode has a node compare what its kernel has of ours with what it should have. The manager that holds the node's session asks it;
+	// another passes the call on to that one.
+	DiffNode(context.Context, *ObjectRef) (*NodeDiff, error)
 	CreateNetwork(context.Context, *CreateNetworkRequest) (*Network, error)
 	ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error)
 	GetNetwork(context.Context, *ObjectRef) (*Network, error)
@@ -350,6 +367,9 @@ func (UnimplementedControlServer) UpdateNode(context.Context, *UpdateNodeRequest
 }
 func (UnimplementedControlServer) RemoveNode(context.Context, *RemoveNodeRequest) (*RemoveNodeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveNode not implemented")
+}
+func (UnimplementedControlServer) DiffNode(context.Context, *ObjectRef) (*NodeDiff, error) {
+	return nil, status.Error(codes.Unimplemented, "method DiffNode not implemented")
 }
 func (UnimplementedControlServer) CreateNetwork(context.Context, *CreateNetworkRequest) (*Network, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateNetwork not implemented")
@@ -533,6 +553,24 @@ func _Control_RemoveNode_Handler(srv interface{}, ctx context.Context, dec func(
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ControlServer).RemoveNode(ctx, req.(*RemoveNodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_DiffNode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ObjectRef)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).DiffNode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_DiffNode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).DiffNode(ctx, req.(*ObjectRef))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -798,6 +836,10 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveNode",
 			Handler:    _Control_RemoveNode_Handler,
+		},
+		{
+			MethodName: "DiffNode",
+			Handler:    _Control_DiffNode_Handler,
 		},
 		{
 			MethodName: "CreateNetwork",

@@ -253,6 +253,7 @@ type AgentMessage struct {
 	//	*AgentMessage_Resync
 	//	*AgentMessage_Applied
 	//	*AgentMessage_DegradedPorts
+	//	*AgentMessage_Answer
 	Message       isAgentMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -349,6 +350,15 @@ func (x *AgentMessage) GetDegradedPorts() *DegradedPorts {
 	return nil
 }
 
+func (x *AgentMessage) GetAnswer() *Answer {
+	if x != nil {
+		if x, ok := x.Message.(*AgentMessage_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
 type isAgentMessage_Message interface {
 	isAgentMessage_Message()
 }
@@ -380,6 +390,11 @@ type AgentMessage_DegradedPorts struct {
 	DegradedPorts *DegradedPorts `protobuf:"bytes,6,opt,name=degraded_ports,json=degradedPorts,proto3,oneof"`
 }
 
+type AgentMessage_Answer struct {
+	// Answers a question of the manager's.
+	Answer *Answer `protobuf:"bytes,7,opt,name=answer,proto3,oneof"`
+}
+
 func (*AgentMessage_Hello) isAgentMessage_Message() {}
 
 func (*AgentMessage_Heartbeat) isAgentMessage_Message() {}
@@ -391,6 +406,8 @@ func (*AgentMessage_Resync) isAgentMessage_Message() {}
 func (*AgentMessage_Applied) isAgentMessage_Message() {}
 
 func (*AgentMessage_DegradedPorts) isAgentMessage_Message() {}
+
+func (*AgentMessage_Answer) isAgentMessage_Message() {}
 
 type Hello struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -710,6 +727,7 @@ type ManagerMessage struct {
 	//	*ManagerMessage_Complete
 	//	*ManagerMessage_Delta
 	//	*ManagerMessage_StatusesCommitted
+	//	*ManagerMessage_Question
 	Message       isManagerMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -788,6 +806,15 @@ func (x *ManagerMessage) GetStatusesCommitted() *StatusesCommitted {
 	return nil
 }
 
+func (x *ManagerMessage) GetQuestion() *Question {
+	if x != nil {
+		if x, ok := x.Message.(*ManagerMessage_Question); ok {
+			return x.Question
+		}
+	}
+	return nil
+}
+
 type isManagerMessage_Message interface {
 	isManagerMessage_Message()
 }
@@ -810,6 +837,11 @@ type ManagerMessage_StatusesCommitted struct {
 	StatusesCommitted *StatusesCommitted `protobuf:"bytes,4,opt,name=statuses_committed,json=statusesCommitted,proto3,oneof"`
 }
 
+type ManagerMessage_Question struct {
+	// Asks the agent for something that only the node knows.
+	Question *Question `protobuf:"bytes,5,opt,name=question,proto3,oneof"`
+}
+
 func (*ManagerMessage_Welcome) isManagerMessage_Message() {}
 
 func (*ManagerMessage_Complete) isManagerMessage_Message() {}
@@ -817,6 +849,175 @@ func (*ManagerMessage_Complete) isManagerMessage_Message() {}
 func (*ManagerMessage_Delta) isManagerMessage_Message() {}
 
 func (*ManagerMessage_StatusesCommitted) isManagerMessage_Message() {}
+
+func (*ManagerMessage_Question) isManagerMessage_Message() {}
+
+// Question is one of a stream's, told apart by its id. An agent that does not know what is asked answers with an error.
+type Question struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Types that are valid to be assigned to What:
+	//
+	//	*Question_Diff
+	What          isQuestion_What `protobuf_oneof:"what"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Question) Reset() {
+	*x = Question{}
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Question) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Question) ProtoMessage() {}
+
+func (x *Question) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Question.ProtoReflect.Descriptor instead.
+func (*Question) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Question) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Question) GetWhat() isQuestion_What {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *Question) GetDiff() bool {
+	if x != nil {
+		if x, ok := x.What.(*Question_Diff); ok {
+			return x.Diff
+		}
+	}
+	return false
+}
+
+type isQuestion_What interface {
+	isQuestion_What()
+}
+
+type Question_Diff struct {
+	// How does the node's kernel differ from what it should have?
+	Diff bool `protobuf:"varint,2,opt,name=diff,proto3,oneof"`
+}
+
+func (*Question_Diff) isQuestion_What() {}
+
+type Answer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Types that are valid to be assigned to What:
+	//
+	//	*Answer_Diff
+	//	*Answer_Error
+	What          isAnswer_What `protobuf_oneof:"what"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Answer) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Answer) GetWhat() isAnswer_What {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *Answer) GetDiff() *NodeDiff {
+	if x != nil {
+		if x, ok := x.What.(*Answer_Diff); ok {
+			return x.Diff
+		}
+	}
+	return nil
+}
+
+func (x *Answer) GetError() string {
+	if x != nil {
+		if x, ok := x.What.(*Answer_Error); ok {
+			return x.Error
+		}
+	}
+	return ""
+}
+
+type isAnswer_What interface {
+	isAnswer_What()
+}
+
+type Answer_Diff struct {
+	Diff *NodeDiff `protobuf:"bytes,2,opt,name=diff,proto3,oneof"`
+}
+
+type Answer_Error struct {
+	// Why there is no answer.
+	Error string `protobuf:"bytes,3,opt,name=error,proto3,oneof"`
+}
+
+func (*Answer_Diff) isAnswer_What() {}
+
+func (*Answer_Error) isAnswer_What() {}
 
 type Welcome struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -828,7 +1029,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +1041,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +1054,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{13}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Welcome) GetEpoch() uint64 {
@@ -880,7 +1081,7 @@ type StatusesCommitted struct {
 
 func (x *StatusesCommitted) Reset() {
 	*x = StatusesCommitted{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +1093,7 @@ func (x *StatusesCommitted) String() string {
 func (*StatusesCommitted) ProtoMessage() {}
 
 func (x *StatusesCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +1106,7 @@ func (x *StatusesCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusesCommitted.ProtoReflect.Descriptor instead.
 func (*StatusesCommitted) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{14}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StatusesCommitted) GetCount() uint64 {
@@ -931,7 +1132,7 @@ type Assignments struct {
 
 func (x *Assignments) Reset() {
 	*x = Assignments{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1144,7 @@ func (x *Assignments) String() string {
 func (*Assignments) ProtoMessage() {}
 
 func (x *Assignments) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1157,7 @@ func (x *Assignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignments.ProtoReflect.Descriptor instead.
 func (*Assignments) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{15}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Assignments) GetRevision() uint64 {
@@ -1032,7 +1233,7 @@ type AssignmentDelta struct {
 
 func (x *AssignmentDelta) Reset() {
 	*x = AssignmentDelta{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1245,7 @@ func (x *AssignmentDelta) String() string {
 func (*AssignmentDelta) ProtoMessage() {}
 
 func (x *AssignmentDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1258,7 @@ func (x *AssignmentDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentDelta.ProtoReflect.Descriptor instead.
 func (*AssignmentDelta) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{16}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AssignmentDelta) GetFrom() uint64 {
@@ -1128,14 +1329,15 @@ const file_swarmnet_v1_dispatcher_proto_rawDesc = "" +
 	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x18\n" +
 	"\anetwork\x18\x02 \x01(\tR\anetwork\",\n" +
 	"\x0eDetachResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\xe5\x02\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\x94\x03\n" +
 	"\fAgentMessage\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.swarmnet.v1.HelloH\x00R\x05hello\x126\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x16.swarmnet.v1.HeartbeatH\x00R\theartbeat\x12@\n" +
 	"\rtask_statuses\x18\x03 \x01(\v2\x19.swarmnet.v1.TaskStatusesH\x00R\ftaskStatuses\x12-\n" +
 	"\x06resync\x18\x04 \x01(\v2\x13.swarmnet.v1.ResyncH\x00R\x06resync\x120\n" +
 	"\aapplied\x18\x05 \x01(\v2\x14.swarmnet.v1.AppliedH\x00R\aapplied\x12C\n" +
-	"\x0edegraded_ports\x18\x06 \x01(\v2\x1a.swarmnet.v1.DegradedPortsH\x00R\rdegradedPortsB\t\n" +
+	"\x0edegraded_ports\x18\x06 \x01(\v2\x1a.swarmnet.v1.DegradedPortsH\x00R\rdegradedPorts\x12-\n" +
+	"\x06answer\x18\a \x01(\v2\x13.swarmnet.v1.AnswerH\x00R\x06answerB\t\n" +
 	"\amessage\"]\n" +
 	"\x05Hello\x12>\n" +
 	"\vdescription\x18\x01 \x01(\v2\x1c.swarmnet.v1.NodeDescriptionR\vdescription\x12\x14\n" +
@@ -1150,13 +1352,23 @@ const file_swarmnet_v1_dispatcher_proto_rawDesc = "" +
 	"\rDegradedPorts\x12/\n" +
 	"\x05ports\x18\x01 \x03(\v2\x19.swarmnet.v1.DegradedPortR\x05ports\"%\n" +
 	"\aApplied\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\x8c\x02\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xc1\x02\n" +
 	"\x0eManagerMessage\x120\n" +
 	"\awelcome\x18\x01 \x01(\v2\x14.swarmnet.v1.WelcomeH\x00R\awelcome\x126\n" +
 	"\bcomplete\x18\x02 \x01(\v2\x18.swarmnet.v1.AssignmentsH\x00R\bcomplete\x124\n" +
 	"\x05delta\x18\x03 \x01(\v2\x1c.swarmnet.v1.AssignmentDeltaH\x00R\x05delta\x12O\n" +
-	"\x12statuses_committed\x18\x04 \x01(\v2\x1e.swarmnet.v1.StatusesCommittedH\x00R\x11statusesCommittedB\t\n" +
-	"\amessage\"e\n" +
+	"\x12statuses_committed\x18\x04 \x01(\v2\x1e.swarmnet.v1.StatusesCommittedH\x00R\x11statusesCommitted\x123\n" +
+	"\bquestion\x18\x05 \x01(\v2\x15.swarmnet.v1.QuestionH\x00R\bquestionB\t\n" +
+	"\amessage\"8\n" +
+	"\bQuestion\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
+	"\x04diff\x18\x02 \x01(\bH\x00R\x04diffB\x06\n" +
+	"\x04what\"e\n" +
+	"\x06Answer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
+	"\x04diff\x18\x02 \x01(\v2\x15.swarmnet.v1.NodeDiffH\x00R\x04diff\x12\x16\n" +
+	"\x05error\x18\x03 \x01(\tH\x00R\x05errorB\x06\n" +
+	"\x04what\"e\n" +
 	"\aWelcome\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12D\n" +
 	"\x10heartbeat_period\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0fheartbeatPeriod\")\n" +
@@ -1197,7 +1409,7 @@ func file_swarmnet_v1_dispatcher_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_dispatcher_proto_rawDescData
 }
 
-var file_swarmnet_v1_dispatcher_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_swarmnet_v1_dispatcher_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_swarmnet_v1_dispatcher_proto_goTypes = []any{
 	(*AttachRequest)(nil),       // 0: swarmnet.v1.AttachRequest
 	(*AttachResponse)(nil),      // 1: swarmnet.v1.AttachResponse
@@ -1212,60 +1424,66 @@ var file_swarmnet_v1_dispatcher_proto_goTypes = []any{
 	(*DegradedPorts)(nil),       // 10: swarmnet.v1.DegradedPorts
 	(*Applied)(nil),             // 11: swarmnet.v1.Applied
 	(*ManagerMessage)(nil),      // 12: swarmnet.v1.ManagerMessage
-	(*Welcome)(nil),             // 13: swarmnet.v1.Welcome
-	(*StatusesCommitted)(nil),   // 14: swarmnet.v1.StatusesCommitted
-	(*Assignments)(nil),         // 15: swarmnet.v1.Assignments
-	(*AssignmentDelta)(nil),     // 16: swarmnet.v1.AssignmentDelta
-	(*NetworkAttachment)(nil),   // 17: swarmnet.v1.NetworkAttachment
-	(*Network)(nil),             // 18: swarmnet.v1.Network
-	(*Endpoint)(nil),            // 19: swarmnet.v1.Endpoint
-	(*NodeDescription)(nil),     // 20: swarmnet.v1.NodeDescription
-	(*TaskStatus)(nil),          // 21: swarmnet.v1.TaskStatus
-	(*DegradedPort)(nil),        // 22: swarmnet.v1.DegradedPort
-	(*durationpb.Duration)(nil), // 23: google.protobuf.Duration
-	(*ClusterView)(nil),         // 24: swarmnet.v1.ClusterView
-	(*Node)(nil),                // 25: swarmnet.v1.Node
-	(*Service)(nil),             // 26: swarmnet.v1.Service
-	(*PeerEndpoint)(nil),        // 27: swarmnet.v1.PeerEndpoint
-	(*Task)(nil),                // 28: swarmnet.v1.Task
+	(*Question)(nil),            // 13: swarmnet.v1.Question
+	(*Answer)(nil),              // 14: swarmnet.v1.Answer
+	(*Welcome)(nil),             // 15: swarmnet.v1.Welcome
+	(*StatusesCommitted)(nil),   // 16: swarmnet.v1.StatusesCommitted
+	(*Assignments)(nil),         // 17: swarmnet.v1.Assignments
+	(*AssignmentDelta)(nil),     // 18: swarmnet.v1.AssignmentDelta
+	(*NetworkAttachment)(nil),   // 19: swarmnet.v1.NetworkAttachment
+	(*Network)(nil),             // 20: swarmnet.v1.Network
+	(*Endpoint)(nil),            // 21: swarmnet.v1.Endpoint
+	(*NodeDescription)(nil),     // 22: swarmnet.v1.NodeDescription
+	(*TaskStatus)(nil),          // 23: swarmnet.v1.TaskStatus
+	(*DegradedPort)(nil),        // 24: swarmnet.v1.DegradedPort
+	(*NodeDiff)(nil),            // 25: swarmnet.v1.NodeDiff
+	(*durationpb.Duration)(nil), // 26: google.protobuf.Duration
+	(*ClusterView)(nil),         // 27: swarmnet.v1.ClusterView
+	(*Node)(nil),                // 28: swarmnet.v1.Node
+	(*Service)(nil),             // 29: swarmnet.v1.Service
+	(*PeerEndpoint)(nil),        // 30: swarmnet.v1.PeerEndpoint
+	(*Task)(nil),                // 31: swarmnet.v1.Task
 }
 var file_swarmnet_v1_dispatcher_proto_depIdxs = []int32{
-	17, // 0: swarmnet.v1.AttachRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
-	18, // 1: swarmnet.v1.AttachResponse.network:type_name -> swarmnet.v1.Network
-	19, // 2: swarmnet.v1.AttachResponse.endpoint:type_name -> swarmnet.v1.Endpoint
+	19, // 0: swarmnet.v1.AttachRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	20, // 1: swarmnet.v1.AttachResponse.network:type_name -> swarmnet.v1.Network
+	21, // 2: swarmnet.v1.AttachResponse.endpoint:type_name -> swarmnet.v1.Endpoint
 	5,  // 3: swarmnet.v1.AgentMessage.hello:type_name -> swarmnet.v1.Hello
 	6,  // 4: swarmnet.v1.AgentMessage.heartbeat:type_name -> swarmnet.v1.Heartbeat
 	7,  // 5: swarmnet.v1.AgentMessage.task_statuses:type_name -> swarmnet.v1.TaskStatuses
 	9,  // 6: swarmnet.v1.AgentMessage.resync:type_name -> swarmnet.v1.Resync
 	11, // 7: swarmnet.v1.AgentMessage.applied:type_name -> swarmnet.v1.Applied
 	10, // 8: swarmnet.v1.AgentMessage.degraded_ports:type_name -> swarmnet.v1.DegradedPorts
-	20, // 9: swarmnet.v1.Hello.description:type_name -> swarmnet.v1.NodeDescription
-	8,  // 10: swarmnet.v1.TaskStatuses.updates:type_name -> swarmnet.v1.TaskStatusUpdate
-	21, // 11: swarmnet.v1.TaskStatusUpdate.status:type_name -> swarmnet.v1.TaskStatus
-	22, // 12: swarmnet.v1.DegradedPorts.ports:type_name -> swarmnet.v1.DegradedPort
-	13, // 13: swarmnet.v1.ManagerMessage.welcome:type_name -> swarmnet.v1.Welcome
-	15, // 14: swarmnet.v1.ManagerMessage.complete:type_name -> swarmnet.v1.Assignments
-	16, // 15: swarmnet.v1.ManagerMessage.delta:type_name -> swarmnet.v1.AssignmentDelta
-	14, // 16: swarmnet.v1.ManagerMessage.statuses_committed:type_name -> swarmnet.v1.StatusesCommitted
-	23, // 17: swarmnet.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
-	24, // 18: swarmnet.v1.Assignments.cluster:type_name -> swarmnet.v1.ClusterView
-	25, // 19: swarmnet.v1.Assignments.nodes:type_name -> swarmnet.v1.Node
-	18, // 20: swarmnet.v1.Assignments.networks:type_name -> swarmnet.v1.Network
-	26, // 21: swarmnet.v1.Assignments.services:type_name -> swarmnet.v1.Service
-	27, // 22: swarmnet.v1.Assignments.endpoints:type_name -> swarmnet.v1.PeerEndpoint
-	28, // 23: swarmnet.v1.Assignments.tasks:type_name -> swarmnet.v1.Task
-	15, // 24: swarmnet.v1.AssignmentDelta.set:type_name -> swarmnet.v1.Assignments
-	4,  // 25: swarmnet.v1.Dispatcher.Session:input_type -> swarmnet.v1.AgentMessage
-	0,  // 26: swarmnet.v1.Dispatcher.Attach:input_type -> swarmnet.v1.AttachRequest
-	2,  // 27: swarmnet.v1.Dispatcher.Detach:input_type -> swarmnet.v1.DetachRequest
-	12, // 28: swarmnet.v1.Dispatcher.Session:output_type -> swarmnet.v1.ManagerMessage
-	1,  // 29: swarmnet.v1.Dispatcher.Attach:output_type -> swarmnet.v1.AttachResponse
-	3,  // 30: swarmnet.v1.Dispatcher.Detach:output_type -> swarmnet.v1.DetachResponse
-	28, // [28:31] is the sub-list for method output_type
-	25, // [25:28] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	14, // 9: swarmnet.v1.AgentMessage.answer:type_name -> swarmnet.v1.Answer
+	22, // 10: swarmnet.v1.Hello.description:type_name -> swarmnet.v1.NodeDescription
+	8,  // 11: swarmnet.v1.TaskStatuses.updates:type_name -> swarmnet.v1.TaskStatusUpdate
+	23, // 12: swarmnet.v1.TaskStatusUpdate.status:type_name -> swarmnet.v1.TaskStatus
+	24, // 13: swarmnet.v1.DegradedPorts.ports:type_name -> swarmnet.v1.DegradedPort
+	15, // 14: swarmnet.v1.ManagerMessage.welcome:type_name -> swarmnet.v1.Welcome
+	17, // 15: swarmnet.v1.ManagerMessage.complete:type_name -> swarmnet.v1.Assignments
+	18, // 16: swarmnet.v1.ManagerMessage.delta:type_name -> swarmnet.v1.AssignmentDelta
+	16, // 17: swarmnet.v1.ManagerMessage.statuses_committed:type_name -> swarmnet.v1.StatusesCommitted
+	13, // 18: swarmnet.v1.ManagerMessage.question:type_name -> swarmnet.v1.Question
+	25, // 19: swarmnet.v1.Answer.diff:type_name -> swarmnet.v1.NodeDiff
+	26, // 20: swarmnet.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
+	27, // 21: swarmnet.v1.Assignments.cluster:type_name -> swarmnet.v1.ClusterView
+	28, // 22: swarmnet.v1.Assignments.nodes:type_name -> swarmnet.v1.Node
+	20, // 23: swarmnet.v1.Assignments.networks:type_name -> swarmnet.v1.Network
+	29, // 24: swarmnet.v1.Assignments.services:type_name -> swarmnet.v1.Service
+	30, // 25: swarmnet.v1.Assignments.endpoints:type_name -> swarmnet.v1.PeerEndpoint
+	31, // 26: swarmnet.v1.Assignments.tasks:type_name -> swarmnet.v1.Task
+	17, // 27: swarmnet.v1.AssignmentDelta.set:type_name -> swarmnet.v1.Assignments
+	4,  // 28: swarmnet.v1.Dispatcher.Session:input_type -> swarmnet.v1.AgentMessage
+	0,  // 29: swarmnet.v1.Dispatcher.Attach:input_type -> swarmnet.v1.AttachRequest
+	2,  // 30: swarmnet.v1.Dispatcher.Detach:input_type -> swarmnet.v1.DetachRequest
+	12, // 31: swarmnet.v1.Dispatcher.Session:output_type -> swarmnet.v1.ManagerMessage
+	1,  // 32: swarmnet.v1.Dispatcher.Attach:output_type -> swarmnet.v1.AttachResponse
+	3,  // 33: swarmnet.v1.Dispatcher.Detach:output_type -> swarmnet.v1.DetachResponse
+	31, // [31:34] is the sub-list for method output_type
+	28, // [28:31] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_dispatcher_proto_init() }
@@ -1282,12 +1500,21 @@ func file_swarmnet_v1_dispatcher_proto_init() {
 		(*AgentMessage_Resync)(nil),
 		(*AgentMessage_Applied)(nil),
 		(*AgentMessage_DegradedPorts)(nil),
+		(*AgentMessage_Answer)(nil),
 	}
 	file_swarmnet_v1_dispatcher_proto_msgTypes[12].OneofWrappers = []any{
 		(*ManagerMessage_Welcome)(nil),
 		(*ManagerMessage_Complete)(nil),
 		(*ManagerMessage_Delta)(nil),
 		(*ManagerMessage_StatusesCommitted)(nil),
+		(*ManagerMessage_Question)(nil),
+	}
+	file_swarmnet_v1_dispatcher_proto_msgTypes[13].OneofWrappers = []any{
+		(*Question_Diff)(nil),
+	}
+	file_swarmnet_v1_dispatcher_proto_msgTypes[14].OneofWrappers = []any{
+		(*Answer_Diff)(nil),
+		(*Answer_Error)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1295,7 +1522,7 @@ func file_swarmnet_v1_dispatcher_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_dispatcher_proto_rawDesc), len(file_swarmnet_v1_dispatcher_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

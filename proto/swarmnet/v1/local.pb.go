@@ -23,6 +23,42 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type DiffRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffRequest) Reset() {
+	*x = DiffRequest{}
+	mi := &file_swarmnet_v1_local_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffRequest) ProtoMessage() {}
+
+func (x *DiffRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_local_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
+func (*DiffRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{0}
+}
+
 type DoctorRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -31,7 +67,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[0]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -43,7 +79,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[0]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -56,7 +92,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{0}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{1}
 }
 
 type DoctorResponse struct {
@@ -68,7 +104,7 @@ type DoctorResponse struct {
 
 func (x *DoctorResponse) Reset() {
 	*x = DoctorResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[1]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -80,7 +116,7 @@ func (x *DoctorResponse) String() string {
 func (*DoctorResponse) ProtoMessage() {}
 
 func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[1]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -93,7 +129,7 @@ func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
 func (*DoctorResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{1}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *DoctorResponse) GetFindings() []*Finding {
@@ -116,7 +152,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[2]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -128,7 +164,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[2]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -141,7 +177,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{2}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Finding) GetCheck() string {
@@ -184,7 +220,7 @@ type TraceRequest struct {
 
 func (x *TraceRequest) Reset() {
 	*x = TraceRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[3]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -196,7 +232,7 @@ func (x *TraceRequest) String() string {
 func (*TraceRequest) ProtoMessage() {}
 
 func (x *TraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[3]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -209,7 +245,7 @@ func (x *TraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
 func (*TraceRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{3}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TraceRequest) GetFrom() string {
@@ -239,7 +275,7 @@ type TraceStep struct {
 
 func (x *TraceStep) Reset() {
 	*x = TraceStep{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[4]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -251,7 +287,7 @@ func (x *TraceStep) String() string {
 func (*TraceStep) ProtoMessage() {}
 
 func (x *TraceStep) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[4]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -264,7 +300,7 @@ func (x *TraceStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceStep.ProtoReflect.Descriptor instead.
 func (*TraceStep) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{4}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TraceStep) GetStep() string {
@@ -308,7 +344,7 @@ type InitRequest struct {
 
 func (x *InitRequest) Reset() {
 	*x = InitRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[5]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -320,7 +356,7 @@ func (x *InitRequest) String() string {
 func (*InitRequest) ProtoMessage() {}
 
 func (x *InitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[5]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -333,7 +369,7 @@ func (x *InitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitRequest.ProtoReflect.Descriptor instead.
 func (*InitRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{5}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InitRequest) GetSpec() *ClusterSpec {
@@ -376,7 +412,7 @@ type InitResponse struct {
 
 func (x *InitResponse) Reset() {
 	*x = InitResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[6]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +424,7 @@ func (x *InitResponse) String() string {
 func (*InitResponse) ProtoMessage() {}
 
 func (x *InitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[6]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +437,7 @@ func (x *InitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitResponse.ProtoReflect.Descriptor instead.
 func (*InitResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{6}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *InitResponse) GetNodeId() string {
@@ -446,7 +482,7 @@ type JoinClusterRequest struct {
 
 func (x *JoinClusterRequest) Reset() {
 	*x = JoinClusterRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[7]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -458,7 +494,7 @@ func (x *JoinClusterRequest) String() string {
 func (*JoinClusterRequest) ProtoMessage() {}
 
 func (x *JoinClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[7]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -471,7 +507,7 @@ func (x *JoinClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinClusterRequest.ProtoReflect.Descriptor instead.
 func (*JoinClusterRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{7}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *JoinClusterRequest) GetToken() string {
@@ -519,7 +555,7 @@ type JoinClusterResponse struct {
 
 func (x *JoinClusterResponse) Reset() {
 	*x = JoinClusterResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[8]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +567,7 @@ func (x *JoinClusterResponse) String() string {
 func (*JoinClusterResponse) ProtoMessage() {}
 
 func (x *JoinClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[8]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +580,7 @@ func (x *JoinClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinClusterResponse.ProtoReflect.Descriptor instead.
 func (*JoinClusterResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{8}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *JoinClusterResponse) GetNodeId() string {
@@ -570,7 +606,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[9]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +618,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[9]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +631,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{9}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LeaveRequest) GetForce() bool {
@@ -613,7 +649,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +661,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +674,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{10}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{11}
 }
 
 type InfoRequest struct {
@@ -649,7 +685,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +697,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +710,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{11}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{12}
 }
 
 type InfoResponse struct {
@@ -696,19 +732,21 @@ type InfoResponse struct {
 	DataPathPort  uint32   `protobuf:"varint,14,opt,name=data_path_port,json=dataPathPort,proto3" json:"data_path_port,omitempty"`
 	Managers      []string `protobuf:"bytes,15,rep,name=managers,proto3" json:"managers,omitempty"`
 	// Of this manager: how many managers and nodes there are; 0 on workers.
-	ManagerCount  uint32               `protobuf:"varint,16,opt,name=manager_count,json=managerCount,proto3" json:"manager_count,omitempty"`
-	NodeCount     uint32               `protobuf:"varint,17,opt,name=node_count,json=nodeCount,proto3" json:"node_count,omitempty"`
-	Uptime        *durationpb.Duration `protobuf:"bytes,18,opt,name=uptime,proto3" json:"uptime,omitempty"`
-	RunningTasks  uint32               `protobuf:"varint,19,opt,name=running_tasks,json=runningTasks,proto3" json:"running_tasks,omitempty"`
-	Hostname      string               `protobuf:"bytes,20,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	Quorum        bool                 `protobuf:"varint,21,opt,name=quorum,proto3" json:"quorum,omitempty"`
+	ManagerCount uint32               `protobuf:"varint,16,opt,name=manager_count,json=managerCount,proto3" json:"manager_count,omitempty"`
+	NodeCount    uint32               `protobuf:"varint,17,opt,name=node_count,json=nodeCount,proto3" json:"node_count,omitempty"`
+	Uptime       *durationpb.Duration `protobuf:"bytes,18,opt,name=uptime,proto3" json:"uptime,omitempty"`
+	RunningTasks uint32               `protobuf:"varint,19,opt,name=running_tasks,json=runningTasks,proto3" json:"running_tasks,omitempty"`
+	Hostname     string               `protobuf:"bytes,20,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Quorum       bool                 `protobuf:"varint,21,opt,name=quorum,proto3" json:"quorum,omitempty"`
+	// See NodeDiff.repaired.
+	Repaired      uint64 `protobuf:"varint,22,opt,name=repaired,proto3" json:"repaired,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +758,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +771,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{12}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InfoResponse) GetVersion() string {
@@ -883,6 +921,13 @@ func (x *InfoResponse) GetQuorum() bool {
 	return false
 }
 
+func (x *InfoResponse) GetRepaired() uint64 {
+	if x != nil {
+		return x.Repaired
+	}
+	return 0
+}
+
 type LogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id or name of a task.
@@ -899,7 +944,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +956,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +969,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{13}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LogsRequest) GetTask() string {
@@ -974,7 +1019,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1031,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1044,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{14}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LogChunk) GetData() []byte {
@@ -1034,7 +1079,7 @@ type CreateSandboxRequest struct {
 
 func (x *CreateSandboxRequest) Reset() {
 	*x = CreateSandboxRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1091,7 @@ func (x *CreateSandboxRequest) String() string {
 func (*CreateSandboxRequest) ProtoMessage() {}
 
 func (x *CreateSandboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1104,7 @@ func (x *CreateSandboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSandboxRequest.ProtoReflect.Descriptor instead.
 func (*CreateSandboxRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{15}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateSandboxRequest) GetSpec() *SandboxSpec {
@@ -1086,7 +1131,7 @@ type ListSandboxesRequest struct {
 
 func (x *ListSandboxesRequest) Reset() {
 	*x = ListSandboxesRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1098,7 +1143,7 @@ func (x *ListSandboxesRequest) String() string {
 func (*ListSandboxesRequest) ProtoMessage() {}
 
 func (x *ListSandboxesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1111,7 +1156,7 @@ func (x *ListSandboxesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSandboxesRequest.ProtoReflect.Descriptor instead.
 func (*ListSandboxesRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{16}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListSandboxesRequest) GetAll() bool {
@@ -1130,7 +1175,7 @@ type ListSandboxesResponse struct {
 
 func (x *ListSandboxesResponse) Reset() {
 	*x = ListSandboxesResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1187,7 @@ func (x *ListSandboxesResponse) String() string {
 func (*ListSandboxesResponse) ProtoMessage() {}
 
 func (x *ListSandboxesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1200,7 @@ func (x *ListSandboxesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSandboxesResponse.ProtoReflect.Descriptor instead.
 func (*ListSandboxesResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{17}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListSandboxesResponse) GetSandboxes() []*Sandbox {
@@ -1178,7 +1223,7 @@ type StopSandboxRequest struct {
 
 func (x *StopSandboxRequest) Reset() {
 	*x = StopSandboxRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +1235,7 @@ func (x *StopSandboxRequest) String() string {
 func (*StopSandboxRequest) ProtoMessage() {}
 
 func (x *StopSandboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +1248,7 @@ func (x *StopSandboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopSandboxRequest.ProtoReflect.Descriptor instead.
 func (*StopSandboxRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{18}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StopSandboxRequest) GetRef() string {
@@ -1238,7 +1283,7 @@ type SignalSandboxRequest struct {
 
 func (x *SignalSandboxRequest) Reset() {
 	*x = SignalSandboxRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1295,7 @@ func (x *SignalSandboxRequest) String() string {
 func (*SignalSandboxRequest) ProtoMessage() {}
 
 func (x *SignalSandboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[19]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1308,7 @@ func (x *SignalSandboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalSandboxRequest.ProtoReflect.Descriptor instead.
 func (*SignalSandboxRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{19}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SignalSandboxRequest) GetRef() string {
@@ -1290,7 +1335,7 @@ type RenameSandboxRequest struct {
 
 func (x *RenameSandboxRequest) Reset() {
 	*x = RenameSandboxRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1347,7 @@ func (x *RenameSandboxRequest) String() string {
 func (*RenameSandboxRequest) ProtoMessage() {}
 
 func (x *RenameSandboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[20]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1360,7 @@ func (x *RenameSandboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameSandboxRequest.ProtoReflect.Descriptor instead.
 func (*RenameSandboxRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{20}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RenameSandboxRequest) GetRef() string {
@@ -1341,7 +1386,7 @@ type TopResponse struct {
 
 func (x *TopResponse) Reset() {
 	*x = TopResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1398,7 @@ func (x *TopResponse) String() string {
 func (*TopResponse) ProtoMessage() {}
 
 func (x *TopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[21]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1411,7 @@ func (x *TopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopResponse.ProtoReflect.Descriptor instead.
 func (*TopResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{21}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TopResponse) GetProcesses() []*Process {
@@ -1393,7 +1438,7 @@ type Process struct {
 
 func (x *Process) Reset() {
 	*x = Process{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1450,7 @@ func (x *Process) String() string {
 func (*Process) ProtoMessage() {}
 
 func (x *Process) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[22]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1463,7 @@ func (x *Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Process.ProtoReflect.Descriptor instead.
 func (*Process) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{22}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Process) GetPid() int32 {
@@ -1481,7 +1526,7 @@ type RemoveSandboxRequest struct {
 
 func (x *RemoveSandboxRequest) Reset() {
 	*x = RemoveSandboxRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1538,7 @@ func (x *RemoveSandboxRequest) String() string {
 func (*RemoveSandboxRequest) ProtoMessage() {}
 
 func (x *RemoveSandboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[23]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1551,7 @@ func (x *RemoveSandboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSandboxRequest.ProtoReflect.Descriptor instead.
 func (*RemoveSandboxRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{23}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RemoveSandboxRequest) GetRef() string {
@@ -1531,7 +1576,7 @@ type RemoveSandboxResponse struct {
 
 func (x *RemoveSandboxResponse) Reset() {
 	*x = RemoveSandboxResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1588,7 @@ func (x *RemoveSandboxResponse) String() string {
 func (*RemoveSandboxResponse) ProtoMessage() {}
 
 func (x *RemoveSandboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[24]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1601,7 @@ func (x *RemoveSandboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSandboxResponse.ProtoReflect.Descriptor instead.
 func (*RemoveSandboxResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{24}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{25}
 }
 
 type ConnectNetworkRequest struct {
@@ -1570,7 +1615,7 @@ type ConnectNetworkRequest struct {
 
 func (x *ConnectNetworkRequest) Reset() {
 	*x = ConnectNetworkRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1627,7 @@ func (x *ConnectNetworkRequest) String() string {
 func (*ConnectNetworkRequest) ProtoMessage() {}
 
 func (x *ConnectNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[25]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1640,7 @@ func (x *ConnectNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectNetworkRequest.ProtoReflect.Descriptor instead.
 func (*ConnectNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{25}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ConnectNetworkRequest) GetSandbox() string {
@@ -1623,7 +1668,7 @@ type DisconnectNetworkRequest struct {
 
 func (x *DisconnectNetworkRequest) Reset() {
 	*x = DisconnectNetworkRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1680,7 @@ func (x *DisconnectNetworkRequest) String() string {
 func (*DisconnectNetworkRequest) ProtoMessage() {}
 
 func (x *DisconnectNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[26]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1693,7 @@ func (x *DisconnectNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectNetworkRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{26}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DisconnectNetworkRequest) GetSandbox() string {
@@ -1688,7 +1733,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1745,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1758,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{27}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExecRequest) GetMessage() isExecRequest_Message {
@@ -1821,7 +1866,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +1878,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +1891,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{28}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExecStart) GetRef() string {
@@ -1915,7 +1960,7 @@ type WindowSize struct {
 
 func (x *WindowSize) Reset() {
 	*x = WindowSize{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +1972,7 @@ func (x *WindowSize) String() string {
 func (*WindowSize) ProtoMessage() {}
 
 func (x *WindowSize) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +1985,7 @@ func (x *WindowSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
 func (*WindowSize) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{29}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WindowSize) GetRows() uint32 {
@@ -1971,7 +2016,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[30]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2028,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[30]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2041,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{30}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExecResponse) GetMessage() isExecResponse_Message {
@@ -2066,7 +2111,7 @@ type ExecExit struct {
 
 func (x *ExecExit) Reset() {
 	*x = ExecExit{}
-	mi := &file_swarmnet_v1_local_proto_msgTypes[31]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2123,7 @@ func (x *ExecExit) String() string {
 func (*ExecExit) ProtoMessage() {}
 
 func (x *ExecExit) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_local_proto_msgTypes[31]
+	mi := &file_swarmnet_v1_local_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,7 +2136,7 @@ func (x *ExecExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExit.ProtoReflect.Descriptor instead.
 func (*ExecExit) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{31}
+	return file_swarmnet_v1_local_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExecExit) GetCode() int32 {
@@ -2112,7 +2157,8 @@ var File_swarmnet_v1_local_proto protoreflect.FileDescriptor
 
 const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x17swarmnet/v1/local.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/control.proto\x1a\x19swarmnet/v1/objects.proto\"\x0f\n" +
+	"\x17swarmnet/v1/local.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/control.proto\x1a\x19swarmnet/v1/objects.proto\"\r\n" +
+	"\vDiffRequest\"\x0f\n" +
 	"\rDoctorRequest\"B\n" +
 	"\x0eDoctorResponse\x120\n" +
 	"\bfindings\x18\x01 \x03(\v2\x14.swarmnet.v1.FindingR\bfindings\"c\n" +
@@ -2153,7 +2199,7 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\fLeaveRequest\x12\x14\n" +
 	"\x05force\x18\x01 \x01(\bR\x05force\"\x0f\n" +
 	"\rLeaveResponse\"\r\n" +
-	"\vInfoRequest\"\x87\x05\n" +
+	"\vInfoRequest\"\xa3\x05\n" +
 	"\fInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x1d\n" +
@@ -2179,7 +2225,8 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\x06uptime\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x12#\n" +
 	"\rrunning_tasks\x18\x13 \x01(\rR\frunningTasks\x12\x1a\n" +
 	"\bhostname\x18\x14 \x01(\tR\bhostname\x12\x16\n" +
-	"\x06quorum\x18\x15 \x01(\bR\x06quorum\"\xb1\x01\n" +
+	"\x06quorum\x18\x15 \x01(\bR\x06quorum\x12\x1a\n" +
+	"\brepaired\x18\x16 \x01(\x04R\brepaired\"\xb1\x01\n" +
 	"\vLogsRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x12\x12\n" +
@@ -2258,7 +2305,7 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\amessage\"0\n" +
 	"\bExecExit\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x10\n" +
-	"\x03err\x18\x02 \x01(\tR\x03err2\x9f\x10\n" +
+	"\x03err\x18\x02 \x01(\tR\x03err2\xdf\x10\n" +
 	"\x05Local\x12B\n" +
 	"\x04Init\x12\x18.swarmnet.v1.InitRequest\x1a\x19.swarmnet.v1.InitResponse\"\x05\x8a\xb5\x18\x01\x04\x12W\n" +
 	"\vJoinCluster\x12\x1f.swarmnet.v1.JoinClusterRequest\x1a .swarmnet.v1.JoinClusterResponse\"\x05\x8a\xb5\x18\x01\x04\x12E\n" +
@@ -2287,7 +2334,8 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\x04Exec\x12\x18.swarmnet.v1.ExecRequest\x1a\x19.swarmnet.v1.ExecResponse\"\x05\x8a\xb5\x18\x01\x04(\x010\x01\x12A\n" +
 	"\x06Events\x12\x1a.swarmnet.v1.EventsRequest\x1a\x12.swarmnet.v1.Event\"\x05\x8a\xb5\x18\x01\x040\x01\x12@\n" +
 	"\x04Logs\x12\x18.swarmnet.v1.LogsRequest\x1a\x15.swarmnet.v1.LogChunk\"\x05\x8a\xb5\x18\x01\x040\x01\x12H\n" +
-	"\x06Doctor\x12\x1a.swarmnet.v1.DoctorRequest\x1a\x1b.swarmnet.v1.DoctorResponse\"\x05\x8a\xb5\x18\x01\x04\x12C\n" +
+	"\x06Doctor\x12\x1a.swarmnet.v1.DoctorRequest\x1a\x1b.swarmnet.v1.DoctorResponse\"\x05\x8a\xb5\x18\x01\x04\x12>\n" +
+	"\x04Diff\x12\x18.swarmnet.v1.DiffRequest\x1a\x15.swarmnet.v1.NodeDiff\"\x05\x8a\xb5\x18\x01\x04\x12C\n" +
 	"\x05Trace\x12\x19.swarmnet.v1.TraceRequest\x1a\x16.swarmnet.v1.TraceStep\"\x05\x8a\xb5\x18\x01\x040\x01B;Z9github.com/swarmnet/swarmnet/proto/swarmnet/v1;swarmnetv1b\x06proto3"
 
 var (
@@ -2302,135 +2350,139 @@ func file_swarmnet_v1_local_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_local_proto_rawDescData
 }
 
-var file_swarmnet_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_swarmnet_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_swarmnet_v1_local_proto_goTypes = []any{
-	(*DoctorRequest)(nil),            // 0: swarmnet.v1.DoctorRequest
-	(*DoctorResponse)(nil),           // 1: swarmnet.v1.DoctorResponse
-	(*Finding)(nil),                  // 2: swarmnet.v1.Finding
-	(*TraceRequest)(nil),             // 3: swarmnet.v1.TraceRequest
-	(*TraceStep)(nil),                // 4: swarmnet.v1.TraceStep
-	(*InitRequest)(nil),              // 5: swarmnet.v1.InitRequest
-	(*InitResponse)(nil),             // 6: swarmnet.v1.InitResponse
-	(*JoinClusterRequest)(nil),       // 7: swarmnet.v1.JoinClusterRequest
-	(*JoinClusterResponse)(nil),      // 8: swarmnet.v1.JoinClusterResponse
-	(*LeaveRequest)(nil),             // 9: swarmnet.v1.LeaveRequest
-	(*LeaveResponse)(nil),            // 10: swarmnet.v1.LeaveResponse
-	(*InfoRequest)(nil),              // 11: swarmnet.v1.InfoRequest
-	(*InfoResponse)(nil),             // 12: swarmnet.v1.InfoResponse
-	(*LogsRequest)(nil),              // 13: swarmnet.v1.LogsRequest
-	(*LogChunk)(nil),                 // 14: swarmnet.v1.LogChunk
-	(*CreateSandboxRequest)(nil),     // 15: swarmnet.v1.CreateSandboxRequest
-	(*ListSandboxesRequest)(nil),     // 16: swarmnet.v1.ListSandboxesRequest
-	(*ListSandboxesResponse)(nil),    // 17: swarmnet.v1.ListSandboxesResponse
-	(*StopSandboxRequest)(nil),       // 18: swarmnet.v1.StopSandboxRequest
-	(*SignalSandboxRequest)(nil),     // 19: swarmnet.v1.SignalSandboxRequest
-	(*RenameSandboxRequest)(nil),     // 20: swarmnet.v1.RenameSandboxRequest
-	(*TopResponse)(nil),              // 21: swarmnet.v1.TopResponse
-	(*Process)(nil),                  // 22: swarmnet.v1.Process
-	(*RemoveSandboxRequest)(nil),     // 23: swarmnet.v1.RemoveSandboxRequest
-	(*RemoveSandboxResponse)(nil),    // 24: swarmnet.v1.RemoveSandboxResponse
-	(*ConnectNetworkRequest)(nil),    // 25: swarmnet.v1.ConnectNetworkRequest
-	(*DisconnectNetworkRequest)(nil), // 26: swarmnet.v1.DisconnectNetworkRequest
-	(*ExecRequest)(nil),              // 27: swarmnet.v1.ExecRequest
-	(*ExecStart)(nil),                // 28: swarmnet.v1.ExecStart
-	(*WindowSize)(nil),               // 29: swarmnet.v1.WindowSize
-	(*ExecResponse)(nil),             // 30: swarmnet.v1.ExecResponse
-	(*ExecExit)(nil),                 // 31: swarmnet.v1.ExecExit
-	(*ClusterSpec)(nil),              // 32: swarmnet.v1.ClusterSpec
-	(Availability)(0),                // 33: swarmnet.v1.Availability
-	(Role)(0),                        // 34: swarmnet.v1.Role
-	(*durationpb.Duration)(nil),      // 35: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 36: google.protobuf.Timestamp
-	(*SandboxSpec)(nil),              // 37: swarmnet.v1.SandboxSpec
-	(*Sandbox)(nil),                  // 38: swarmnet.v1.Sandbox
-	(*NetworkAttachment)(nil),        // 39: swarmnet.v1.NetworkAttachment
-	(*CreateNetworkRequest)(nil),     // 40: swarmnet.v1.CreateNetworkRequest
-	(*ListNetworksRequest)(nil),      // 41: swarmnet.v1.ListNetworksRequest
-	(*ObjectRef)(nil),                // 42: swarmnet.v1.ObjectRef
-	(*EventsRequest)(nil),            // 43: swarmnet.v1.EventsRequest
-	(*Network)(nil),                  // 44: swarmnet.v1.Network
-	(*ListNetworksResponse)(nil),     // 45: swarmnet.v1.ListNetworksResponse
-	(*RemoveNetworkResponse)(nil),    // 46: swarmnet.v1.RemoveNetworkResponse
-	(*Event)(nil),                    // 47: swarmnet.v1.Event
+	(*DiffRequest)(nil),              // 0: swarmnet.v1.DiffRequest
+	(*DoctorRequest)(nil),            // 1: swarmnet.v1.DoctorRequest
+	(*DoctorResponse)(nil),           // 2: swarmnet.v1.DoctorResponse
+	(*Finding)(nil),                  // 3: swarmnet.v1.Finding
+	(*TraceRequest)(nil),             // 4: swarmnet.v1.TraceRequest
+	(*TraceStep)(nil),                // 5: swarmnet.v1.TraceStep
+	(*InitRequest)(nil),              // 6: swarmnet.v1.InitRequest
+	(*InitResponse)(nil),             // 7: swarmnet.v1.InitResponse
+	(*JoinClusterRequest)(nil),       // 8: swarmnet.v1.JoinClusterRequest
+	(*JoinClusterResponse)(nil),      // 9: swarmnet.v1.JoinClusterResponse
+	(*LeaveRequest)(nil),             // 10: swarmnet.v1.LeaveRequest
+	(*LeaveResponse)(nil),            // 11: swarmnet.v1.LeaveResponse
+	(*InfoRequest)(nil),              // 12: swarmnet.v1.InfoRequest
+	(*InfoResponse)(nil),             // 13: swarmnet.v1.InfoResponse
+	(*LogsRequest)(nil),              // 14: swarmnet.v1.LogsRequest
+	(*LogChunk)(nil),                 // 15: swarmnet.v1.LogChunk
+	(*CreateSandboxRequest)(nil),     // 16: swarmnet.v1.CreateSandboxRequest
+	(*ListSandboxesRequest)(nil),     // 17: swarmnet.v1.ListSandboxesRequest
+	(*ListSandboxesResponse)(nil),    // 18: swarmnet.v1.ListSandboxesResponse
+	(*StopSandboxRequest)(nil),       // 19: swarmnet.v1.StopSandboxRequest
+	(*SignalSandboxRequest)(nil),     // 20: swarmnet.v1.SignalSandboxRequest
+	(*RenameSandboxRequest)(nil),     // 21: swarmnet.v1.RenameSandboxRequest
+	(*TopResponse)(nil),              // 22: swarmnet.v1.TopResponse
+	(*Process)(nil),                  // 23: swarmnet.v1.Process
+	(*RemoveSandboxRequest)(nil),     // 24: swarmnet.v1.RemoveSandboxRequest
+	(*RemoveSandboxResponse)(nil),    // 25: swarmnet.v1.RemoveSandboxResponse
+	(*ConnectNetworkRequest)(nil),    // 26: swarmnet.v1.ConnectNetworkRequest
+	(*DisconnectNetworkRequest)(nil), // 27: swarmnet.v1.DisconnectNetworkRequest
+	(*ExecRequest)(nil),              // 28: swarmnet.v1.ExecRequest
+	(*ExecStart)(nil),                // 29: swarmnet.v1.ExecStart
+	(*WindowSize)(nil),               // 30: swarmnet.v1.WindowSize
+	(*ExecResponse)(nil),             // 31: swarmnet.v1.ExecResponse
+	(*ExecExit)(nil),                 // 32: swarmnet.v1.ExecExit
+	(*ClusterSpec)(nil),              // 33: swarmnet.v1.ClusterSpec
+	(Availability)(0),                // 34: swarmnet.v1.Availability
+	(Role)(0),                        // 35: swarmnet.v1.Role
+	(*durationpb.Duration)(nil),      // 36: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 37: google.protobuf.Timestamp
+	(*SandboxSpec)(nil),              // 38: swarmnet.v1.SandboxSpec
+	(*Sandbox)(nil),                  // 39: swarmnet.v1.Sandbox
+	(*NetworkAttachment)(nil),        // 40: swarmnet.v1.NetworkAttachment
+	(*CreateNetworkRequest)(nil),     // 41: swarmnet.v1.CreateNetworkRequest
+	(*ListNetworksRequest)(nil),      // 42: swarmnet.v1.ListNetworksRequest
+	(*ObjectRef)(nil),                // 43: swarmnet.v1.ObjectRef
+	(*EventsRequest)(nil),            // 44: swarmnet.v1.EventsRequest
+	(*Network)(nil),                  // 45: swarmnet.v1.Network
+	(*ListNetworksResponse)(nil),     // 46: swarmnet.v1.ListNetworksResponse
+	(*RemoveNetworkResponse)(nil),    // 47: swarmnet.v1.RemoveNetworkResponse
+	(*Event)(nil),                    // 48: swarmnet.v1.Event
+	(*NodeDiff)(nil),                 // 49: swarmnet.v1.NodeDiff
 }
 var file_swarmnet_v1_local_proto_depIdxs = []int32{
-	2,  // 0: swarmnet.v1.DoctorResponse.findings:type_name -> swarmnet.v1.Finding
-	32, // 1: swarmnet.v1.InitRequest.spec:type_name -> swarmnet.v1.ClusterSpec
-	33, // 2: swarmnet.v1.InitRequest.availability:type_name -> swarmnet.v1.Availability
-	33, // 3: swarmnet.v1.JoinClusterRequest.availability:type_name -> swarmnet.v1.Availability
-	34, // 4: swarmnet.v1.JoinClusterResponse.role:type_name -> swarmnet.v1.Role
-	34, // 5: swarmnet.v1.InfoResponse.role:type_name -> swarmnet.v1.Role
-	35, // 6: swarmnet.v1.InfoResponse.uptime:type_name -> google.protobuf.Duration
-	36, // 7: swarmnet.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	36, // 8: swarmnet.v1.LogsRequest.until:type_name -> google.protobuf.Timestamp
-	36, // 9: swarmnet.v1.LogChunk.at:type_name -> google.protobuf.Timestamp
-	37, // 10: swarmnet.v1.CreateSandboxRequest.spec:type_name -> swarmnet.v1.SandboxSpec
-	38, // 11: swarmnet.v1.ListSandboxesResponse.sandboxes:type_name -> swarmnet.v1.Sandbox
-	35, // 12: swarmnet.v1.StopSandboxRequest.grace:type_name -> google.protobuf.Duration
-	22, // 13: swarmnet.v1.TopResponse.processes:type_name -> swarmnet.v1.Process
-	36, // 14: swarmnet.v1.Process.started:type_name -> google.protobuf.Timestamp
-	35, // 15: swarmnet.v1.Process.cpu:type_name -> google.protobuf.Duration
-	39, // 16: swarmnet.v1.ConnectNetworkRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
-	28, // 17: swarmnet.v1.ExecRequest.start:type_name -> swarmnet.v1.ExecStart
-	29, // 18: swarmnet.v1.ExecRequest.resize:type_name -> swarmnet.v1.WindowSize
-	29, // 19: swarmnet.v1.ExecStart.size:type_name -> swarmnet.v1.WindowSize
-	31, // 20: swarmnet.v1.ExecResponse.exit:type_name -> swarmnet.v1.ExecExit
-	5,  // 21: swarmnet.v1.Local.Init:input_type -> swarmnet.v1.InitRequest
-	7,  // 22: swarmnet.v1.Local.JoinCluster:input_type -> swarmnet.v1.JoinClusterRequest
-	9,  // 23: swarmnet.v1.Local.Leave:input_type -> swarmnet.v1.LeaveRequest
-	11, // 24: swarmnet.v1.Local.Info:input_type -> swarmnet.v1.InfoRequest
-	40, // 25: swarmnet.v1.Local.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
-	41, // 26: swarmnet.v1.Local.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
-	42, // 27: swarmnet.v1.Local.GetNetwork:input_type -> swarmnet.v1.ObjectRef
-	42, // 28: swarmnet.v1.Local.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
-	15, // 29: swarmnet.v1.Local.CreateSandbox:input_type -> swarmnet.v1.CreateSandboxRequest
-	16, // 30: swarmnet.v1.Local.ListSandboxes:input_type -> swarmnet.v1.ListSandboxesRequest
-	42, // 31: swarmnet.v1.Local.GetSandbox:input_type -> swarmnet.v1.ObjectRef
-	42, // 32: swarmnet.v1.Local.StartSandbox:input_type -> swarmnet.v1.ObjectRef
-	18, // 33: swarmnet.v1.Local.StopSandbox:input_type -> swarmnet.v1.StopSandboxRequest
-	18, // 34: swarmnet.v1.Local.RestartSandbox:input_type -> swarmnet.v1.StopSandboxRequest
-	19, // 35: swarmnet.v1.Local.SignalSandbox:input_type -> swarmnet.v1.SignalSandboxRequest
-	20, // 36: swarmnet.v1.Local.RenameSandbox:input_type -> swarmnet.v1.RenameSandboxRequest
-	42, // 37: swarmnet.v1.Local.Top:input_type -> swarmnet.v1.ObjectRef
-	27, // 38: swarmnet.v1.Local.Attach:input_type -> swarmnet.v1.ExecRequest
-	23, // 39: swarmnet.v1.Local.RemoveSandbox:input_type -> swarmnet.v1.RemoveSandboxRequest
-	42, // 40: swarmnet.v1.Local.WaitSandbox:input_type -> swarmnet.v1.ObjectRef
-	25, // 41: swarmnet.v1.Local.ConnectNetwork:input_type -> swarmnet.v1.ConnectNetworkRequest
-	26, // 42: swarmnet.v1.Local.DisconnectNetwork:input_type -> swarmnet.v1.DisconnectNetworkRequest
-	27, // 43: swarmnet.v1.Local.Exec:input_type -> swarmnet.v1.ExecRequest
-	43, // 44: swarmnet.v1.Local.Events:input_type -> swarmnet.v1.EventsRequest
-	13, // 45: swarmnet.v1.Local.Logs:input_type -> swarmnet.v1.LogsRequest
-	0,  // 46: swarmnet.v1.Local.Doctor:input_type -> swarmnet.v1.DoctorRequest
-	3,  // 47: swarmnet.v1.Local.Trace:input_type -> swarmnet.v1.TraceRequest
-	6,  // 48: swarmnet.v1.Local.Init:output_type -> swarmnet.v1.InitResponse
-	8,  // 49: swarmnet.v1.Local.JoinCluster:output_type -> swarmnet.v1.JoinClusterResponse
-	10, // 50: swarmnet.v1.Local.Leave:output_type -> swarmnet.v1.LeaveResponse
-	12, // 51: swarmnet.v1.Local.Info:output_type -> swarmnet.v1.InfoResponse
-	44, // 52: swarmnet.v1.Local.CreateNetwork:output_type -> swarmnet.v1.Network
-	45, // 53: swarmnet.v1.Local.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
-	44, // 54: swarmnet.v1.Local.GetNetwork:output_type -> swarmnet.v1.Network
-	46, // 55: swarmnet.v1.Local.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
-	38, // 56: swarmnet.v1.Local.CreateSandbox:output_type -> swarmnet.v1.Sandbox
-	17, // 57: swarmnet.v1.Local.ListSandboxes:output_type -> swarmnet.v1.ListSandboxesResponse
-	38, // 58: swarmnet.v1.Local.GetSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 59: swarmnet.v1.Local.StartSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 60: swarmnet.v1.Local.StopSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 61: swarmnet.v1.Local.RestartSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 62: swarmnet.v1.Local.SignalSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 63: swarmnet.v1.Local.RenameSandbox:output_type -> swarmnet.v1.Sandbox
-	21, // 64: swarmnet.v1.Local.Top:output_type -> swarmnet.v1.TopResponse
-	30, // 65: swarmnet.v1.Local.Attach:output_type -> swarmnet.v1.ExecResponse
-	24, // 66: swarmnet.v1.Local.RemoveSandbox:output_type -> swarmnet.v1.RemoveSandboxResponse
-	38, // 67: swarmnet.v1.Local.WaitSandbox:output_type -> swarmnet.v1.Sandbox
-	38, // 68: swarmnet.v1.Local.ConnectNetwork:output_type -> swarmnet.v1.Sandbox
-	38, // 69: swarmnet.v1.Local.DisconnectNetwork:output_type -> swarmnet.v1.Sandbox
-	30, // 70: swarmnet.v1.Local.Exec:output_type -> swarmnet.v1.ExecResponse
-	47, // 71: swarmnet.v1.Local.Events:output_type -> swarmnet.v1.Event
-	14, // 72: swarmnet.v1.Local.Logs:output_type -> swarmnet.v1.LogChunk
-	1,  // 73: swarmnet.v1.Local.Doctor:output_type -> swarmnet.v1.DoctorResponse
-	4,  // 74: swarmnet.v1.Local.Trace:output_type -> swarmnet.v1.TraceStep
-	48, // [48:75] is the sub-list for method output_type
-	21, // [21:48] is the sub-list for method input_type
+	3,  // 0: swarmnet.v1.DoctorResponse.findings:type_name -> swarmnet.v1.Finding
+	33, // 1: swarmnet.v1.InitRequest.spec:type_name -> swarmnet.v1.ClusterSpec
+	34, // 2: swarmnet.v1.InitRequest.availability:type_name -> swarmnet.v1.Availability
+	34, // 3: swarmnet.v1.JoinClusterRequest.availability:type_name -> swarmnet.v1.Availability
+	35, // 4: swarmnet.v1.JoinClusterResponse.role:type_name -> swarmnet.v1.Role
+	35, // 5: swarmnet.v1.InfoResponse.role:type_name -> swarmnet.v1.Role
+	36, // 6: swarmnet.v1.InfoResponse.uptime:type_name -> google.protobuf.Duration
+	37, // 7: swarmnet.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	37, // 8: swarmnet.v1.LogsRequest.until:type_name -> google.protobuf.Timestamp
+	37, // 9: swarmnet.v1.LogChunk.at:type_name -> google.protobuf.Timestamp
+	38, // 10: swarmnet.v1.CreateSandboxRequest.spec:type_name -> swarmnet.v1.SandboxSpec
+	39, // 11: swarmnet.v1.ListSandboxesResponse.sandboxes:type_name -> swarmnet.v1.Sandbox
+	36, // 12: swarmnet.v1.StopSandboxRequest.grace:type_name -> google.protobuf.Duration
+	23, // 13: swarmnet.v1.TopResponse.processes:type_name -> swarmnet.v1.Process
+	37, // 14: swarmnet.v1.Process.started:type_name -> google.protobuf.Timestamp
+	36, // 15: swarmnet.v1.Process.cpu:type_name -> google.protobuf.Duration
+	40, // 16: swarmnet.v1.ConnectNetworkRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	29, // 17: swarmnet.v1.ExecRequest.start:type_name -> swarmnet.v1.ExecStart
+	30, // 18: swarmnet.v1.ExecRequest.resize:type_name -> swarmnet.v1.WindowSize
+	30, // 19: swarmnet.v1.ExecStart.size:type_name -> swarmnet.v1.WindowSize
+	32, // 20: swarmnet.v1.ExecResponse.exit:type_name -> swarmnet.v1.ExecExit
+	6,  // 21: swarmnet.v1.Local.Init:input_type -> swarmnet.v1.InitRequest
+	8,  // 22: swarmnet.v1.Local.JoinCluster:input_type -> swarmnet.v1.JoinClusterRequest
+	10, // 23: swarmnet.v1.Local.Leave:input_type -> swarmnet.v1.LeaveRequest
+	12, // 24: swarmnet.v1.Local.Info:input_type -> swarmnet.v1.InfoRequest
+	41, // 25: swarmnet.v1.Local.CreateNetwork:input_type -> swarmnet.v1.CreateNetworkRequest
+	42, // 26: swarmnet.v1.Local.ListNetworks:input_type -> swarmnet.v1.ListNetworksRequest
+	43, // 27: swarmnet.v1.Local.GetNetwork:input_type -> swarmnet.v1.ObjectRef
+	43, // 28: swarmnet.v1.Local.RemoveNetwork:input_type -> swarmnet.v1.ObjectRef
+	16, // 29: swarmnet.v1.Local.CreateSandbox:input_type -> swarmnet.v1.CreateSandboxRequest
+	17, // 30: swarmnet.v1.Local.ListSandboxes:input_type -> swarmnet.v1.ListSandboxesRequest
+	43, // 31: swarmnet.v1.Local.GetSandbox:input_type -> swarmnet.v1.ObjectRef
+	43, // 32: swarmnet.v1.Local.StartSandbox:input_type -> swarmnet.v1.ObjectRef
+	19, // 33: swarmnet.v1.Local.StopSandbox:input_type -> swarmnet.v1.StopSandboxRequest
+	19, // 34: swarmnet.v1.Local.RestartSandbox:input_type -> swarmnet.v1.StopSandboxRequest
+	20, // 35: swarmnet.v1.Local.SignalSandbox:input_type -> swarmnet.v1.SignalSandboxRequest
+	21, // 36: swarmnet.v1.Local.RenameSandbox:input_type -> swarmnet.v1.RenameSandboxRequest
+	43, // 37: swarmnet.v1.Local.Top:input_type -> swarmnet.v1.ObjectRef
+	28, // 38: swarmnet.v1.Local.Attach:input_type -> swarmnet.v1.ExecRequest
+	24, // 39: swarmnet.v1.Local.RemoveSandbox:input_type -> swarmnet.v1.RemoveSandboxRequest
+	43, // 40: swarmnet.v1.Local.WaitSandbox:input_type -> swarmnet.v1.ObjectRef
+	26, // 41: swarmnet.v1.Local.ConnectNetwork:input_type -> swarmnet.v1.ConnectNetworkRequest
+	27, // 42: swarmnet.v1.Local.DisconnectNetwork:input_type -> swarmnet.v1.DisconnectNetworkRequest
+	28, // 43: swarmnet.v1.Local.Exec:input_type -> swarmnet.v1.ExecRequest
+	44, // 44: swarmnet.v1.Local.Events:input_type -> swarmnet.v1.EventsRequest
+	14, // 45: swarmnet.v1.Local.Logs:input_type -> swarmnet.v1.LogsRequest
+	1,  // 46: swarmnet.v1.Local.Doctor:input_type -> swarmnet.v1.DoctorRequest
+	0,  // 47: swarmnet.v1.Local.Diff:input_type -> swarmnet.v1.DiffRequest
+	4,  // 48: swarmnet.v1.Local.Trace:input_type -> swarmnet.v1.TraceRequest
+	7,  // 49: swarmnet.v1.Local.Init:output_type -> swarmnet.v1.InitResponse
+	9,  // 50: swarmnet.v1.Local.JoinCluster:output_type -> swarmnet.v1.JoinClusterResponse
+	11, // 51: swarmnet.v1.Local.Leave:output_type -> swarmnet.v1.LeaveResponse
+	13, // 52: swarmnet.v1.Local.Info:output_type -> swarmnet.v1.InfoResponse
+	45, // 53: swarmnet.v1.Local.CreateNetwork:output_type -> swarmnet.v1.Network
+	46, // 54: swarmnet.v1.Local.ListNetworks:output_type -> swarmnet.v1.ListNetworksResponse
+	45, // 55: swarmnet.v1.Local.GetNetwork:output_type -> swarmnet.v1.Network
+	47, // 56: swarmnet.v1.Local.RemoveNetwork:output_type -> swarmnet.v1.RemoveNetworkResponse
+	39, // 57: swarmnet.v1.Local.CreateSandbox:output_type -> swarmnet.v1.Sandbox
+	18, // 58: swarmnet.v1.Local.ListSandboxes:output_type -> swarmnet.v1.ListSandboxesResponse
+	39, // 59: swarmnet.v1.Local.GetSandbox:output_type -> swarmnet.v1.Sandbox
+	39, // 60: swarmnet.v1.Local.StartSandbox:output_type -> swarmnet.v1.Sandbox
+	39, // 61: swarmnet.v1.Local.StopSandbox:output_type -> swarmnet.v1.Sandbox
+	39, // 62: swarmnet.v1.Local.RestartSandbox:output_type -> swarmnet.v1.Sandbox
+	39, // 63: swarmnet.v1.Local.SignalSandbox:output_type -> swarmnet.v1.Sandbox
+	39, // 64: swarmnet.v1.Local.RenameSandbox:output_type -> swarmnet.v1.Sandbox
+	22, // 65: swarmnet.v1.Local.Top:output_type -> swarmnet.v1.TopResponse
+	31, // 66: swarmnet.v1.Local.Attach:output_type -> swarmnet.v1.ExecResponse
+	25, // 67: swarmnet.v1.Local.RemoveSandbox:output_type -> swarmnet.v1.RemoveSandboxResponse
+	39, // 68: swarmnet.v1.Local.WaitSandbox:output_type -> swarmnet.v1.Sandbox
+	39, // 69: swarmnet.v1.Local.ConnectNetwork:output_type -> swarmnet.v1.Sandbox
+	39, // 70: swarmnet.v1.Local.DisconnectNetwork:output_type -> swarmnet.v1.Sandbox
+	31, // 71: swarmnet.v1.Local.Exec:output_type -> swarmnet.v1.ExecResponse
+	48, // 72: swarmnet.v1.Local.Events:output_type -> swarmnet.v1.Event
+	15, // 73: swarmnet.v1.Local.Logs:output_type -> swarmnet.v1.LogChunk
+	2,  // 74: swarmnet.v1.Local.Doctor:output_type -> swarmnet.v1.DoctorResponse
+	49, // 75: swarmnet.v1.Local.Diff:output_type -> swarmnet.v1.NodeDiff
+	5,  // 76: swarmnet.v1.Local.Trace:output_type -> swarmnet.v1.TraceStep
+	49, // [49:77] is the sub-list for method output_type
+	21, // [21:49] is the sub-list for method input_type
 	21, // [21:21] is the sub-list for extension type_name
 	21, // [21:21] is the sub-list for extension extendee
 	0,  // [0:21] is the sub-list for field type_name
@@ -2444,14 +2496,14 @@ func file_swarmnet_v1_local_proto_init() {
 	file_swarmnet_v1_auth_proto_init()
 	file_swarmnet_v1_control_proto_init()
 	file_swarmnet_v1_objects_proto_init()
-	file_swarmnet_v1_local_proto_msgTypes[27].OneofWrappers = []any{
+	file_swarmnet_v1_local_proto_msgTypes[28].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Stdin)(nil),
 		(*ExecRequest_CloseStdin)(nil),
 		(*ExecRequest_Resize)(nil),
 		(*ExecRequest_Signal)(nil),
 	}
-	file_swarmnet_v1_local_proto_msgTypes[30].OneofWrappers = []any{
+	file_swarmnet_v1_local_proto_msgTypes[31].OneofWrappers = []any{
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exit)(nil),
@@ -2462,7 +2514,7 @@ func file_swarmnet_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_local_proto_rawDesc), len(file_swarmnet_v1_local_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

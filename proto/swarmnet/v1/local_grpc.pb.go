@@ -45,6 +45,7 @@ const (
 	Local_Events_FullMethodName            = "/swarmnet.v1.Local/Events"
 	Local_Logs_FullMethodName              = "/swarmnet.v1.Local/Logs"
 	Local_Doctor_FullMethodName            = "/swarmnet.v1.Local/Doctor"
+	Local_Diff_FullMethodName              = "/swarmnet.v1.Local/Diff"
 	Local_Trace_FullMethodName             = "/swarmnet.v1.Local/Trace"
 )
 
@@ -97,6 +98,8 @@ type LocalClient interface {
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error)
 	// Doctor looks for what would keep this host's networks from working.
 	Doctor(ctx context.Context, in *DoctorRequest, opts ...grpc.CallOption) (*DoctorResponse, error)
+	// Diff compares what this node's kernel has of ours with what it should have, and changes nothing.
+	Diff(ctx context.Context, in *DiffRequest, opts ...grpc.CallOption) (*NodeDiff, error)
 	// Trace follows a packet's way from a sandbox of this node, a step a message; the last one that is not ok says why.
 	Trace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TraceStep], error)
 }
@@ -393,6 +396,16 @@ func (c *localClient) Doctor(ctx context.Context, in *DoctorRequest, opts ...grp
 	return out, nil
 }
 
+func (c *localClient) Diff(ctx context.Context, in *DiffRequest, opts ...grpc.CallOption) (*NodeDiff, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NodeDiff)
+	err := c.cc.Invoke(ctx, Local_Diff_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *localClient) Trace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TraceStep], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Local_ServiceDesc.Streams[4], Local_Trace_FullMethodName, cOpts...)
@@ -461,6 +474,8 @@ type LocalServer interface {
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error
 	// Doctor looks for what would keep this host's networks from working.
 	Doctor(context.Context, *DoctorRequest) (*DoctorResponse, error)
+	// Diff compares what this node's kernel has of ours with what it should have, and changes nothing.
+	Diff(context.Context, *DiffRequest) (*NodeDiff, error)
 	// Trace follows a packet's way from a sandbox of this node, a step a message; the last one that is not ok says why.
 	Trace(*TraceRequest, grpc.ServerStreamingServer[TraceStep]) error
 	mustEmbedUnimplementedLocalServer()
@@ -550,6 +565,9 @@ func (UnimplementedLocalServer) Logs(*LogsRequest, grpc.ServerStreamingServer[Lo
 }
 func (UnimplementedLocalServer) Doctor(context.Context, *DoctorRequest) (*DoctorResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Doctor not implemented")
+}
+func (UnimplementedLocalServer) Diff(context.Context, *DiffRequest) (*NodeDiff, error) {
+	return nil, status.Error(codes.Unimplemented, "method Diff not implemented")
 }
 func (UnimplementedLocalServer) Trace(*TraceRequest, grpc.ServerStreamingServer[TraceStep]) error {
 	return status.Error(codes.Unimplemented, "method Trace not implemented")
@@ -1007,6 +1025,24 @@ func _Local_Doctor_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Local_Diff_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiffRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocalServer).Diff(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Local_Diff_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocalServer).Diff(ctx, req.(*DiffRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Local_Trace_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(TraceRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -1112,6 +1148,10 @@ var Local_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Doctor",
 			Handler:    _Local_Doctor_Handler,
+		},
+		{
+			MethodName: "Diff",
+			Handler:    _Local_Diff_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -4035,6 +4035,132 @@ func (x *Sandbox) GetService() string {
 	return ""
 }
 
+// NodeDiff is how a node's kernel differs from what it should have of ours.
+type NodeDiff struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Differences []*Difference          `protobuf:"bytes,1,rep,name=differences,proto3" json:"differences,omitempty"`
+	// What could not be compared, and why.
+	Unknown []string `protobuf:"bytes,2,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	// How many differences the daemon has put right since it started that came up after all had been in force.
+	Repaired      uint64 `protobuf:"varint,3,opt,name=repaired,proto3" json:"repaired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeDiff) Reset() {
+	*x = NodeDiff{}
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeDiff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeDiff) ProtoMessage() {}
+
+func (x *NodeDiff) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeDiff.ProtoReflect.Descriptor instead.
+func (*NodeDiff) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *NodeDiff) GetDifferences() []*Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+func (x *NodeDiff) GetUnknown() []string {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+func (x *NodeDiff) GetRepaired() uint64 {
+	if x != nil {
+		return x.Repaired
+	}
+	return 0
+}
+
+type Difference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "networks", "published ports" or "sandbox NAME".
+	Part string `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	// Something is there that should not be; else something is missing, or is otherwise than it should be.
+	Surplus bool `protobuf:"varint,2,opt,name=surplus,proto3" json:"surplus,omitempty"`
+	// As ip(8), bridge(8) and nft(8) print it.
+	Object        string `protobuf:"bytes,3,opt,name=object,proto3" json:"object,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Difference) Reset() {
+	*x = Difference{}
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Difference) ProtoMessage() {}
+
+func (x *Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_objects_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
+func (*Difference) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_objects_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Difference) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *Difference) GetSurplus() bool {
+	if x != nil {
+		return x.Surplus
+	}
+	return false
+}
+
+func (x *Difference) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
 var File_swarmnet_v1_objects_proto protoreflect.FileDescriptor
 
 const file_swarmnet_v1_objects_proto_rawDesc = "" +
@@ -4357,7 +4483,16 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\astarted\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x18\n" +
-	"\aservice\x18\f \x01(\tR\aservice*?\n" +
+	"\aservice\x18\f \x01(\tR\aservice\"{\n" +
+	"\bNodeDiff\x129\n" +
+	"\vdifferences\x18\x01 \x03(\v2\x17.swarmnet.v1.DifferenceR\vdifferences\x12\x18\n" +
+	"\aunknown\x18\x02 \x03(\tR\aunknown\x12\x1a\n" +
+	"\brepaired\x18\x03 \x01(\x04R\brepaired\"R\n" +
+	"\n" +
+	"Difference\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\tR\x04part\x12\x18\n" +
+	"\asurplus\x18\x02 \x01(\bR\asurplus\x12\x16\n" +
+	"\x06object\x18\x03 \x01(\tR\x06object*?\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_WORKER\x10\x01\x12\x10\n" +
@@ -4460,7 +4595,7 @@ func file_swarmnet_v1_objects_proto_rawDescGZIP() []byte {
 }
 
 var file_swarmnet_v1_objects_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
-var file_swarmnet_v1_objects_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_swarmnet_v1_objects_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_swarmnet_v1_objects_proto_goTypes = []any{
 	(Role)(0),                     // 0: swarmnet.v1.Role
 	(Availability)(0),             // 1: swarmnet.v1.Availability
@@ -4514,24 +4649,26 @@ var file_swarmnet_v1_objects_proto_goTypes = []any{
 	(*ClusterView)(nil),           // 49: swarmnet.v1.ClusterView
 	(*SandboxSpec)(nil),           // 50: swarmnet.v1.SandboxSpec
 	(*Sandbox)(nil),               // 51: swarmnet.v1.Sandbox
-	nil,                           // 52: swarmnet.v1.NodeSpec.LabelsEntry
-	nil,                           // 53: swarmnet.v1.IPAMConfig.AuxEntry
-	nil,                           // 54: swarmnet.v1.NetworkSpec.LabelsEntry
-	nil,                           // 55: swarmnet.v1.NetworkSpec.OptionsEntry
-	nil,                           // 56: swarmnet.v1.Subnet.AuxEntry
-	nil,                           // 57: swarmnet.v1.ServiceSpec.LabelsEntry
-	nil,                           // 58: swarmnet.v1.TaskSpec.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 60: google.protobuf.Duration
+	(*NodeDiff)(nil),              // 52: swarmnet.v1.NodeDiff
+	(*Difference)(nil),            // 53: swarmnet.v1.Difference
+	nil,                           // 54: swarmnet.v1.NodeSpec.LabelsEntry
+	nil,                           // 55: swarmnet.v1.IPAMConfig.AuxEntry
+	nil,                           // 56: swarmnet.v1.NetworkSpec.LabelsEntry
+	nil,                           // 57: swarmnet.v1.NetworkSpec.OptionsEntry
+	nil,                           // 58: swarmnet.v1.Subnet.AuxEntry
+	nil,                           // 59: swarmnet.v1.ServiceSpec.LabelsEntry
+	nil,                           // 60: swarmnet.v1.TaskSpec.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 61: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 62: google.protobuf.Duration
 }
 var file_swarmnet_v1_objects_proto_depIdxs = []int32{
-	59,  // 0: swarmnet.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
-	59,  // 1: swarmnet.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
-	52,  // 2: swarmnet.v1.NodeSpec.labels:type_name -> swarmnet.v1.NodeSpec.LabelsEntry
+	61,  // 0: swarmnet.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
+	61,  // 1: swarmnet.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
+	54,  // 2: swarmnet.v1.NodeSpec.labels:type_name -> swarmnet.v1.NodeSpec.LabelsEntry
 	0,   // 3: swarmnet.v1.NodeSpec.role:type_name -> swarmnet.v1.Role
 	1,   // 4: swarmnet.v1.NodeSpec.availability:type_name -> swarmnet.v1.Availability
 	2,   // 5: swarmnet.v1.NodeStatus.state:type_name -> swarmnet.v1.NodeState
-	59,  // 6: swarmnet.v1.NodeStatus.since:type_name -> google.protobuf.Timestamp
+	61,  // 6: swarmnet.v1.NodeStatus.since:type_name -> google.protobuf.Timestamp
 	16,  // 7: swarmnet.v1.Node.meta:type_name -> swarmnet.v1.Meta
 	17,  // 8: swarmnet.v1.Node.spec:type_name -> swarmnet.v1.NodeSpec
 	18,  // 9: swarmnet.v1.Node.description:type_name -> swarmnet.v1.NodeDescription
@@ -4542,13 +4679,13 @@ var file_swarmnet_v1_objects_proto_depIdxs = []int32{
 	5,   // 14: swarmnet.v1.DegradedPort.protocol:type_name -> swarmnet.v1.Protocol
 	15,  // 15: swarmnet.v1.IPAMConfig.subnet:type_name -> swarmnet.v1.Prefix
 	15,  // 16: swarmnet.v1.IPAMConfig.range:type_name -> swarmnet.v1.Prefix
-	53,  // 17: swarmnet.v1.IPAMConfig.aux:type_name -> swarmnet.v1.IPAMConfig.AuxEntry
-	54,  // 18: swarmnet.v1.NetworkSpec.labels:type_name -> swarmnet.v1.NetworkSpec.LabelsEntry
-	55,  // 19: swarmnet.v1.NetworkSpec.options:type_name -> swarmnet.v1.NetworkSpec.OptionsEntry
+	55,  // 17: swarmnet.v1.IPAMConfig.aux:type_name -> swarmnet.v1.IPAMConfig.AuxEntry
+	56,  // 18: swarmnet.v1.NetworkSpec.labels:type_name -> swarmnet.v1.NetworkSpec.LabelsEntry
+	57,  // 19: swarmnet.v1.NetworkSpec.options:type_name -> swarmnet.v1.NetworkSpec.OptionsEntry
 	22,  // 20: swarmnet.v1.NetworkSpec.ipam:type_name -> swarmnet.v1.IPAMConfig
 	15,  // 21: swarmnet.v1.Subnet.prefix:type_name -> swarmnet.v1.Prefix
 	15,  // 22: swarmnet.v1.Subnet.range:type_name -> swarmnet.v1.Prefix
-	56,  // 23: swarmnet.v1.Subnet.aux:type_name -> swarmnet.v1.Subnet.AuxEntry
+	58,  // 23: swarmnet.v1.Subnet.aux:type_name -> swarmnet.v1.Subnet.AuxEntry
 	16,  // 24: swarmnet.v1.Network.meta:type_name -> swarmnet.v1.Meta
 	23,  // 25: swarmnet.v1.Network.spec:type_name -> swarmnet.v1.NetworkSpec
 	24,  // 26: swarmnet.v1.Network.subnets:type_name -> swarmnet.v1.Subnet
@@ -4560,11 +4697,11 @@ var file_swarmnet_v1_objects_proto_depIdxs = []int32{
 	10,  // 32: swarmnet.v1.PeerEndpoint.state:type_name -> swarmnet.v1.TaskState
 	5,   // 33: swarmnet.v1.PortSpec.protocol:type_name -> swarmnet.v1.Protocol
 	6,   // 34: swarmnet.v1.PortSpec.mode:type_name -> swarmnet.v1.PublishMode
-	60,  // 35: swarmnet.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
+	62,  // 35: swarmnet.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
 	7,   // 36: swarmnet.v1.UpdateConfig.order:type_name -> swarmnet.v1.UpdateOrder
 	8,   // 37: swarmnet.v1.UpdateConfig.failure_action:type_name -> swarmnet.v1.FailureAction
-	60,  // 38: swarmnet.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
-	57,  // 39: swarmnet.v1.ServiceSpec.labels:type_name -> swarmnet.v1.ServiceSpec.LabelsEntry
+	62,  // 38: swarmnet.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
+	59,  // 39: swarmnet.v1.ServiceSpec.labels:type_name -> swarmnet.v1.ServiceSpec.LabelsEntry
 	3,   // 40: swarmnet.v1.ServiceSpec.mode:type_name -> swarmnet.v1.ServiceMode
 	40,  // 41: swarmnet.v1.ServiceSpec.task:type_name -> swarmnet.v1.TaskSpec
 	29,  // 42: swarmnet.v1.ServiceSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
@@ -4573,8 +4710,8 @@ var file_swarmnet_v1_objects_proto_depIdxs = []int32{
 	30,  // 45: swarmnet.v1.ServiceSpec.update:type_name -> swarmnet.v1.UpdateConfig
 	30,  // 46: swarmnet.v1.ServiceSpec.rollback:type_name -> swarmnet.v1.UpdateConfig
 	9,   // 47: swarmnet.v1.UpdateStatus.state:type_name -> swarmnet.v1.UpdateState
-	59,  // 48: swarmnet.v1.UpdateStatus.started:type_name -> google.protobuf.Timestamp
-	59,  // 49: swarmnet.v1.UpdateStatus.completed:type_name -> google.protobuf.Timestamp
+	61,  // 48: swarmnet.v1.UpdateStatus.started:type_name -> google.protobuf.Timestamp
+	61,  // 49: swarmnet.v1.UpdateStatus.completed:type_name -> google.protobuf.Timestamp
 	16,  // 50: swarmnet.v1.Service.meta:type_name -> swarmnet.v1.Meta
 	31,  // 51: swarmnet.v1.Service.spec:type_name -> swarmnet.v1.ServiceSpec
 	31,  // 52: swarmnet.v1.Service.previous:type_name -> swarmnet.v1.ServiceSpec
@@ -4582,34 +4719,34 @@ var file_swarmnet_v1_objects_proto_depIdxs = []int32{
 	28,  // 54: swarmnet.v1.Service.ports:type_name -> swarmnet.v1.PortSpec
 	33,  // 55: swarmnet.v1.Service.update:type_name -> swarmnet.v1.UpdateStatus
 	12,  // 56: swarmnet.v1.RestartPolicy.condition:type_name -> swarmnet.v1.RestartCondition
-	60,  // 57: swarmnet.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
-	60,  // 58: swarmnet.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
-	60,  // 59: swarmnet.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	60,  // 60: swarmnet.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	60,  // 61: swarmnet.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
-	58,  // 62: swarmnet.v1.TaskSpec.labels:type_name -> swarmnet.v1.TaskSpec.LabelsEntry
+	62,  // 57: swarmnet.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
+	62,  // 58: swarmnet.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
+	62,  // 59: swarmnet.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	62,  // 60: swarmnet.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	62,  // 61: swarmnet.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
+	60,  // 62: swarmnet.v1.TaskSpec.labels:type_name -> swarmnet.v1.TaskSpec.LabelsEntry
 	37,  // 63: swarmnet.v1.TaskSpec.dns:type_name -> swarmnet.v1.DNSConfig
 	38,  // 64: swarmnet.v1.TaskSpec.hosts:type_name -> swarmnet.v1.HostEntry
 	35,  // 65: swarmnet.v1.TaskSpec.restart:type_name -> swarmnet.v1.RestartPolicy
 	39,  // 66: swarmnet.v1.TaskSpec.placement:type_name -> swarmnet.v1.Placement
 	36,  // 67: swarmnet.v1.TaskSpec.health:type_name -> swarmnet.v1.HealthCheck
-	60,  // 68: swarmnet.v1.TaskSpec.stop_grace_period:type_name -> google.protobuf.Duration
+	62,  // 68: swarmnet.v1.TaskSpec.stop_grace_period:type_name -> google.protobuf.Duration
 	10,  // 69: swarmnet.v1.TaskStatus.state:type_name -> swarmnet.v1.TaskState
-	59,  // 70: swarmnet.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
+	61,  // 70: swarmnet.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
 	16,  // 71: swarmnet.v1.Task.meta:type_name -> swarmnet.v1.Meta
 	40,  // 72: swarmnet.v1.Task.spec:type_name -> swarmnet.v1.TaskSpec
 	29,  // 73: swarmnet.v1.Task.networks:type_name -> swarmnet.v1.NetworkAttachment
 	28,  // 74: swarmnet.v1.Task.ports:type_name -> swarmnet.v1.PortSpec
 	11,  // 75: swarmnet.v1.Task.desired:type_name -> swarmnet.v1.DesiredState
 	41,  // 76: swarmnet.v1.Task.status:type_name -> swarmnet.v1.TaskStatus
-	59,  // 77: swarmnet.v1.Task.not_before:type_name -> google.protobuf.Timestamp
-	59,  // 78: swarmnet.v1.Task.balanced_at:type_name -> google.protobuf.Timestamp
+	61,  // 77: swarmnet.v1.Task.not_before:type_name -> google.protobuf.Timestamp
+	61,  // 78: swarmnet.v1.Task.balanced_at:type_name -> google.protobuf.Timestamp
 	15,  // 79: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
 	43,  // 80: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
-	60,  // 81: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
-	60,  // 82: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
-	60,  // 83: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
-	60,  // 84: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
+	62,  // 81: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
+	62,  // 82: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
+	62,  // 83: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
+	62,  // 84: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
 	0,   // 85: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
 	16,  // 86: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
 	44,  // 87: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
@@ -4627,13 +4764,14 @@ var file_swarmnet_v1_objects_proto_depIdxs = []int32{
 	28,  // 99: swarmnet.v1.Sandbox.ports:type_name -> swarmnet.v1.PortSpec
 	14,  // 100: swarmnet.v1.Sandbox.state:type_name -> swarmnet.v1.SandboxState
 	41,  // 101: swarmnet.v1.Sandbox.status:type_name -> swarmnet.v1.TaskStatus
-	59,  // 102: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
-	59,  // 103: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
-	104, // [104:104] is the sub-list for method output_type
-	104, // [104:104] is the sub-list for method input_type
-	104, // [104:104] is the sub-list for extension type_name
-	104, // [104:104] is the sub-list for extension extendee
-	0,   // [0:104] is the sub-list for field type_name
+	61,  // 102: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
+	61,  // 103: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
+	53,  // 104: swarmnet.v1.NodeDiff.differences:type_name -> swarmnet.v1.Difference
+	105, // [105:105] is the sub-list for method output_type
+	105, // [105:105] is the sub-list for method input_type
+	105, // [105:105] is the sub-list for extension type_name
+	105, // [105:105] is the sub-list for extension extendee
+	0,   // [0:105] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_objects_proto_init() }
@@ -4647,7 +4785,7 @@ func file_swarmnet_v1_objects_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_objects_proto_rawDesc), len(file_swarmnet_v1_objects_proto_rawDesc)),
 			NumEnums:      15,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
