@@ -85,8 +85,6 @@ func (s NetworkSpec) validateIPAM() error {
 		return errors.New("a network has at most one subnet of each family: make a second network for the other")
 	case six > 0 && !s.IPv6:
 		return errors.New("an IPv6 subnet needs --ipv6 as well")
-	case s.IPv6 && six == 0:
-		return errors.New("an IPv6 network needs its subnet named: give --subnet with an IPv6 prefix, there are no pools of them")
 	}
 	return nil
 }
@@ -104,7 +102,7 @@ func (c IPAMConfig) Validate() error {
 	}
 	a := c.Subnet.Addr()
 	if a.Is4In6() || a.IsMulticast() || a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() {
-		return fmt.Errorf("subnet %s is not of addresses for hosts: take one like 10.1.0.0/24", c.Subnet)
+		return fmt.Errorf("subnet %s is not of addresses for hosts: take one like %s", c.Subnet, exampleSubnet(a))
 	}
 	if most := a.BitLen() - 2; c.Subnet.Bits() > most {
 		return fmt.Errorf("subnet %s is too small for a gateway and a host: /%d is the smallest", c.Subnet, most)
@@ -136,6 +134,14 @@ func (c IPAMConfig) Validate() error {
 		}
 	}
 	return nil
+}
+
+// exampleSubnet is one that could be taken, of the same family.
+func exampleSubnet(like netip.Addr) string {
+	if like.Is4() {
+		return "10.1.0.0/24"
+	}
+	return "fd12:3456:789a::/64" // RFC 4193
 }
 
 func (c IPAMConfig) inside(what string, a netip.Addr) error {

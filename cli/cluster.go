@@ -36,13 +36,21 @@ type clusterFlags struct {
 func (f *clusterFlags) add(cmd *cobra.Command) {
 	d := swarmnet.DefaultClusterSpec()
 	fl := cmd.Flags()
-	fl.StringArrayVar(&f.pools, "default-addr-pool", nil, "pool that subnets are taken from; repeatable (default "+d.AddrPools[0].Base.String()+")")
-	fl.IntVar(&f.poolSize, "default-addr-pool-mask-length", d.AddrPools[0].Size, "prefix length of the subnets")
+	fl.StringArrayVar(&f.pools, "default-addr-pool", nil, "pool that subnets are taken from, IPv4 or IPv6; repeatable (default "+d.AddrPools[0].Base.String()+" and unique local IPv6 addresses)")
+	fl.IntVar(&f.poolSize, "default-addr-pool-mask-length", d.AddrPools[0].Size, "prefix length of the IPv4 subnets; IPv6 ones have 64")
 	fl.DurationVar(&f.certExpiry, "cert-expiry", d.CertExpiry, "life of worker certificates; managers' have half of it")
 	fl.DurationVar(&f.heartbeat, "dispatcher-heartbeat", d.HeartbeatPeriod, "period of the agents' heartbeats")
 	fl.DurationVar(&f.downAfter, "node-down-after", d.DownAfter, "how long a node may be away before its tasks are replaced")
 	fl.DurationVar(&f.rest, "address-rest", d.AddressRest, "how long a freed address rests before it is given out again")
 	fl.Uint32Var(&f.history, "task-history-limit", d.TaskHistory, "ended tasks kept of each slot")
+}
+
+// pool is one with subnets of the length that was asked for; those of an IPv6 pool have 64 bits (RFC 4291 section 2.5.1), or all that the pool has.
+func (f *clusterFlags) pool(base netip.Prefix) swarmnet.AddrPool {
+	if base.Addr().Is6() {
+		return swarmnet.AddrPool{Base: base, Size: max(64, base.Bits())}
+	}
+	return swarmnet.AddrPool{Base: base, Size: f.poolSize}
 }
 
 // apply puts the flags that were given into a spec.
@@ -55,7 +63,7 @@ func (f *clusterFlags) apply(cmd *cobra.Command, s *swarmnet.ClusterSpec) error 
 			if err != nil {
 				return usageError{err}
 			}
-			s.AddrPools = append(s.AddrPools, swarmnet.AddrPool{Base: p, Size: f.poolSize})
+			s.AddrPools = append(s.AddrPools, f.pool(p))
 		}
 	} else if given("default-addr-pool-mask-length") {
 		if len(s.AddrPools) == 0 {
@@ -63,7 +71,7 @@ func (f *clusterFlags) apply(cmd *cobra.Command, s *swarmnet.ClusterSpec) error 
 		}
 		pools := make([]swarmnet.AddrPool, len(s.AddrPools))
 		for i, p := range s.AddrPools {
-			pools[i] = swarmnet.AddrPool{Base: p.Base, Size: f.poolSize}
+			pools[i] = f.pool(p.Base)
 		}
 		s.AddrPools = pools
 	}

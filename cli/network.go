@@ -30,15 +30,22 @@ func (a *app) networkCmd() *cobra.Command {
 func (a *app) networkCreateCmd() *cobra.Command {
 	var (
 		s                                            swarmnet.NetworkSpec
+		ipv4                                         bool
 		labels, opts, subnets, gateways, ranges, aux []string
 	)
 	cmd := &cobra.Command{Use: "create NETWORK", Short: "Create a network", Args: exactly("NETWORK"),
 		Long: `Create a network. The driver decides what it is, and whether it is one of this node or of the whole cluster:
 
 ` + driverHelp() + `
+Every network has IPv4, and with --ipv6 also IPv6: names, virtual addresses and published ports then have both families. For ports on the routing
+mesh the ingress network must have IPv6, too, as the one has that a cluster begins with.
+
 As docker network create; there is no --scope, --config-from and --config-only. --opt takes docker's names of options, too.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !ipv4 {
+				return fmt.Errorf("a network without IPv4 is not made: leave out --ipv4=false; with --ipv6 it has both, and its members may use IPv6 alone")
+			}
 			var err error
 			s.Name = args[0]
 			if s.Labels, err = parse.Labels("label", labels); err == nil {
@@ -64,7 +71,8 @@ As docker network create; there is no --scope, --config-from and --config-only. 
 	f.BoolVar(&s.Internal, "internal", false, "no way out of the network")
 	f.BoolVar(&s.Attachable, "attachable", false, "overlay: sandboxes outside services may join")
 	f.BoolVar(&s.Ingress, "ingress", false, "overlay: carries the routing mesh")
-	f.BoolVar(&s.IPv6, "ipv6", false, "with an IPv6 subnet as well")
+	f.BoolVar(&ipv4, "ipv4", true, "with an IPv4 subnet; =false is refused")
+	f.BoolVar(&s.IPv6, "ipv6", false, "with an IPv6 subnet as well: --subnet's, or else one of unique local addresses")
 	f.StringArrayVar(&subnets, "subnet", nil, "subnet, ADDRESS/LENGTH; repeatable, one of each family")
 	f.StringArrayVar(&gateways, "gateway", nil, "gateway of the subnet that holds it")
 	f.StringArrayVar(&ranges, "ip-range", nil, "part of the subnet to give addresses out from")

@@ -22,7 +22,9 @@ type portKey struct {
 func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 	self := set.Nodes[set.Self]
 	m := Mesh{Node: self.Index}
+	carried := everyFamily // without the network there is no other node to lead to
 	if n, ok := set.IngressNetwork(); ok {
+		carried = carriedBy(n)
 		m.VNI = n.VNI
 		m.Peers = peers(set)
 	}
@@ -36,7 +38,7 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 				continue
 			}
 			for _, ep := range gossip.Usable(set, view, byOwner[by]) {
-				port.add(set, ep, p.Target)
+				port.add(set, ep, p.Target, carried)
 			}
 		}
 		if len(s.IngressPorts()) == 0 {
@@ -69,7 +71,7 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 				continue
 			}
 			for _, ep := range gossip.Usable(set, view, own) {
-				port.add(set, ep, p.Target)
+				port.add(set, ep, p.Target, everyFamily)
 			}
 		}
 	}
@@ -203,8 +205,22 @@ func localGateways(set swarmnet.AssignmentSet) []netip.Addr {
 	return out
 }
 
-func (p *Port) add(set swarmnet.AssignmentSet, ep swarmnet.PeerEndpoint, target uint16) {
+// everyFamily is what a node's own fabric carries.
+func everyFamily(netip.Addr) bool { return true }
+
+// carriedBy says which addresses the ingress network leads to: those of its own families. A port on the mesh answers by the same families on every
+// node, also on those that have a task themselves.
+func carriedBy(n swarmnet.Network) func(netip.Addr) bool {
+	return func(a netip.Addr) bool {
+		return slices.ContainsFunc(n.Subnets, func(sub swarmnet.Subnet) bool { return sub.Prefix.Addr().Is6() == a.Is6() })
+	}
+}
+
+func (p *Port) add(set swarmnet.AssignmentSet, ep swarmnet.PeerEndpoint, target uint16, carried func(netip.Addr) bool) {
 	for _, a := range ep.Addrs {
+		if !carried(a.Addr()) {
+			continue
+		}
 		b := Backend{Addr: a.Addr(), Port: target, Node: set.Nodes[ep.Node].Index}
 		if !slices.Contains(p.Backends, b) {
 			p.Backends = append(p.Backends, b)

@@ -257,3 +257,39 @@ func TestVIPProperties(t *testing.T) {
 		}
 	})
 }
+
+// A port on the mesh answers by the families that the ingress network carries, on every node alike; one in host mode by all that its task has.
+func TestS11MeshFamilies(t *testing.T) {
+	for _, carried := range []bool{true, false} {
+		w := newWorld()
+		w.set.Self = w.node(1)
+		if carried {
+			n := w.set.Networks["ingress"]
+			n.Subnets = append(n.Subnets, swarmnet.Subnet{Prefix: netip.MustParsePrefix("fd00::/64")})
+			w.set.Networks["ingress"] = n
+		}
+		w.service("mesh", nil, swarmnet.PortSpec{Published: 80, Target: 80})
+		w.service("host", nil, swarmnet.PortSpec{Published: 81, Target: 80, Mode: swarmnet.PublishHost})
+		for id, service := range map[swarmnet.TaskID]swarmnet.ServiceID{"here": "mesh", "there": "mesh", "own": "host"} {
+			on := 1
+			if id == "there" {
+				on = 2
+			}
+			w.task(id, service, on, map[swarmnet.NetworkID]string{"app": "10.1.0." + fmt.Sprint(len(id))}, "app")
+			w.each(id, func(ep *swarmnet.PeerEndpoint) {
+				ep.Addrs = append(slices.Clone(ep.Addrs), netip.MustParsePrefix("fd01::"+fmt.Sprint(len(id))+"/64"))
+			})
+		}
+		six := map[uint16]int{}
+		for _, p := range ComputeMesh(w.set, w.view).Ports {
+			for _, b := range p.Backends {
+				if b.Addr.Is6() {
+					six[p.Published]++
+				}
+			}
+		}
+		if want := map[bool]int{true: 2, false: 0}[carried]; six[80] != want || six[81] != 1 {
+			t.Errorf("ingress network with IPv6 %v: %v IPv6 backends, want %d on port 80 and 1 on port 81", carried, six, want)
+		}
+	}
+}

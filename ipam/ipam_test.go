@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"net/netip"
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -86,4 +87,48 @@ func TestNextSubnet(t *testing.T) {
 			t.Fatalf("got %v from a pool that is used up", got)
 		}
 	})
+}
+
+// A seed has its own unique local pool (RFC 4193), always the same, and networks take 64 bits of it, one after the other.
+func TestULA(t *testing.T) {
+	one, two := ULA("cluster", "a"), ULA("cluster", "b")
+	if one != ULA("cluster", "a") || one == two || one == ULA("clustera") {
+		t.Errorf("pools %v and %v", one, two)
+	}
+	if err := one.Validate(); err != nil || one.Base.Bits() != 48 || !netip.MustParsePrefix("fd00::/8").Contains(one.Base.Addr()) {
+		t.Errorf("pool %v: %v", one, err)
+	}
+	var used []netip.Prefix
+	for range 3 {
+		p, ok := NextSubnet([]swarmnet.AddrPool{{Base: netip.MustParsePrefix("10.0.0.0/8"), Size: 24}, one}, true, used)
+		if !ok || p.Bits() != 64 || !one.Base.Contains(p.Addr()) {
+			t.Fatalf("subnet %v of %v", p, one)
+		}
+		used = append(used, p)
+	}
+	if used[0] == used[1] || used[1] == used[2] {
+		t.Errorf("subnets %v", used)
+	}
+}
+
+// Whatever is wished of the families, there is one IPv4 subnet, and with IPv6 one of that: the first is what a MAC is made of.
+func TestWishes(t *testing.T) {
+	four, six := swarmnet.IPAMConfig{Subnet: netip.MustParsePrefix("10.0.0.0/24")}, swarmnet.IPAMConfig{Subnet: netip.MustParsePrefix("fd00::/64")}
+	none := swarmnet.IPAMConfig{}
+	for _, tc := range []struct {
+		ipv6 bool
+		asks []swarmnet.IPAMConfig
+		want []swarmnet.IPAMConfig
+	}{
+		{false, nil, []swarmnet.IPAMConfig{none}},
+		{false, []swarmnet.IPAMConfig{none}, []swarmnet.IPAMConfig{none}},
+		{true, nil, []swarmnet.IPAMConfig{none, none}},
+		{true, []swarmnet.IPAMConfig{six}, []swarmnet.IPAMConfig{none, six}},
+		{true, []swarmnet.IPAMConfig{four}, []swarmnet.IPAMConfig{four, none}},
+		{true, []swarmnet.IPAMConfig{six, four}, []swarmnet.IPAMConfig{four, six}},
+	} {
+		if got := Wishes(swarmnet.NetworkSpec{IPv6: tc.ipv6, IPAM: tc.asks}); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("ipv6=%v %v: %v, want %v", tc.ipv6, tc.asks, got, tc.want)
+		}
+	}
 }

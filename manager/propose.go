@@ -113,6 +113,6 @@ func (m *Manager) bootstrap(ctx context.Context, b Bootstrap) error {
 func ingressNetwork(c swarmnet.ClusterID) swarmnet.Network {
 	return swarmnet.Network{
 		ID:   swarmnet.NetworkID(swarmnet.DeriveID("ingress", string(c))),
-		Spec: swarmnet.NetworkSpec{Name: swarmnet.IngressNetworkName, Driver: swarmnet.DriverOverlay, Ingress: true},
+		Spec: swarmnet.NetworkSpec{Name: swarmnet.IngressNetworkName, Driver: swarmnet.DriverOverlay, Ingress: true, IPv6: true},
 	}
 }

@@ -58,7 +58,7 @@ func (s State) CreateNetwork(id swarmnet.NetworkID, spec swarmnet.NetworkSpec, e
 	}
 	switch {
 	case d.Addresses != driver.Theirs:
-		n.Subnets, err = s.subnets(spec, d, env)
+		n.Subnets, err = s.subnets(id, spec, d, env)
 	case env.Conf == nil:
 		err = refuse(Refused, "this node has no driver %s", d.Name)
 	default:

@@ -22,32 +22,33 @@ var (
 	}
 )
 
-// subnets are those of a new network: the ones asked for, and one chosen where no IPv4 subnet was.
-func (s State) subnets(spec swarmnet.NetworkSpec, d driver.Driver, env Env) ([]swarmnet.Subnet, error) {
+// subnets are those of a new network: the ones asked for, and one chosen of each family that it has and none was asked for. An IPv6 one that is chosen
+// is unique local, of a pool that is the network's own (RFC 4193).
+func (s State) subnets(id swarmnet.NetworkID, spec swarmnet.NetworkSpec, d driver.Driver, env Env) ([]swarmnet.Subnet, error) {
 	outside := d.Addresses == driver.Named // its members are on the parent's network, to which the host has a route
+	pools := append(slices.Clone(networkPools), ipam.ULA("network", string(id)))
 	var out []swarmnet.Subnet
-	four := false
-	for _, wish := range spec.IPAM {
-		if !wish.Subnet.IsValid() {
-			continue
+	for i, wish := range ipam.Wishes(spec) {
+		six, prefix := i == 1, wish.Subnet
+		switch {
+		case prefix.IsValid():
+			if err := s.freeSubnet(prefix, env, !outside); err != nil {
+				return nil, err
+			}
+		case outside && len(spec.IPAM) > 0:
+			family := map[bool]string{false: "IPv4", true: "IPv6"}[six]
+			return nil, refuse(Invalid, "a %s network has addresses of its parent's network: name its %s subnet with --subnet, too", d.Name, family)
+		case outside:
+			return nil, refuse(Invalid, "a %s network has addresses of its parent's network: name its subnet with --subnet, and with --ip-range the part that nobody else there gives out", d.Name)
+		default:
+			var ok bool
+			if prefix, ok = ipam.NextSubnet(pools, six, s.usedPrefixes(env, true)); !ok {
+				return nil, refuse(Refused, "no subnet is left to choose from: name one with --subnet")
+			}
 		}
-		if err := s.freeSubnet(wish.Subnet, env, !outside); err != nil {
-			return nil, err
-		}
-		four = four || wish.Subnet.Addr().Is4()
-		out = append(out, ipam.Make(wish.Subnet, wish, spec.Internal))
+		out = append(out, ipam.Make(prefix, wish, spec.Internal))
 	}
-	if four || outside && len(out) > 0 {
-		return out, nil
-	}
-	if outside {
-		return nil, refuse(Invalid, "a %s network has addresses of its parent's network: name its subnet with --subnet, and with --ip-range the part that nobody else there gives out", d.Name)
-	}
-	p, ok := ipam.NextSubnet(networkPools, false, s.usedPrefixes(env, true))
-	if !ok {
-		return nil, refuse(Refused, "no subnet is left to choose from: name one with --subnet")
-	}
-	return append([]swarmnet.Subnet{ipam.Make(p, swarmnet.IPAMConfig{}, spec.Internal)}, out...), nil
+	return out, nil
 }
 
 // freeSubnet refuses a subnet that overlaps another network or, with routes, a route of the host.

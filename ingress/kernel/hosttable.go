@@ -31,8 +31,9 @@ func base(kind string, hook uint32, priority int32) *nft.Base {
 //	prerouting, output: meta l4proto . th dport @published4 fib daddr type local dnat ip to 169.254.77.2
 //	                    dnat ip to 169.254.77.2 : meta l4proto . th dport . ip daddr map @published4_at
 //
-// What the host itself sends to 127.0.0.1 leaves it with a loopback address, which route_localnet on the link allows and the
-// source rewrite turns into an address that answers can come back to. Nothing else may come in with such a destination over the link.
+// What the host itself sends to 127.0.0.1 or ::1 leaves it with a loopback address, which route_localnet on the link (for ::1 a local route by it, see
+// overlay/kernel) allows and the source rewrite turns into an address that answers can come back to. Nothing else may come in with such a destination
+// over the link: IPv6 sees to that itself.
 func hostTable(cfg Config, ports []ingress.Port, called map[PortKey]uint16) nft.Table {
 	t := nft.Table{Family: nft.INet, Name: tableName}
 	add := func(parts ...nft.Part) nft.Rule { return nft.R(nft.INet, parts...) }
@@ -48,6 +49,7 @@ func hostTable(cfg Config, ports []ingress.Port, called map[PortKey]uint16) nft.
 	}}
 	post := nft.Chain{Name: "postrouting", Base: base("nat", unix.NF_INET_POST_ROUTING, prioritySrcNAT), Rules: []nft.Rule{
 		add(nft.OIFName(cfg.HostLink), nft.NFProto(false), nft.SaddrLoopback(), nft.Masquerade()),
+		add(nft.OIFName(cfg.HostLink), nft.NFProto(true), nft.SaddrLoopback6(), nft.Masquerade()),
 		// A task that asks its own node's published port: the fabric would not take a packet back that has its own address.
 		add(nft.IIFName(cfg.HostLink), nft.OIFName(cfg.HostLink), nft.Masquerade()),
 	}}
@@ -85,13 +87,9 @@ func hostTable(cfg Config, ports []ingress.Port, called map[PortKey]uint16) nft.
 			continue
 		}
 		for _, c := range []*nft.Chain{&pre, &out} {
-			guard := []nft.Part{nft.NFProto(v6)}
-			if v6 && c == &out {
-				guard = append(guard, nft.SaddrNotLoopback6()) // there is no route_localnet for ::1: it is refused instead
-			}
 			c.Rules = append(c.Rules,
-				add(append(guard, nft.In(pub.Name, nft.FieldProto, nft.FieldPort), nft.DaddrLocal(), nft.DNAT(dst.AsSlice()))...),
-				add(append(guard, nft.DNATPortMap(dst.AsSlice(), pubAt.Name, nft.FieldProto, nft.FieldPort, nft.FieldDaddr(v6)))...))
+				add(nft.NFProto(v6), nft.In(pub.Name, nft.FieldProto, nft.FieldPort), nft.DaddrLocal(), nft.DNAT(dst.AsSlice())),
+				add(nft.NFProto(v6), nft.DNATPortMap(dst.AsSlice(), pubAt.Name, nft.FieldProto, nft.FieldPort, nft.FieldDaddr(v6))))
 		}
 	}
 	t.Chains = []nft.Chain{raw, pre, out, in, post}

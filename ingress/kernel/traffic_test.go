@@ -25,10 +25,10 @@ func serve(t *testing.T, ns *kerneltest.NS, name string, port int) {
 	var ln net.Listener
 	var pc net.PacketConn
 	ns.Do(func() (err error) {
-		if ln, err = net.Listen("tcp4", fmt.Sprintf(":%d", port)); err != nil {
+		if ln, err = net.Listen("tcp", fmt.Sprintf(":%d", port)); err != nil {
 			return err
 		}
-		pc, err = net.ListenPacket("udp4", fmt.Sprintf(":%d", port))
+		pc, err = net.ListenPacket("udp", fmt.Sprintf(":%d", port))
 		return err
 	})
 	t.Cleanup(func() { ln.Close(); pc.Close() })
@@ -68,11 +68,19 @@ func (p pcTo) Write(b []byte) (int, error) { return p.WriteTo(b, p.to) }
 
 // dial opens a connection from a namespace; from may be ":0".
 func dial(ns *kerneltest.NS, network, from, to string) (c net.Conn, err error) {
-	d := net.Dialer{Timeout: patience}
-	if network == "udp" {
-		d.LocalAddr = net.UDPAddrFromAddrPort(addrPort(from))
+	d, local := net.Dialer{Timeout: patience}, addrPort(from)
+	if addrPort(to).Addr().Is6() {
+		network += "6"
+		if local.Addr().IsUnspecified() {
+			local = netip.AddrPortFrom(netip.IPv6Unspecified(), local.Port())
+		}
 	} else {
-		d.LocalAddr = net.TCPAddrFromAddrPort(addrPort(from))
+		network += "4"
+	}
+	if strings.HasPrefix(network, "udp") {
+		d.LocalAddr = net.UDPAddrFromAddrPort(local)
+	} else {
+		d.LocalAddr = net.TCPAddrFromAddrPort(local)
 		d.Control = func(_, _ string, raw syscall.RawConn) error { // one source port to two destinations
 			var err error
 			return errors.Join(raw.Control(func(fd uintptr) {
@@ -80,7 +88,7 @@ func dial(ns *kerneltest.NS, network, from, to string) (c net.Conn, err error) {
 			}), err)
 		}
 	}
-	err = netns.Do(ns.Path, func() error { c, err = d.Dial(network+"4", to); return err })
+	err = netns.Do(ns.Path, func() error { c, err = d.Dial(network, to); return err })
 	return c, err
 }
 

@@ -140,9 +140,9 @@ func InProtoPortDaddr(set string, v6 bool) Part {
 	return In(set, FieldProto, FieldPort, FieldDaddr(v6))
 }
 
-// SaddrNotLoopback6 is `ip6 saddr != ::1`; the packet must be IPv6.
-func SaddrNotLoopback6() Part {
+// SaddrLoopback6 is `ip6 saddr ::1`; the packet must be IPv6.
+func SaddrLoopback6() Part {
 	one := make([]byte, 16)
 	one[15] = 1
-	return part(loadAddr(true, false, reg0), compare(expr.CmpOpNeq, one))
+	return part(loadAddr(true, false, reg0), compare(expr.CmpOpEq, one))
 }

@@ -12,7 +12,7 @@ import (
 // RouteProtocol marks our routes and rules (rtnetlink(7), rtm_protocol): nobody else's are touched.
 const RouteProtocol = 77
 
-// Route is a unicast route of ours.
+// Route is a route of ours.
 type Route struct {
 	Dst    netip.Prefix // 0.0.0.0/0 or ::/0: the default route
 	Via    netip.Addr   // zero: on the link
@@ -21,6 +21,7 @@ type Route struct {
 	Onlink bool         // Via is on the link although no prefix says so
 	Src    netip.Addr   // preferred source; zero: the kernel chooses
 	Metric int          // the lowest wins; 0 for IPv6 is the kernel's default, 1024
+	Local  bool         // what is sent to Dst is this host's
 }
 
 // Routes lists our routes in a table (0: main), both families.
@@ -67,7 +68,7 @@ func (c *Conn) AllRoutes() ([]Route, error) {
 }
 
 func fromRoute(r netlink.Route) Route {
-	out := Route{Index: r.LinkIndex, Onlink: r.Flags&unix.RTNH_F_ONLINK != 0, Metric: r.Priority}
+	out := Route{Index: r.LinkIndex, Onlink: r.Flags&unix.RTNH_F_ONLINK != 0, Metric: r.Priority, Local: r.Type == unix.RTN_LOCAL}
 	if r.Family == unix.AF_INET6 && r.Priority == defaultMetric6 {
 		out.Metric = 0
 	}
@@ -98,9 +99,12 @@ func toRoute(r Route) *netlink.Route {
 	if r.Table == 0 {
 		out.Table = unix.RT_TABLE_MAIN
 	}
-	if r.Via.IsValid() {
+	switch {
+	case r.Via.IsValid():
 		out.Gw = r.Via.AsSlice()
-	} else {
+	case r.Local:
+		out.Type, out.Scope = unix.RTN_LOCAL, netlink.SCOPE_HOST
+	default:
 		out.Scope = netlink.SCOPE_LINK
 	}
 	if r.Onlink {
@@ -135,8 +139,11 @@ func (c *Conn) DelRoute(r Route) error {
 // words are a route's in ip-route(8)'s, for a plan.
 func (c *Conn) words(r Route) string {
 	out := r.Dst.String()
-	if r.Dst.Bits() == 0 {
+	switch {
+	case r.Dst.Bits() == 0:
 		out = "default"
+	case r.Local:
+		out = "local " + out
 	}
 	if r.Via.IsValid() {
 		out += " via " + r.Via.String()

@@ -24,7 +24,10 @@ func Run(d *state.Draft) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	p := &planner{d: d, spec: cluster.Spec}
+	p := &planner{d: d, pools: cluster.Spec.AddrPools}
+	if !slices.ContainsFunc(p.pools, func(pool swarmnet.AddrPool) bool { return pool.Base.Addr().Is6() }) {
+		p.pools = append(slices.Clone(p.pools), ipam.ULA("cluster", string(cluster.ID)))
+	}
 	p.networks()
 	p.nodes()
 	p.services()
@@ -33,9 +36,9 @@ func Run(d *state.Draft) time.Time {
 }
 
 type planner struct {
-	d    *state.Draft
-	spec swarmnet.ClusterSpec
-	due  time.Time
+	d     *state.Draft
+	pools []swarmnet.AddrPool
+	due   time.Time
 }
 
 // networks gives VNIs and subnets.
@@ -61,14 +64,11 @@ func (p *planner) networks() {
 	}
 }
 
-// subnets chooses what a network does not name: one IPv4 subnet, unless it names just an IPv6 one.
+// subnets chooses what a network does not name, IPv4 always and IPv6 when it is wanted. Where the cluster has no pool of IPv6 addresses, they are
+// unique local ones of its own.
 func (p *planner) subnets(n swarmnet.Network) ([]swarmnet.Subnet, bool) {
-	wishes := n.Spec.IPAM
-	if len(wishes) == 0 {
-		wishes = []swarmnet.IPAMConfig{{}}
-	}
 	var out []swarmnet.Subnet
-	for _, wish := range wishes {
+	for i, wish := range ipam.Wishes(n.Spec) {
 		prefix := wish.Subnet
 		if !prefix.IsValid() {
 			var used []netip.Prefix
@@ -76,7 +76,7 @@ func (p *planner) subnets(n swarmnet.Network) ([]swarmnet.Subnet, bool) {
 				used = append(used, state.Prefixes(o)...)
 			}
 			var ok bool
-			if prefix, ok = ipam.NextSubnet(p.spec.AddrPools, false, used); !ok {
+			if prefix, ok = ipam.NextSubnet(p.pools, i == 1, used); !ok {
 				return nil, false
 			}
 		}

@@ -81,6 +81,7 @@ func networkOf(seq int, name string, args map[string][]string, words []string) s
 	if wish.Subnet.IsValid() || wish.Gateway.IsValid() || len(spec.IPAM) > 0 {
 		spec.IPAM = append([]swarmnet.IPAMConfig{wish}, spec.IPAM...)
 	}
+	spec.IPv6 = spec.IPv6 || slices.Contains(words, "ipv6")
 	spec.Internal = slices.Contains(words, "internal")
 	spec.Ingress = slices.Contains(words, "ingress")
 	spec.Attachable = slices.Contains(words, "attachable")

@@ -96,6 +96,9 @@ func (c *conns) ensureUplink() error {
 	if err := ensureEnd(c.host, hostEnd, mtu, up.Host4, up.Host6); err != nil {
 		return err
 	}
+	if err := ensureLoopback6(c.host, hostEnd.Index); err != nil {
+		return err
+	}
 	if err := ensureEnd(c.fabric, fabricEnd, mtu, up.Fabric4, up.Fabric6); err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package kernel
 import (
 	"net/netip"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/overlay"
 )
@@ -50,6 +52,21 @@ func (c *conns) applyHostRoute(op overlay.Op) error {
 		return c.host.DelRoute(c.hostRoute(op.Object, link.Index))
 	}
 	return c.host.ReplaceRoute(c.hostRoute(op.Object, link.Index))
+}
+
+// ensureLoopback6 lets answers to what the host sends from ::1 to a published port in again, by the link to the fabric. IPv6 has no route_localnet:
+// the kernel takes a packet for ::1 only by the device that a route of the local table names. What bears such an address on the wire is dropped before
+// (RFC 4291 section 2.5.3). The route is behind the one by the loopback device, so that nothing else goes by it.
+func ensureLoopback6(host *nl.Conn, link int) error {
+	if !hasIPv6(host) {
+		return nil
+	}
+	want := nl.Route{Dst: netip.PrefixFrom(netip.IPv6Loopback(), 128), Index: link, Table: unix.RT_TABLE_LOCAL, Metric: hostMetric, Local: true}
+	have, err := host.Routes(want.Table)
+	if err != nil || contains(have, want) {
+		return err
+	}
+	return host.ReplaceRoute(want)
 }
 
 // HostRoute is a subnet that a host reaches by a device.
