@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/swarmnet/swarmnet"
 )
 
 // nodeFlags are the namespaces that a node has of its own. The user namespace is the lab's: in it, all of them belong to it.
@@ -74,9 +76,9 @@ func (s *supervisor) plug(name string, pid int, cut bool, sync net.Conn) error {
 }
 
 // underlayMAC is a node's Ethernet address, the same at every boot, as a machine's is: its neighbours need not learn it anew.
-func underlayMAC(name string) net.HardwareAddr {
+func underlayMAC(name string) swarmnet.MAC {
 	a := Addr(name).As4()
-	return net.HardwareAddr{0x02, 0x00, a[0], a[1], a[2], a[3]}
+	return swarmnet.MAC{0x02, 0x00, a[0], a[1], a[2], a[3]}
 }
 
 // handshake lets the child at the other end go and waits for its report.

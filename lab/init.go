@@ -67,7 +67,7 @@ func (n *nodeInit) setUp() (*net.UnixListener, error) {
 }
 
 func (n *nodeInit) setUpLinks() error {
-	links, err := dialRtnl()
+	links, err := openLinks()
 	if err != nil {
 		return err
 	}

@@ -1,168 +1,103 @@
 package lab
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
+	"sync"
 
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/netns"
+	"github.com/swarmnet/swarmnet/internal/nl"
 )
 
-// rtnl speaks rtnetlink(7) in the process's own network namespace: the few link operations of a lab.
-type rtnl struct{ conn *netlink.Conn }
+// underlayMTU is that of the underlay's links, in octets.
+const underlayMTU = 1500
 
-func dialRtnl() (rtnl, error) {
-	conn, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
-	if err != nil {
-		return rtnl{}, fmt.Errorf("cannot open rtnetlink: %w", err)
-	}
-	return rtnl{conn}, nil
+// links are the interfaces of the process's own network namespace: the few operations of a lab, by name.
+type links struct {
+	mu sync.Mutex
+	c  *nl.Conn
 }
 
-func (r rtnl) close() { r.conn.Close() }
-
-func (r rtnl) do(typ netlink.HeaderType, flags netlink.HeaderFlags, head []byte, attrs func(*netlink.AttributeEncoder)) error {
-	ae := netlink.NewAttributeEncoder()
-	if attrs != nil {
-		attrs(ae)
+func openLinks() (*links, error) {
+	c, err := nl.Open("")
+	if err != nil {
+		return nil, err
 	}
-	b, err := ae.Encode()
+	return &links{c: c}, nil
+}
+
+func (l *links) close() { l.c.Close() }
+
+// on runs an operation on an interface that must be there.
+func (l *links) on(name string, do func(nl.Link) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	link, there, err := l.c.Link(name)
+	if err == nil && !there {
+		err = fmt.Errorf("there is no interface %s", name)
+	}
 	if err != nil {
 		return err
 	}
-	_, err = r.conn.Execute(netlink.Message{
-		Header: netlink.Header{Type: typ, Flags: netlink.Request | netlink.Acknowledge | flags},
-		Data:   append(head, b...),
-	})
-	return err
-}
-
-// ifinfomsg is struct ifinfomsg of linux/rtnetlink.h.
-func ifinfomsg(index int, flags, change uint32) []byte {
-	b := make([]byte, unix.SizeofIfInfomsg)
-	binary.NativeEndian.PutUint32(b[4:], uint32(index))
-	binary.NativeEndian.PutUint32(b[8:], flags)
-	binary.NativeEndian.PutUint32(b[12:], change)
-	return b
-}
-
-func (r rtnl) create(name, kind string, data func(*netlink.AttributeEncoder) error) error {
-	err := r.do(unix.RTM_NEWLINK, netlink.Create|netlink.Excl, ifinfomsg(0, 0, 0), func(ae *netlink.AttributeEncoder) {
-		ae.String(unix.IFLA_IFNAME, name)
-		ae.Nested(unix.IFLA_LINKINFO, func(info *netlink.AttributeEncoder) error {
-			info.String(unix.IFLA_INFO_KIND, kind)
-			if data != nil {
-				info.Nested(unix.IFLA_INFO_DATA, data)
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("cannot create %s %s: %w", kind, name, err)
-	}
-	return nil
+	return do(link)
 }
 
 // createVeth makes a pair: one end here, the other, with a given Ethernet address, in the network namespace of a process.
-func (r rtnl) createVeth(name, peer string, mac net.HardwareAddr, pid int) error {
-	return r.create(name, "veth", func(ae *netlink.AttributeEncoder) error {
-		sub := netlink.NewAttributeEncoder()
-		sub.String(unix.IFLA_IFNAME, peer)
-		sub.Bytes(unix.IFLA_ADDRESS, mac)
-		sub.Uint32(unix.IFLA_NET_NS_PID, uint32(pid))
-		b, err := sub.Encode()
-		if err != nil {
-			return err
-		}
-		const vethInfoPeer = 1 // linux/veth.h
-		ae.Bytes(vethInfoPeer, append(ifinfomsg(0, 0, 0), b...))
-		return nil
-	})
+func (l *links) createVeth(name, peer string, mac swarmnet.MAC, pid int) error {
+	ns, err := netns.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.c.AddVeth(underlayMTU, nl.Veth{Name: name}, nl.Veth{Name: peer, MAC: mac, NS: ns})
+}
+
+func (l *links) createBridge(name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.c.AddBridge(name, swarmnet.MAC{}, underlayMTU)
 }
 
 // probeVXLAN reports whether the kernel can make a VXLAN device.
-func (r rtnl) probeVXLAN() error {
+func (l *links) probeVXLAN() error {
 	const name = "probe"
-	err := r.create(name, "vxlan", func(ae *netlink.AttributeEncoder) error {
-		ae.Uint32(unix.IFLA_VXLAN_ID, 1)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("this kernel has no VXLAN (%w): load it with `modprobe vxlan`, or run a kernel built with CONFIG_VXLAN", errors.Unwrap(err))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	probe := nl.VXLAN{VNI: 1, Local: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: swarmnet.DefaultDataPathPort}
+	if err := l.c.AddVXLAN(name, underlayMTU, probe, l.c.NS()); err != nil {
+		return fmt.Errorf("this kernel has no VXLAN (%w): load it with `modprobe vxlan`, or run a kernel built with CONFIG_VXLAN", err)
 	}
-	return r.remove(name)
+	return l.c.DelLink(name)
 }
 
-func index(name string) (int, error) {
-	i, err := net.InterfaceByName(name)
-	if err != nil {
-		return 0, err
-	}
-	return i.Index, nil
+func (l *links) up(name string) error {
+	return l.on(name, func(link nl.Link) error { return l.c.SetUp(link.Index) })
 }
 
-func (r rtnl) up(name string) error {
-	i, err := index(name)
-	if err != nil {
-		return err
-	}
-	return wrap("set up "+name, r.do(unix.RTM_NEWLINK, 0, ifinfomsg(i, unix.IFF_UP, unix.IFF_UP), nil))
-}
-
-// setMaster makes a link a port of a bridge; no bridge: of none.
-func (r rtnl) setMaster(name, bridge string) error {
-	i, err := index(name)
-	if err != nil {
-		return err
-	}
-	m := 0
-	if bridge != "" {
-		if m, err = index(bridge); err != nil {
+// setMaster makes an interface a port of a bridge; no bridge: of none.
+func (l *links) setMaster(name, bridge string) error {
+	return l.on(name, func(link nl.Link) error {
+		if bridge == "" {
+			return l.c.SetMaster(link.Index, 0)
+		}
+		b, _, err := l.c.Link(bridge)
+		if err != nil {
 			return err
 		}
-	}
-	return wrap("set the bridge of "+name, r.do(unix.RTM_NEWLINK, 0, ifinfomsg(i, 0, 0), func(ae *netlink.AttributeEncoder) {
-		ae.Uint32(unix.IFLA_MASTER, uint32(m))
-	}))
+		return l.c.SetMaster(link.Index, b.Index)
+	})
 }
 
-// remove deletes a link; that it is gone already is no error.
-func (r rtnl) remove(name string) error {
-	i, err := index(name)
-	if err != nil {
-		return nil
-	}
-	err = r.do(unix.RTM_DELLINK, 0, ifinfomsg(i, 0, 0), nil)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-		return nil
-	}
-	return wrap("remove "+name, err)
+// remove deletes an interface; that it is gone already is no error.
+func (l *links) remove(name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.c.DelLink(name)
 }
 
-func (r rtnl) addAddr(name string, p netip.Prefix) error {
-	i, err := index(name)
-	if err != nil {
-		return err
-	}
-	head := make([]byte, unix.SizeofIfAddrmsg)
-	head[0], head[1] = unix.AF_INET, byte(p.Bits())
-	if p.Addr().Is6() {
-		head[0], head[2] = unix.AF_INET6, unix.IFA_F_NODAD
-	}
-	binary.NativeEndian.PutUint32(head[4:], uint32(i))
-	return wrap("give "+name+" the address "+p.String(), r.do(unix.RTM_NEWADDR, netlink.Create|netlink.Excl, head, func(ae *netlink.AttributeEncoder) {
-		ae.Bytes(unix.IFA_LOCAL, p.Addr().AsSlice())
-		ae.Bytes(unix.IFA_ADDRESS, p.Addr().AsSlice())
-	}))
-}
-
-func wrap(what string, err error) error {
-	if err != nil {
-		return fmt.Errorf("cannot %s: %w", what, err)
-	}
-	return nil
+func (l *links) addAddr(name string, p netip.Prefix) error {
+	return l.on(name, func(link nl.Link) error { return l.c.AddAddr(link.Index, p) })
 }

@@ -60,7 +60,7 @@ const bridge = "br0"
 type supervisor struct {
 	supervisorSpec
 	children *children
-	links    rtnl
+	links    *links
 	listener *net.UnixListener
 
 	mu    sync.Mutex
@@ -126,13 +126,13 @@ func (s *supervisor) setUp() (*net.UnixListener, error) {
 		return nil, err
 	}
 	var err error
-	if s.links, err = dialRtnl(); err != nil {
+	if s.links, err = openLinks(); err != nil {
 		return nil, err
 	}
 	if err := s.links.probeVXLAN(); err != nil {
 		return nil, err
 	}
-	if err := s.links.create(bridge, "bridge", nil); err != nil {
+	if err := s.links.createBridge(bridge); err != nil {
 		return nil, err
 	}
 	// The switch itself takes no part in the underlay: no address, no IPv6 of its own.
