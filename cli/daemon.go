@@ -43,7 +43,7 @@ func (a *app) daemonCmd() *cobra.Command {
 	fl.StringVar(&f.c.DataDir, "data-dir", "/var/lib/swarmnet", "what must be kept")
 	fl.StringVar(&f.c.RunDir, "run-dir", "/run/swarmnet", "what a reboot may lose")
 	fl.StringVar(&f.c.SocketPath, "socket", "", "socket of the local API (default RUN-DIR/swarmnet.sock)")
-	fl.StringVar(&f.c.ListenAddr, "listen-addr", "0.0.0.0:4747", "HOST:PORT of the cluster's listener")
+	fl.StringVar(&f.c.ListenAddr, "listen-addr", ":4747", "[HOST]:PORT of the cluster's listener; without HOST every address, of either family")
 	fl.StringVar(&f.c.AdvertiseAddr, "advertise-addr", "", "HOST[:PORT] that other nodes are told (default: this host's only address)")
 	fl.StringVar(&f.c.DataPathAddr, "data-path-addr", "", "address of VXLAN traffic (default: the advertised one)")
 	fl.IntVar(&f.c.GossipPort, "gossip-port", 7946, "port of gossip")

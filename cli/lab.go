@@ -61,7 +61,8 @@ func (a *app) labUpCmd(name *string) *cobra.Command {
 	}}
 	cmd.Flags().IntVar(&c.Managers, "managers", 3, "how many managers")
 	cmd.Flags().IntVar(&c.Workers, "workers", 0, "how many workers")
-	cmd.Flags().BoolVar(&c.IPv6, "ipv6", false, "give the underlay IPv6 addresses as well")
+	cmd.Flags().BoolVar(&c.IPv6, "ipv6", false, "give the underlay IPv6 addresses as well, for the cluster to use")
+	cmd.Flags().BoolVar(&c.IPv6Only, "ipv6-only", false, "give the underlay IPv6 addresses alone")
 	cmd.Flags().StringVar(&c.Balancer, "balancer", "", "balancer of every daemon: auto, ipvs or nft")
 	cmd.Flags().BoolVar(&c.NoCluster, "no-cluster", false, "boot the nodes and start no daemon")
 	return cmd
@@ -130,6 +131,7 @@ func (a *app) labLsCmd() *cobra.Command {
 
 func (a *app) labStatusCmd(name *string) *cobra.Command {
 	type row struct{ Name, Address, Power, Link, Daemon string }
+	var under *lab.Lab
 	cmd := lsCmd(a, lister[lab.NodeStatus, row]{
 		short: "Show a lab's nodes", quiet: func(r row) string { return r.Name },
 		columns: []column[row]{{"NODE", "Name"}, {"ADDRESS", "Address"}, {"POWER", "Power"}, {"LINK", "Link"}, {"DAEMON", "Daemon"}},
@@ -138,10 +140,11 @@ func (a *app) labStatusCmd(name *string) *cobra.Command {
 			if err != nil {
 				return nil, err
 			}
+			under = l
 			return l.Nodes()
 		},
 		row: func(n lab.NodeStatus, _ bool) row {
-			r := row{Name: n.Name, Address: lab.Addr(n.Name).String(), Power: "off", Link: "up"}
+			r := row{Name: n.Name, Address: under.Addr(n.Name).String(), Power: "off", Link: "up"}
 			if n.On {
 				r.Power = "on"
 			}
@@ -214,14 +217,15 @@ func (a *app) labAddCmd(name *string) *cobra.Command {
 }
 
 func (a *app) labDemoCmd(name *string) *cobra.Command {
-	var keep bool
+	var keep, ipv6 bool
 	cmd := &cobra.Command{Use: "demo", Short: "The tour: a cluster, a service, a published port, and a node that dies", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
 		n := *name
 		if !cmd.Flags().Changed("name") {
 			n = "demo"
 		}
-		return demo.Run(cmd.Context(), a.stdout, demo.Config{Name: n, Keep: keep})
+		return demo.Run(cmd.Context(), a.stdout, demo.Config{Name: n, Keep: keep, IPv6: ipv6})
 	}}
+	cmd.Flags().BoolVar(&ipv6, "ipv6", false, "over IPv6, the underlay too")
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the lab up at the end")
 	return cmd
 }

@@ -20,7 +20,7 @@ type Config struct {
 	DataDir    string // durable state; default /var/lib/swarmnet
 	RunDir     string // state that a reboot may lose: sockets, namespaces, tasks; default /run/swarmnet
 	SocketPath string // of the local API; default RunDir/swarmnet.sock
-	// ListenAddr is the HOST:PORT of the managers' mTLS listener; default 0.0.0.0:4747.
+	// ListenAddr is the HOST:PORT of the managers' mTLS listener; default :4747, every address of either family.
 	ListenAddr string
 	// AdvertiseAddr is the HOST[:PORT] that other nodes are told; default: the host's only address.
 	AdvertiseAddr string
@@ -36,7 +36,7 @@ type Config struct {
 }
 
 const (
-	defaultListenAddr = "0.0.0.0:4747"
+	defaultListenAddr = ":4747"
 	defaultGossipPort = 7946
 )
 
@@ -108,10 +108,10 @@ func (c Config) resolveAddresses(listen, advertise string) (addresses, error) {
 		if adv, advPort, err = splitHostPort(advertise, port); err != nil {
 			return addresses{}, fmt.Errorf("advertise address: %w", err)
 		}
-		if adv.IsUnspecified() {
-			return addresses{}, fmt.Errorf("advertise address %s: other nodes cannot reach the unspecified address, name one of this host's", advertise)
+		if !adv.IsValid() || adv.IsUnspecified() {
+			return addresses{}, fmt.Errorf("advertise address %q: other nodes cannot reach the unspecified address, name one of this host's", advertise)
 		}
-	case !host.IsUnspecified():
+	case host.IsValid() && !host.IsUnspecified():
 		adv = host
 	default:
 		if adv, err = onlyHostAddr(); err != nil {
@@ -125,13 +125,21 @@ func (c Config) resolveAddresses(listen, advertise string) (addresses, error) {
 		}
 	}
 	return addresses{
-		Listen:    netip.AddrPortFrom(host, port).String(),
+		Listen:    listenOn(host, port),
 		Advertise: netip.AddrPortFrom(adv, advPort).String(),
 		VTEP:      vtep,
 	}, nil
 }
 
-// splitHostPort reads ADDRESS or ADDRESS:PORT.
+// listenOn is what package net calls an address to listen on; the zero Addr is every address of the families that the host has.
+func listenOn(host netip.Addr, port uint16) string {
+	if !host.IsValid() {
+		return net.JoinHostPort("", strconv.Itoa(int(port)))
+	}
+	return netip.AddrPortFrom(host, port).String()
+}
+
+// splitHostPort reads ADDRESS, ADDRESS:PORT or :PORT, which gives the zero Addr.
 func splitHostPort(s string, defaultPort uint16) (netip.Addr, uint16, error) {
 	if addr, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 		return addr, defaultPort, nil
@@ -145,7 +153,7 @@ func splitHostPort(s string, defaultPort uint16) (netip.Addr, uint16, error) {
 		return netip.Addr{}, 0, fmt.Errorf("%q: the port must be a number from 1 to 65535", s)
 	}
 	if host == "" {
-		return netip.IPv4Unspecified(), uint16(port), nil
+		return netip.Addr{}, uint16(port), nil
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {

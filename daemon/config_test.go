@@ -10,7 +10,7 @@ func TestSplitHostPort(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"192.0.2.1:4747", "192.0.2.1:4747"},
 		{"192.0.2.1", "192.0.2.1:99"},
-		{":4747", "0.0.0.0:4747"},
+		{":4747", "invalid AddrPort"},
 		{"[2001:db8::1]:5", "[2001:db8::1]:5"},
 		{"2001:db8::1", "[2001:db8::1]:99"},
 		{"host:1", "error: \"host:1\": \"host\" is not an IP address"},
@@ -41,8 +41,17 @@ func TestResolveAddressesPrefersTheRequest(t *testing.T) {
 	if got.Listen != "0.0.0.0:5000" || got.Advertise != "192.0.2.7:5000" || got.VTEP.String() != "192.0.2.7" {
 		t.Errorf("got %+v", got)
 	}
-	if _, err := cfg.resolveAddresses("", "0.0.0.0"); err == nil || !strings.Contains(err.Error(), "unspecified") {
-		t.Errorf("advertising the unspecified address: %v", err)
+	for _, a := range []string{"0.0.0.0", "::", ":4747"} {
+		if _, err := cfg.resolveAddresses("", a); err == nil || !strings.Contains(err.Error(), "unspecified") {
+			t.Errorf("advertising %s: %v", a, err)
+		}
+	}
+	// By default it listens on both families, whichever is advertised.
+	for advertise, want := range map[string]string{"192.0.2.7": "192.0.2.7:4747", "2001:db8::7": "[2001:db8::7]:4747", "[2001:db8::7]:5000": "[2001:db8::7]:5000"} {
+		got, err := cfg.resolveAddresses("", advertise)
+		if err != nil || got.Listen != ":4747" || got.Advertise != want || got.VTEP.Is6() != strings.HasPrefix(want, "[") {
+			t.Errorf("advertising %s: %+v %v", advertise, got, err)
+		}
 	}
 }
 

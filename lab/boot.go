@@ -20,7 +20,7 @@ const nodeFlags = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET | uni
 
 // bootProcess starts a node's pid 1, plugs it into the switch and waits until it serves.
 func (s *supervisor) bootProcess(name string, n *node) error {
-	arg, err := json.Marshal(initSpec{Dir: s.Dir, Name: name, Binary: s.Binary, IPv6: s.IPv6})
+	arg, err := json.Marshal(initSpec{Dir: s.Dir, Name: name, Binary: s.Binary, Underlay: s.Underlay})
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,9 @@ type Config struct {
 	Workers  int
 	// NoCluster boots the nodes and starts no daemon on them.
 	NoCluster bool
-	IPv6      bool   // the underlay has IPv6 addresses as well
-	Balancer  string // of every daemon
+	// IPv6 gives the underlay IPv6 addresses as well, and those are what the cluster uses; IPv6Only gives it no others.
+	Underlay
+	Balancer string // of every daemon
 	// InitArgs are passed on to `cluster init`.
 	InitArgs []string
 	// Binary is the swarmnet that the nodes run; default: the running program.
@@ -50,6 +51,7 @@ func (c Config) withDefaults() (Config, error) {
 	if !validName.MatchString(c.Name) {
 		return c, fmt.Errorf("%q is not a name for a lab: up to 32 of a-z, 0-9, - and _ are wanted", c.Name)
 	}
+	c.IPv6 = c.IPv6 || c.IPv6Only
 	if c.Managers == 0 {
 		c.Managers = 3
 	}
@@ -117,6 +119,29 @@ func Addr(node string) netip.Addr {
 		return netip.Addr{}
 	}
 	return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+}
+
+// Underlay says which families of addresses a lab's underlay has: IPv4 unless only the other was wanted.
+type Underlay struct{ IPv6, IPv6Only bool }
+
+// Addr is the underlay address of a node that the cluster uses.
+func (u Underlay) Addr(node string) netip.Addr {
+	if u.IPv6 {
+		return Addr6(node)
+	}
+	return Addr(node)
+}
+
+// prefixes are all underlay addresses of a node, the one that the cluster uses first.
+func (u Underlay) prefixes(node string) []netip.Prefix {
+	var out []netip.Prefix
+	if u.IPv6 {
+		out = append(out, netip.PrefixFrom(Addr6(node), 64))
+	}
+	if !u.IPv6Only {
+		out = append(out, netip.PrefixFrom(Addr(node), 24))
+	}
+	return out
 }
 
 // Addr6 is the underlay address (RFC 3849) of a node in a lab with IPv6.

@@ -71,7 +71,7 @@ func (n *nodeInit) forkDaemon(args []string) (<-chan struct{}, error) {
 	}
 	defer null.Close()
 	argv := append([]string{n.Binary, "daemon",
-		"--data-dir", filepath.Join(nodeDir(n.Dir, n.Name), "data"), "--run-dir", runDir, "--advertise-addr", Addr(n.Name).String()}, args...)
+		"--data-dir", filepath.Join(nodeDir(n.Dir, n.Name), "data"), "--run-dir", runDir, "--advertise-addr", n.Addr(n.Name).String()}, args...)
 	pid, done, err := n.children.start(n.Binary, argv, &syscall.ProcAttr{
 		Dir: "/", Env: os.Environ(), Files: []uintptr{null.Fd(), log.Fd(), log.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})

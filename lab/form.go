@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -79,7 +80,7 @@ func (l *Lab) join(ctx context.Context, name string, manager bool, progress func
 		return err
 	}
 	progress(fmt.Sprintf("%s: swarmnet cluster join (%s)", name, role))
-	_, err = l.Swarmnet(ctx, name, "cluster", "join", "--token", token, Addr("n1").String()+":4747")
+	_, err = l.Swarmnet(ctx, name, "cluster", "join", "--token", token, netip.AddrPortFrom(l.Addr("n1"), 4747).String())
 	return err
 }
 

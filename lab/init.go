@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -20,7 +19,7 @@ type initSpec struct {
 	Dir    string
 	Name   string
 	Binary string
-	IPv6   bool
+	Underlay
 }
 
 // nodeInit is pid 1 of a node: it reaps, runs what clients ask it to, and starts and stops the node's daemon.
@@ -77,11 +76,10 @@ func (n *nodeInit) setUpLinks() error {
 			return err
 		}
 	}
-	if err := links.addAddr(underlayDevice, netip.PrefixFrom(Addr(n.Name), 24)); err != nil {
-		return err
-	}
-	if n.IPv6 {
-		return links.addAddr(underlayDevice, netip.PrefixFrom(Addr6(n.Name), 64))
+	for _, p := range n.prefixes(n.Name) {
+		if err := links.addAddr(underlayDevice, p); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,10 +71,10 @@ func start(ctx context.Context, c Config) (*Lab, error) {
 
 // startSupervisor starts pid 1 of the lab in new namespaces. It waits until the record names it, so that no lab is ever without one.
 func (l *Lab) startSupervisor(ctx context.Context, c Config) error {
-	if err := writeNodeFiles(l.dir); err != nil {
+	if err := writeNodeFiles(l.dir, c.Underlay); err != nil {
 		return err
 	}
-	arg, err := json.Marshal(supervisorSpec{Dir: l.dir, Binary: c.Binary, IPv6: c.IPv6})
+	arg, err := json.Marshal(supervisorSpec{Dir: l.dir, Binary: c.Binary, Underlay: c.Underlay})
 	if err != nil {
 		return err
 	}
@@ -99,7 +101,7 @@ func (l *Lab) startSupervisor(ctx context.Context, c Config) error {
 		return explainStart(err)
 	}
 	child.Close()
-	l.rec = record{PID: cmd.Process.Pid, Start: startTime(cmd.Process.Pid), Binary: c.Binary, IPv6: c.IPv6, DaemonArgs: c.daemonArgs()}
+	l.rec = record{PID: cmd.Process.Pid, Start: startTime(cmd.Process.Pid), Binary: c.Binary, Underlay: c.Underlay, DaemonArgs: c.daemonArgs()}
 	go cmd.Wait() //nolint:errcheck // reaps it, should it end before we do
 	if err := l.rec.save(l.dir); err != nil {
 		return err
@@ -137,18 +139,27 @@ func explainStart(err error) error {
 }
 
 // writeNodeFiles writes what the nodes see as /etc/resolv.conf and /etc/hosts. There is no name server on the underlay.
-func writeNodeFiles(dir string) error {
+func writeNodeFiles(dir string, u Underlay) error {
 	var hosts strings.Builder
 	hosts.WriteString("127.0.0.1 localhost\n::1 localhost\n")
 	for i := 1; i <= maxNodes; i++ {
-		fmt.Fprintf(&hosts, "%s %s\n", Addr(nodeName(i)), nodeName(i))
+		u.writeHost(&hosts, nodeName(i))
 	}
-	fmt.Fprintf(&hosts, "%s %s\n", Addr(Outside), Outside)
+	u.writeHost(&hosts, Outside)
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "resolv.conf"), []byte("# a lab has no name server of its own\nnameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0o644),
 		os.WriteFile(filepath.Join(dir, "hosts"), []byte(hosts.String()), 0o644),
 	)
 }
+
+func (u Underlay) writeHost(w io.Writer, node string) {
+	for _, p := range u.prefixes(node) {
+		fmt.Fprintln(w, p.Addr(), node)
+	}
+}
+
+// Addr is the underlay address of a node that the cluster uses, of IPv6 in a lab that has it.
+func (l *Lab) Addr(node string) netip.Addr { return l.rec.Addr(node) }
 
 // Open returns a running lab.
 func Open(name string) (*Lab, error) {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { os.Exit(labtest.Main(m, &binary)) }
 
 func up(t *testing.T, managers int) *lab.Lab {
 	t.Helper()
-	return labtest.Up(t, lab.Config{Binary: binary, Managers: managers, NoCluster: true, IPv6: true})
+	return labtest.Up(t, lab.Config{Binary: binary, Managers: managers, NoCluster: true, Underlay: lab.Underlay{IPv6: true}})
 }
 
 // sh runs a shell command on a node; its output, or what went wrong.

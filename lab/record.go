@@ -22,7 +22,7 @@ type record struct {
 	// same number.
 	Start  string
 	Binary string
-	IPv6   bool
+	Underlay
 	// DaemonArgs are what every daemon is started with, beside what differs from node to node.
 	DaemonArgs []string
 }

@@ -51,7 +51,7 @@ func decodeAnd[T any](arg string, run func(T) error) error {
 type supervisorSpec struct {
 	Dir    string
 	Binary string
-	IPv6   bool
+	Underlay
 }
 
 const bridge = "br0"

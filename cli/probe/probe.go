@@ -132,9 +132,12 @@ func (p *paced) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Lookup resolves a name as the sandbox's resolver configuration says.
-func Lookup(ctx context.Context, name string) ([]netip.Addr, error) {
-	return net.DefaultResolver.LookupNetIP(ctx, "ip4", name)
+// Lookup resolves a name as the sandbox's resolver configuration says. network is ip, ip4 or ip6; empty: ip4.
+func Lookup(ctx context.Context, network, name string) ([]netip.Addr, error) {
+	if network == "" {
+		network = "ip4"
+	}
+	return net.DefaultResolver.LookupNetIP(ctx, network, name)
 }
 
 // Get copies what a URL gives; another status than 200 is an error.

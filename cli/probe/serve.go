@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Serve lets others probe from where this process runs: GET /ask?url=…&count=N, /lookup?name=…, /fetch?url=…&octets=N.
+// Serve lets others probe from where this process runs: GET /ask?url=…&count=N, /lookup?name=…&network=ip6, /fetch?url=…&octets=N.
 func Serve(ctx context.Context, port int) error {
 	l, err := net.Listen("tcp", net.JoinHostPort("", strconv.Itoa(port)))
 	if err != nil {
@@ -48,7 +48,7 @@ func handler() http.Handler {
 		write(w, Repeat(r.Context(), r.URL.Query()["url"], int(number(r, "count")), 5*time.Second))
 	})
 	mux.HandleFunc("GET /lookup", func(w http.ResponseWriter, r *http.Request) {
-		addrs, err := Lookup(r.Context(), r.FormValue("name"))
+		addrs, err := Lookup(r.Context(), r.FormValue("network"), r.FormValue("name"))
 		out := Looked{Addrs: []string{}}
 		for _, a := range addrs {
 			out.Addrs = append(out.Addrs, a.Unmap().String())

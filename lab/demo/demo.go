@@ -17,16 +17,17 @@ import (
 type Config struct {
 	Name string // of the lab
 	Keep bool   // leave it up
+	IPv6 bool   // over IPv6: the underlay, the network and its published ports
 }
 
 // Run takes the tour.
 func Run(ctx context.Context, w io.Writer, c Config) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	t := &tour{w: w, name: c.Name, started: time.Now()}
+	t := &tour{w: w, name: c.Name, ipv6: c.IPv6, started: time.Now()}
 	t.say("A cluster of three managers on this machine, each node in namespaces of its own, and `outside`, a host that is no member.")
-	fmt.Fprintf(w, "$ swarmnet lab up --name %s\n", c.Name)
-	t.lab, err = lab.Up(ctx, lab.Config{Name: c.Name, Bound: !c.Keep, Progress: func(s string) { fmt.Fprintln(w, s) }})
+	fmt.Fprintf(w, "$ swarmnet lab up --name %s%s\n", c.Name, map[bool]string{true: " --ipv6"}[c.IPv6])
+	t.lab, err = lab.Up(ctx, lab.Config{Name: c.Name, Underlay: lab.Underlay{IPv6: c.IPv6}, Bound: !c.Keep, Progress: func(s string) { fmt.Fprintln(w, s) }})
 	if err != nil {
 		return err
 	}
@@ -58,6 +59,7 @@ type tour struct {
 	w       io.Writer
 	name    string
 	lab     *lab.Lab
+	ipv6    bool
 	started time.Time
 	figures []string
 	wrong   []string

@@ -117,7 +117,7 @@ func (t *tour) back(ctx context.Context) error {
 		return err
 	}
 	start = time.Now()
-	if err := t.answers(ctx, url(victim, webPort), 15*time.Second); err != nil {
+	if err := t.answers(ctx, t.url(victim, webPort), 15*time.Second); err != nil {
 		return err
 	}
 	t.measured("and until its published port answered, from then", "%.1f s", time.Since(start).Seconds())
@@ -145,7 +145,7 @@ func (t *tour) startLoad(ctx context.Context, d time.Duration) *load {
 		defer close(l.done)
 		var errs bytes.Buffer
 		code, err := t.lab.RunTo(ctx, l, &errs, lab.Command{Node: lab.Outside, Argv: []string{
-			"swarmnet", "probe", "load", "--rate", "100", "--duration", d.String(), url("n1", webPort), url("n2", webPort),
+			"swarmnet", "probe", "load", "--rate", "100", "--duration", d.String(), t.url("n1", webPort), t.url("n2", webPort),
 		}})
 		if err == nil && code != 0 {
 			err = fmt.Errorf("the load ended with status %d: %s", code, errs.String())

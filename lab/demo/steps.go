@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +18,18 @@ const (
 	probePort = 9000
 )
 
-func url(node string, port int) string { return fmt.Sprintf("http://%s:%d", lab.Addr(node), port) }
+func (t *tour) url(node string, port uint16) string {
+	return "http://" + netip.AddrPortFrom(t.lab.Addr(node), port).String()
+}
 
 var nodes = []string{"n1", "n2", "n3"}
 
 func (t *tour) deploy(ctx context.Context) error {
-	if _, err := t.show(ctx, "n1", "network", "create", "-d", "overlay", "app"); err != nil {
+	create := []string{"network", "create", "-d", "overlay", "app"}
+	if t.ipv6 {
+		create = slices.Insert(create, 4, "--ipv6")
+	}
+	if _, err := t.show(ctx, "n1", create...); err != nil {
 		return err
 	}
 	if _, err := t.show(ctx, "n1", "service", "create", "--name", "web", "--replicas", "3", "--network", "app", "--publish", "8080:80", "--", "swarmnet", "whoami"); err != nil {
@@ -30,7 +37,7 @@ func (t *tour) deploy(ctx context.Context) error {
 	}
 	returned := time.Now()
 	for _, n := range nodes {
-		if err := t.answers(ctx, url(n, webPort), 20*time.Second); err != nil {
+		if err := t.answers(ctx, t.url(n, webPort), 20*time.Second); err != nil {
 			return err
 		}
 	}
@@ -107,11 +114,12 @@ func (t *tour) names(ctx context.Context) error {
 		return err
 	}
 	var web, tasks probe.Looked
-	if err := t.inSandbox(ctx, &web, "lookup?name=web"); err != nil {
+	family := map[bool]string{true: "&network=ip6"}[t.ipv6]
+	if err := t.inSandbox(ctx, &web, "lookup?name=web"+family); err != nil {
 		return err
 	}
 	t.check(len(web.Addrs) == 1, "in the sandbox, `web` resolves to one address, the service's virtual one: %s%s", strings.Join(web.Addrs, " "), web.Err)
-	if err := t.inSandbox(ctx, &tasks, "lookup?name=tasks.web"); err != nil {
+	if err := t.inSandbox(ctx, &tasks, "lookup?name=tasks.web"+family); err != nil {
 		return err
 	}
 	t.check(len(tasks.Addrs) == 3, "`tasks.web` resolves to the three tasks: %s%s", strings.Join(tasks.Addrs, " "), tasks.Err)
@@ -121,7 +129,7 @@ func (t *tour) names(ctx context.Context) error {
 	}
 	s := count(replies)
 	t.check(s.failed == 0 && len(s.tasks) == 3, "300 requests to http://web reached %d tasks: %s, %d failed%s", len(s.tasks), spread(s.tasks), s.failed, s.firstErr)
-	t.check(len(s.clients) == 1 && !s.hasClient("192.0.2."), "and the tasks saw the caller's own overlay address: %s", spread(s.clients))
+	t.check(len(s.clients) == 1 && !s.hasClient("192.0.2.") && !s.hasClient("2001:db8:"), "and the tasks saw the caller's own overlay address: %s", spread(s.clients))
 	return nil
 }
 
@@ -136,7 +144,7 @@ func (s seen) hasClient(prefix string) bool {
 
 // inSandbox asks the probe service, from outside, to do something in its sandbox.
 func (t *tour) inSandbox(ctx context.Context, v any, path string) error {
-	out, err := t.lab.Swarmnet(ctx, lab.Outside, "probe", "get", url("n1", probePort)+"/"+path)
+	out, err := t.lab.Swarmnet(ctx, lab.Outside, "probe", "get", t.url("n1", probePort)+"/"+path)
 	if err != nil {
 		return err
 	}
@@ -159,23 +167,23 @@ func (t *tour) inSandboxReady(ctx context.Context) error {
 }
 
 func (t *tour) mesh(ctx context.Context) error {
-	t.say("Every node answers on the port, whether it runs a task or not. `outside` is " + lab.Addr(lab.Outside).String() + ".")
+	t.say("Every node answers on the port, whether it runs a task or not. `outside` is " + t.lab.Addr(lab.Outside).String() + ".")
 	for _, n := range nodes {
-		fmt.Fprintf(t.w, "\n$ swarmnet lab exec --name %s %s -- swarmnet probe get %s\n", t.name, lab.Outside, url(n, webPort))
-		out, err := t.lab.Swarmnet(ctx, lab.Outside, "probe", "get", url(n, webPort))
+		fmt.Fprintf(t.w, "\n$ swarmnet lab exec --name %s %s -- swarmnet probe get %s\n", t.name, lab.Outside, t.url(n, webPort))
+		out, err := t.lab.Swarmnet(ctx, lab.Outside, "probe", "get", t.url(n, webPort))
 		if err != nil {
 			return err
 		}
 		fmt.Fprintln(t.w, out)
 	}
-	replies, err := t.ask(ctx, 300, url("n1", webPort), url("n2", webPort), url("n3", webPort))
+	replies, err := t.ask(ctx, 300, t.url("n1", webPort), t.url("n2", webPort), t.url("n3", webPort))
 	if err != nil {
 		return err
 	}
 	s := count(replies)
 	t.check(s.failed == 0 && len(s.tasks) == 3, "300 requests over the three nodes reached %d tasks: %s, %d failed%s", len(s.tasks), spread(s.tasks), s.failed, s.firstErr)
-	t.check(len(s.clients) == 1 && s.clients[lab.Addr(lab.Outside).String()] > 0, "every task saw the client's own address: %s", spread(s.clients))
-	out, err := t.lab.Swarmnet(ctx, lab.Outside, "probe", "sameport", "--port", "40000", url("n1", webPort), url("n2", webPort))
+	t.check(len(s.clients) == 1 && s.clients[t.lab.Addr(lab.Outside).String()] > 0, "every task saw the client's own address: %s", spread(s.clients))
+	out, err := t.lab.Swarmnet(ctx, lab.Outside, "probe", "sameport", "--port", "40000", t.url("n1", webPort), t.url("n2", webPort))
 	if err != nil {
 		return err
 	}
