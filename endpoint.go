@@ -12,7 +12,7 @@ type Endpoint struct {
 	Meta    Meta
 	Network NetworkID
 	Task    TaskID
-	Service ServiceID // empty for a sandbox outside services
+	Service ServiceID // empty for a sandbox outside services, unless it has joined an external one that is on the network
 	Node    NodeID    // empty until the task is placed
 	MAC     MAC
 	// Addrs are the addresses with the prefix length of their subnet, at most one of each family.

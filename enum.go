@@ -28,7 +28,7 @@ var (
 	roleNames          = enum{"worker", "manager"}
 	availabilityNames  = enum{"active", "pause", "drain"}
 	nodeStateNames     = enum{"unknown", "ready", "disconnected", "down"}
-	serviceModeNames   = enum{"replicated", "global"}
+	serviceModeNames   = enum{"replicated", "global", "external"}
 	endpointModeNames  = enum{"vip", "dnsrr"}
 	protocolNames      = enum{"tcp", "udp", "sctp"}
 	publishModeNames   = enum{"ingress", "host"}

@@ -14,6 +14,7 @@ type ServiceMode uint8
 const (
 	Replicated ServiceMode = iota // as many as asked for
 	Global                        // one on every node that is allowed
+	External                      // none of its own: sandboxes that people run on the nodes join it
 )
 
 // EndpointMode says what the name of a service resolves to.
@@ -164,6 +165,16 @@ type Service struct {
 	Update    UpdateStatus
 	// Removing is set by a removal: its tasks are shut down, then it is forgotten.
 	Removing bool
+}
+
+// On reports whether the service is on a network.
+func (s Service) On(n NetworkID) bool {
+	for _, a := range s.Spec.Networks {
+		if a.Network == n {
+			return true
+		}
+	}
+	return false
 }
 
 // VIPOn returns the service's virtual addresses on a network.

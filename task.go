@@ -136,11 +136,21 @@ type Task struct {
 	BalancedAt time.Time
 	// Note is what the managers have to say of the way in which it was stopped; empty: nothing.
 	Note string
+	// Member is the external service that a sandbox outside services has joined, on those of its networks that the service is on.
+	Member ServiceID
 }
 
 // Standalone reports whether the task is no replica of anything: it stands for a sandbox that a person runs on its node, with its
 // endpoints on the cluster's networks. It has the sandbox's id, no slot, and never moves.
 func (t Task) Standalone() bool { return t.Service == "" && t.Slot == 0 }
+
+// In returns the service whose connections the task takes: the one that it is a replica of, or that it has joined; empty: none.
+func (t Task) In() ServiceID {
+	if t.Member != "" {
+		return t.Member
+	}
+	return t.Service
+}
 
 // Name is the task's name: SERVICE.SLOT.ID, or SERVICE.NODE.ID for a global service; a sandbox outside services has its own.
 func (t Task) Name() string {

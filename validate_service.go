@@ -19,8 +19,8 @@ func (s ServiceSpec) Validate() error {
 		return err
 	}
 	switch {
-	case s.Mode > Global:
-		return fmt.Errorf("service mode %s does not exist: replicated and global do", s.Mode)
+	case s.Mode > External:
+		return fmt.Errorf("service mode %s does not exist: replicated, global and external do", s.Mode)
 	case s.Mode == Global && s.Replicas != 0:
 		return errors.New("a global service runs one task on every node: it takes no number of replicas")
 	case s.Replicas > MaxReplicas:
@@ -43,6 +43,9 @@ func (s ServiceSpec) Validate() error {
 	if err := s.validatePorts(); err != nil {
 		return err
 	}
+	if s.Mode == External {
+		return s.validateExternal()
+	}
 	if err := s.Update.validate(); err != nil {
 		return err
 	}
@@ -50,6 +53,24 @@ func (s ServiceSpec) Validate() error {
 		return err
 	}
 	return s.Task.Validate()
+}
+
+// validateExternal checks what is left of a service whose tasks are others' sandboxes.
+func (s ServiceSpec) validateExternal() error {
+	switch {
+	case s.Replicas != 0:
+		return errors.New("an external service has as many tasks as sandboxes have joined it: it takes no number of replicas")
+	case len(s.Task.Command) > 0:
+		return errors.New("an external service has no tasks of its own, so it takes no command: sandboxes join it, as in `swarmnet run --label swarmnet.service=NAME`")
+	case len(s.Networks) == 0:
+		return errors.New("an external service needs a network on which sandboxes join it: give --network with an attachable one")
+	}
+	for _, p := range s.Ports {
+		if p.Mode == PublishHost {
+			return fmt.Errorf("port %s asks for the host mode, and the nodes of an external service's sandboxes are not the managers' to choose: publish it with `swarmnet run --publish`", p)
+		}
+	}
+	return nil
 }
 
 func (s ServiceSpec) validatePorts() error {

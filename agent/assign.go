@@ -102,6 +102,9 @@ func (a *Agent) wakePlan() {
 // environment is what a task is told of itself, before its own settings.
 func environment(set swarmnet.AssignmentSet, t swarmnet.Task) []string {
 	env := []string{"SWARMNET_TASK=" + t.Name(), "SWARMNET_TASK_ID=" + string(t.ID), "SWARMNET_NODE=" + set.Nodes[set.Self].Name()}
+	if v, ok := set.Services[t.Member]; ok {
+		env = append(env, "SWARMNET_SERVICE="+v.Spec.Name)
+	}
 	if !t.Standalone() {
 		env = append(env, "SWARMNET_SERVICE="+t.ServiceName)
 	}

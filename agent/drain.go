@@ -1,10 +1,14 @@
 package agent
 
 import (
+	"context"
+	"strings"
 	"time"
 
+	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/desired"
 	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/agent/local"
 	"github.com/swarmnet/swarmnet/agent/task"
 )
 
@@ -26,4 +30,27 @@ func (r *runner) spread(want desired.Task, in task.Input) bool {
 		time.AfterFunc(left, r.poke)
 	}
 	return left <= 0
+}
+
+// Drain takes one of the node's sandboxes out of the service that it has joined, for new connections on every node, and returns when it may be
+// stopped: when all nodes have acknowledged that, or, with no manager in reach, when gossip has had its time to tell. It lasts until the
+// sandbox's next run.
+func (a *Agent) Drain(ctx context.Context, id swarmnet.TaskID) {
+	if a.standalone() || a.cfg.Local == nil || a.Assigned().Tasks[id].Member == "" || a.cfg.Local.Read().Sandboxes[id].State != swarmnet.SandboxRunning {
+		return
+	}
+	if _, err := a.cfg.Local.Step(func(s local.State) (local.State, error) { return s.Drain(id), nil }); err != nil {
+		a.cfg.Logger.Warn("that a sandbox drains cannot be noted", "sandbox", swarmnet.ShortID(id), "err", err)
+	}
+	silent, err := a.session.Drain(ctx, id)
+	switch {
+	case err != nil:
+		a.cfg.Logger.Warn("no manager acknowledges that a sandbox drains: the nodes hear of it by gossip", "sandbox", swarmnet.ShortID(id), "err", err)
+		select {
+		case <-time.After(spreadFor):
+		case <-ctx.Done():
+		}
+	case len(silent) > 0:
+		a.cfg.Logger.Warn("a sandbox is stopped without being drained everywhere", "sandbox", swarmnet.ShortID(id), "no answer from", strings.Join(silent, ", "))
+	}
 }

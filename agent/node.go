@@ -35,9 +35,10 @@ func (a *Agent) Processes(id swarmnet.TaskID) ([]executor.Proc, error) {
 	return a.parts.executor.Processes(id)
 }
 
-// Attach asks the managers for an endpoint of one of the node's sandboxes on a network of the cluster.
-func (a *Agent) Attach(ctx context.Context, id swarmnet.TaskID, name string, att swarmnet.NetworkAttachment) (session.Attachment, error) {
-	return a.session.Attach(ctx, id, name, att)
+// Attach asks the managers for an endpoint of one of the node's sandboxes on a network of the cluster, as a member of service if that is not
+// empty.
+func (a *Agent) Attach(ctx context.Context, id swarmnet.TaskID, name string, att swarmnet.NetworkAttachment, service string) (session.Attachment, error) {
+	return a.session.Attach(ctx, id, name, att, service)
 }
 
 // Detach gives such an endpoint back; no network: all of the sandbox's.

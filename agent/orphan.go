@@ -21,7 +21,7 @@ func (o orphans) due(set swarmnet.AssignmentSet, used func(swarmnet.TaskID, swar
 	seen := map[swarmnet.EndpointID]bool{}
 	var out []swarmnet.PeerEndpoint
 	for id, ep := range set.Endpoints {
-		if ep.Service != "" || ep.Node != set.Self || used(ep.Task, ep.Network) {
+		if ep.Service != "" && set.Tasks[ep.Task].Member == "" || ep.Node != set.Self || used(ep.Task, ep.Network) {
 			continue
 		}
 		seen[id] = true

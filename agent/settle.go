@@ -23,10 +23,10 @@ const (
 // settling reports whether a workload has just been started and does not listen yet on the ports that its service publishes: connections
 // that it would refuse go to others. It is observed, not tried: no connection is made.
 func (r *runner) settling(want desired.Task, w executor.Status) bool {
-	if want.Spec.Health != nil || len(want.Ports) == 0 || w.Phase != executor.Running || want.Status.State >= swarmnet.TaskRunning {
+	if want.Spec.Health != nil || len(want.Expected) == 0 || w.Phase != executor.Running || want.Status.State >= swarmnet.TaskRunning {
 		return false
 	}
-	if time.Since(w.StartedAt) >= settleFor || listensOnAll(w.PID, want.Ports) {
+	if time.Since(w.StartedAt) >= settleFor || listensOnAll(w.PID, want.Expected) {
 		return false
 	}
 	time.AfterFunc(settleLook, r.poke)

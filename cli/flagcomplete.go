@@ -14,7 +14,7 @@ var flagValues = map[string][]string{
 	"endpoint-mode":     {"vip", "dnsrr"},
 	"log-format":        {"text", "json"},
 	"log-level":         {"debug", "info", "warn", "error"},
-	"mode":              {"replicated", "global"},
+	"mode":              {"replicated", "global", "external"},
 	"restart":           {"no", "on-failure", "always", "unless-stopped"},
 	"role":              {"worker", "manager"},
 	"tail":              {"all"},
@@ -59,7 +59,7 @@ func (a *app) completeFlags(cmd *cobra.Command) {
 			a.mustCompleteFlag(cmd, f.Name, completeKeys(flagBegins[f.Name]...))
 		case flagValues[name] != nil:
 			a.mustCompleteFlag(cmd, f.Name, completeValues(flagValues[name]...))
-		case f.Name == "network":
+		case f.Name == "network" || f.Name == "network-add" || f.Name == "network-rm":
 			a.mustCompleteFlag(cmd, f.Name, a.completeServiceNetwork)
 		default:
 			a.mustCompleteFlag(cmd, f.Name, cobra.NoFileCompletions)

@@ -69,11 +69,16 @@ While it waits, it shows how many run and what is wrong with those that do not. 
 waiting, and the service goes on in the background. When its output is no terminal, it tells each error once, and gives up with status 1
 when the tasks keep failing for longer than --update-monitor (at least 30s): the service stays.
 
-As docker service create, with these differences: there is no image and no mount; --health-tcp checks by a connection; the resolver's
---host stands after the noun, the daemon to ask before it.`, "  swarmnet service create --name web --replicas 3 --network app --publish 8080:80 -- swarmnet whoami\n  swarmnet service create --mode global --constraint node.labels.zone==a -- /opt/agent"},
+With --mode external the service has no tasks of its own and takes no COMMAND: sandboxes join it that people, or other programs, run on any
+node with "run --network NET --label swarmnet.service=NAME"; one that is there joins when it is started. NET must be attachable. While such a
+sandbox runs, the service's names, virtual address and published ports lead to it; "stop", "restart" and "rm" first take it out on every
+node. Its default route is that of the service's network. "service ps" lists them. They go on when the service is removed.
+
+As docker service create, with these differences: docker has no external services; there is no image and no mount; --health-tcp checks by a
+connection; the resolver's --host stands after the noun, the daemon to ask before it.`, "  swarmnet service create --name web --replicas 3 --network app --publish 8080:80 -- swarmnet whoami\n  swarmnet service create --mode global --constraint node.labels.zone==a -- /opt/agent\n  swarmnet service create --name db --mode external --network app\n  swarmnet run -d --network app --label swarmnet.service=db -- postgres -D /srv/db"},
 	"service ls": {`List services, with how many of their tasks run.
 
-As docker service ls; COMMAND stands for IMAGE.`, "  swarmnet service ls --filter mode=global\n  swarmnet service ls --format '{{.Name}} {{.Replicas}}'"},
+As docker service ls; COMMAND stands for IMAGE. REPLICAS of an external service is the number of sandboxes that have joined it and run.`, "  swarmnet service ls --filter mode=global\n  swarmnet service ls --format '{{.Name}} {{.Replicas}}'"},
 	"service inspect": {`Show services in full: a JSON array.
 
 As docker service inspect, with fields of swarmnet's own.`, "  swarmnet service inspect --pretty web\n  swarmnet service inspect --format '{{.Ports}}' web"},

@@ -194,6 +194,10 @@ func progressOf(s swarmnet.Service, tasks []swarmnet.Task, before map[swarmnet.T
 		c.wanted = int(s.Spec.Replicas)
 	}
 	updating := s.Update.State == swarmnet.UpdateRunning || s.Update.State == swarmnet.UpdateRollingBack
+	if s.Spec.Mode == swarmnet.External { // who joins it, joins it
+		c.wanted, c.done = c.running, s.Allocated == s.SpecVersion
+		return c
+	}
 	c.done = !updating && extra == 0 && c.running == c.wanted && (c.wanted > 0 || s.Spec.Mode == swarmnet.Replicated)
 	return c
 }

@@ -76,7 +76,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.Hostname, "hostname", "", "hostname inside")
 	fl.StringArrayVarP(&f.Env, "env", "e", nil, "KEY=VALUE, or KEY for the value that it has here; repeatable")
 	fl.StringArrayVar(&f.envFiles, "env-file", nil, "file of such lines; repeatable, --env comes after")
-	fl.StringArrayVarP(&f.Labels, "label", "l", nil, "KEY=VALUE; repeatable")
+	fl.StringArrayVarP(&f.Labels, "label", "l", nil, "KEY=VALUE, or "+serviceLabel+"=SERVICE to join an external service on its network; repeatable")
 	fl.StringArrayVar(&f.labelFiles, "label-file", nil, "file of KEY=VALUE lines; repeatable, --label comes after")
 	fl.StringVarP(&f.User, "user", "u", "", "NAME|UID[:GROUP|GID] of this host to run as (default the daemon's)")
 	fl.StringVar(&f.cidFile, "cidfile", "", "file to write the id to; it must not exist")

@@ -60,24 +60,28 @@ func (a *app) serviceCreateCmd() *cobra.Command {
 		w    waitFlags
 		spec swarmnet.ServiceSpec
 	)
-	cmd := &cobra.Command{Use: "create [--name NAME] [FLAGS] -- COMMAND [ARG…]", Short: "Create a service", Args: atLeast("COMMAND"), RunE: func(cmd *cobra.Command, args []string) error {
-		if err := f.applyCreate(&spec, args); err != nil {
-			return usageError{err}
-		}
-		if err := f.apply(cmd, true, &spec); err != nil {
-			return usageError{err}
-		}
-		control, err := a.control(cmd.Context())
-		if err != nil {
-			return err
-		}
-		m, err := control.CreateService(cmd.Context(), &pb.CreateServiceRequest{Spec: wire.ServiceSpecToProto(spec)})
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(a.stdout, m.GetId())
-		return a.wait(cmd.Context(), w, m.GetId())
-	}}
+	cmd := &cobra.Command{Use: "create [--name NAME] [FLAGS] -- COMMAND [ARG…]", Short: "Create a service", Args: serviceCommand(&f),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.applyCreate(&spec, args); err != nil {
+				return usageError{err}
+			}
+			if err := checkExternal(cmd, &spec); err != nil {
+				return usageError{err}
+			}
+			if err := f.apply(cmd, true, &spec); err != nil {
+				return usageError{err}
+			}
+			control, err := a.control(cmd.Context())
+			if err != nil {
+				return err
+			}
+			m, err := control.CreateService(cmd.Context(), &pb.CreateServiceRequest{Spec: wire.ServiceSpecToProto(spec)})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.stdout, m.GetId())
+			return a.wait(cmd.Context(), w, m.GetId())
+		}}
 	cmd.Flags().SetInterspersed(false) // what follows the command's name is the command's
 	f.addCreate(cmd)
 	f.add(cmd)
@@ -99,14 +103,14 @@ func (a *app) serviceLsCmd() *cobra.Command {
 			}
 			tasks, err := a.tasks(ctx, taskSource{})
 			for _, t := range tasks {
-				n := running[t.Service]
+				n := running[t.In()]
 				if t.Desired == swarmnet.DesireRunning {
 					n[1]++
 					if t.Status.State == swarmnet.TaskRunning {
 						n[0]++
 					}
 				}
-				running[t.Service] = n
+				running[t.In()] = n
 			}
 			return services, err
 		},
@@ -117,6 +121,9 @@ func (a *app) serviceLsCmd() *cobra.Command {
 			}
 			r := row{ID: shortID(s.ID, noTrunc), Name: s.Spec.Name, Mode: s.Spec.Mode.String(), Replicas: fmt.Sprintf("%d/%d", n[0], n[1]),
 				Command: truncate(strings.Join(s.Spec.Task.Command, " "), 30, noTrunc), Ports: portText(s)}
+			if s.Spec.Mode == swarmnet.External { // nobody wants a number of them
+				r.Replicas = fmt.Sprintf("%d/-", n[0])
+			}
 			if m := s.Spec.Task.Placement.MaxPerNode; m > 0 {
 				r.Replicas += fmt.Sprintf(" (max %d per node)", m)
 			}
@@ -191,6 +198,9 @@ func (a *app) serviceScaleCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if s.Spec.Mode == swarmnet.External {
+				return fmt.Errorf("%s is an external service, with the sandboxes that have joined it: run or stop those, on their nodes", name)
+			}
 			if s.Spec.Mode != swarmnet.Replicated {
 				return fmt.Errorf("%s is a global service, with a task on every node: only replicated ones can be scaled", name)
 			}
@@ -228,8 +238,14 @@ func (a *app) serviceUpdateCmd() *cobra.Command {
 			return usagef("`%s` takes one SERVICE; a new command goes after --", cmd.CommandPath())
 		}
 		id, err := a.changeService(cmd.Context(), args[0], func(s *swarmnet.ServiceSpec) error {
+			if err := checkExternal(cmd, s); err != nil {
+				return usageError{err}
+			}
 			if err := f.applyUpdate(s, args[1:]); err != nil {
 				return usageError{err}
+			}
+			if err := a.editNetworks(cmd.Context(), s, f.networks, f.networkRm); err != nil {
+				return err
 			}
 			if err := f.apply(cmd, false, s); err != nil {
 				return usageError{err}

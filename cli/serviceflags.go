@@ -28,7 +28,7 @@ type serviceFlags struct {
 	restartDelay, restartWindow                             time.Duration
 	update, rollback                                        rolloutFlags
 	force                                                   bool
-	envRm, labelRm, constraintRm, publishRm                 []string
+	envRm, labelRm, constraintRm, publishRm, networkRm      []string
 }
 
 type rolloutFlags struct {
@@ -122,6 +122,9 @@ func (f *serviceFlags) apply(cmd *cobra.Command, creating bool, s *swarmnet.Serv
 		if s.EndpointMode, err = swarmnet.ParseEndpointMode(f.endpointMode); err != nil {
 			return fmt.Errorf("--endpoint-mode: %w", err)
 		}
+	}
+	if s.Mode == swarmnet.External {
+		return nil
 	}
 	t := &s.Task
 	if given("hostname") {
@@ -244,7 +247,7 @@ func (f *serviceFlags) applyHealth(changed func(string) bool, t *swarmnet.TaskSp
 func (f *serviceFlags) addCreate(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.name, "name", "", "name of the service")
-	fl.StringVar(&f.mode, "mode", "replicated", "replicated or global")
+	fl.StringVar(&f.mode, "mode", "replicated", "replicated, global or external")
 	fl.StringArrayVar(&f.networks, "network", nil, "network to join: NETWORK[,alias=NAME…]; repeatable")
 	fl.StringArrayVarP(&f.publish, "publish", "p", nil, "[PUB:]TARGET[/PROTO], or published=,target=,protocol=,mode=ingress|host,ip=; repeatable")
 	fl.StringArrayVar(&f.constraints, "constraint", nil, "where tasks may go, as in node.labels.zone==a; repeatable")
@@ -296,6 +299,8 @@ func (f *serviceFlags) addUpdate(cmd *cobra.Command) {
 	fl.StringArrayVar(&f.constraintRm, "constraint-rm", nil, "constraint to remove; repeatable")
 	fl.StringArrayVar(&f.publish, "publish-add", nil, "port to publish; repeatable")
 	fl.StringArrayVar(&f.publishRm, "publish-rm", nil, "TARGET[/PROTO] to publish no more; repeatable")
+	fl.StringArrayVar(&f.networks, "network-add", nil, "network to join: NETWORK[,alias=NAME…]; repeatable")
+	fl.StringArrayVar(&f.networkRm, "network-rm", nil, "network to leave; repeatable")
 	fl.BoolVar(&f.force, "force", false, "replace the tasks even if nothing changes")
 }
 

@@ -55,6 +55,7 @@ type taskInfo struct {
 	swarmnet.Task
 	nodeName string
 	old      bool
+	lost     bool       // a sandbox that may run on, on a node that is down
 	degraded []degraded // of all nodes, those of its ports
 }
 
@@ -100,6 +101,9 @@ func portNotes(tasks []taskInfo) []string {
 }
 
 func (t taskInfo) shortName() string {
+	if t.Standalone() {
+		return t.Name()
+	}
 	name := t.ServiceName
 	if t.Slot != 0 {
 		return fmt.Sprintf("%s.%d", name, t.Slot)
@@ -149,6 +153,9 @@ func (t taskInfo) row(noTrunc bool) taskRow {
 	if t.old {
 		r.Name = ` \_ ` + r.Name
 	}
+	if t.lost {
+		r.CurrentState, r.Error = "Unknown", "its node is down"
+	}
 	var ports []string
 	for _, p := range t.Ports {
 		if p.Mode == swarmnet.PublishHost {
@@ -172,9 +179,9 @@ func (a *app) taskInfos(ctx context.Context, sources []taskSource) ([]taskInfo, 
 	if err != nil {
 		return nil, err
 	}
-	names := map[swarmnet.NodeID]string{}
+	names, down := map[swarmnet.NodeID]string{}, map[swarmnet.NodeID]bool{}
 	for _, n := range nodes {
-		names[n.ID] = n.Name()
+		names[n.ID], down[n.ID] = n.Name(), n.Status.State == swarmnet.NodeDown
 	}
 	var out []taskInfo
 	for _, src := range sources {
@@ -187,7 +194,7 @@ func (a *app) taskInfos(ctx context.Context, sources []taskSource) ([]taskInfo, 
 			if name == "" {
 				name = swarmnet.ShortID(t.Node)
 			}
-			out = append(out, taskInfo{Task: t, nodeName: name, degraded: degradedOf(t, nodes)})
+			out = append(out, taskInfo{Task: t, nodeName: name, lost: t.Standalone() && down[t.Node], degraded: degradedOf(t, nodes)})
 		}
 	}
 	// The newest of a slot first, those before it below it.
@@ -198,7 +205,7 @@ func (a *app) taskInfos(ctx context.Context, sources []taskSource) ([]taskInfo, 
 		return int(int64(y.Meta.Created) - int64(x.Meta.Created))
 	})
 	for i := 1; i < len(out); i++ {
-		out[i].old = out[i].shortName() == out[i-1].shortName()
+		out[i].old = !out[i].Standalone() && out[i].shortName() == out[i-1].shortName()
 	}
 	return out, nil
 }

@@ -15,8 +15,16 @@ import (
 
 func sandboxToProto(sb swarmnet.Sandbox) *pb.Sandbox {
 	m := wire.SandboxToProto(sb)
-	m.Service = sb.Spec.Task.Labels[agent.LabelService]
+	m.Service = taskOf(sb)
 	return m
+}
+
+// taskOf is the service whose task a sandbox is; empty for the node's own, also when they have joined a service.
+func taskOf(sb swarmnet.Sandbox) string {
+	if sb.Spec.Task.Labels[agent.LabelTask] != string(sb.ID) {
+		return ""
+	}
+	return sb.Spec.Task.Labels[agent.LabelService]
 }
 
 func (s *localServer) ListSandboxes(ctx context.Context, req *pb.ListSandboxesRequest) (*pb.ListSandboxesResponse, error) {
@@ -91,7 +99,7 @@ func (s *localServer) ownOnly(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	if service := sb.Spec.Task.Labels[agent.LabelService]; service != "" {
+	if service := taskOf(sb); service != "" {
 		return status.Errorf(codes.FailedPrecondition, "%s is a task of service %s: command the service instead, as with `swarmnet service scale %s=N`", sb.Spec.Name, service, service)
 	}
 	return nil

@@ -40,6 +40,7 @@ func (s *localServer) RestartSandbox(ctx context.Context, req *pb.StopSandboxReq
 		return nil, err
 	}
 	env.Busy = nil // it keeps its ports
+	s.drain(ctx, string(was.ID))
 	_, err = s.d.local.Step(func(st local.State) (next local.State, err error) {
 		next, was, err = st.Restart(string(was.ID), req.GetSignal(), grace, env)
 		return next, err

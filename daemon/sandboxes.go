@@ -12,6 +12,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent"
 	"github.com/swarmnet/swarmnet/agent/executor/process"
 	"github.com/swarmnet/swarmnet/agent/local"
+	"github.com/swarmnet/swarmnet/agent/session"
 	"github.com/swarmnet/swarmnet/driver"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
@@ -38,7 +39,10 @@ func (s *localServer) CreateSandbox(ctx context.Context, req *pb.CreateSandboxRe
 			return nil, refusal(err)
 		}
 	}
-	attached, err := s.attachAll(ctx, a, id, &spec, &env)
+	attached, joined, err := s.attachAll(ctx, a, id, &spec, &env)
+	if err == nil && !joined {
+		err = notJoined(spec)
+	}
 	if err == nil {
 		_, err = s.d.local.Step(func(st local.State) (next local.State, err error) {
 			next, _, err = st.CreateSandbox(id, spec, env)
@@ -77,35 +81,36 @@ func withoutForeign(st local.State, spec swarmnet.SandboxSpec) swarmnet.SandboxS
 	return spec
 }
 
-// attachAll asks the managers for endpoints on those networks that are not the node's own. It reports whether any was asked for.
-func (s *localServer) attachAll(ctx context.Context, a *agent.Agent, id swarmnet.TaskID, spec *swarmnet.SandboxSpec, env *local.Env) (bool, error) {
-	asked := false
+// attachAll asks the managers for endpoints on those networks that are not the node's own. It reports whether any was asked for, and whether
+// the sandbox has joined the service that its label names; one without has.
+func (s *localServer) attachAll(ctx context.Context, a *agent.Agent, id swarmnet.TaskID, spec *swarmnet.SandboxSpec, env *local.Env) (asked, joined bool, err error) {
+	joined = wishedService(*spec) == ""
 	for i, att := range spec.Networks {
-		n, foreign, err := s.attach(ctx, a, id, spec.Name, att)
-		asked = asked || foreign
+		got, foreign, err := s.attach(ctx, a, id, *spec, att)
+		asked, joined = asked || foreign, joined || got.Endpoint.Service != ""
 		if err != nil {
-			return asked, err
+			return asked, joined, err
 		}
 		if foreign {
-			spec.Networks[i].Network = n.ID
-			env.Cluster = append(env.Cluster, n)
+			spec.Networks[i].Network = got.Network.ID
+			env.Cluster = append(env.Cluster, got.Network)
 		}
 	}
-	return asked, nil
+	return asked, joined, nil
 }
 
 // attach asks the managers for an endpoint if the network is not the node's own. The network's id is known afterwards.
-func (s *localServer) attach(ctx context.Context, a *agent.Agent, id swarmnet.TaskID, name string, att swarmnet.NetworkAttachment) (swarmnet.Network, bool, error) {
+func (s *localServer) attach(ctx context.Context, a *agent.Agent, id swarmnet.TaskID, spec swarmnet.SandboxSpec, att swarmnet.NetworkAttachment) (session.Attachment, bool, error) {
 	_, err := s.d.local.Read().Network(string(att.Network))
 	var r *local.Refusal
 	if !errors.As(err, &r) || r.Kind != local.NotFound {
-		return swarmnet.Network{}, false, err
+		return session.Attachment{}, false, err
 	}
 	if s.d.current() == nil {
-		return swarmnet.Network{}, false, err
+		return session.Attachment{}, false, err
 	}
-	got, err := a.Attach(ctx, id, name, att)
-	return got.Network, true, err
+	got, err := a.Attach(ctx, id, spec.Name, att, wishedService(spec))
+	return got, true, err
 }
 
 // detach gives endpoints on the cluster's networks back. When no manager answers, the agent does so later.
@@ -162,6 +167,9 @@ func (s *localServer) StartSandbox(ctx context.Context, req *pb.ObjectRef) (*pb.
 	if err := s.ownOnly(ctx, req.GetRef()); err != nil {
 		return nil, err
 	}
+	if err := s.rejoin(ctx, req.GetRef()); err != nil {
+		return nil, err
+	}
 	if err := s.start(ctx, req.GetRef()); err != nil {
 		return nil, err
 	}
@@ -176,6 +184,7 @@ func (s *localServer) StopSandbox(ctx context.Context, req *pb.StopSandboxReques
 	if err != nil {
 		return nil, err
 	}
+	s.drain(ctx, req.GetRef())
 	var sb local.Sandbox
 	_, err = s.d.local.Step(func(st local.State) (next local.State, err error) {
 		next, sb, err = st.Stop(req.GetRef(), req.GetSignal(), grace)
@@ -250,6 +259,7 @@ func (s *localServer) RemoveSandbox(ctx context.Context, req *pb.RemoveSandboxRe
 
 // removeNow returns when nothing of the sandbox is left.
 func (s *localServer) removeNow(ctx context.Context, a *agent.Agent, ref string) error {
+	s.drain(ctx, ref)
 	var sb local.Sandbox
 	_, err := s.d.local.Step(func(st local.State) (next local.State, err error) {
 		next, sb, err = st.RemoveSandbox(ref, true)
@@ -287,13 +297,13 @@ func (s *localServer) ConnectNetwork(ctx context.Context, req *pb.ConnectNetwork
 	if err != nil {
 		return nil, refusal(err)
 	}
-	n, foreign, err := s.attach(ctx, a, sb.ID, sb.Spec.Name, att)
+	got, foreign, err := s.attach(ctx, a, sb.ID, sb.Spec, att)
 	if err != nil {
 		return nil, refusal(err)
 	}
 	if foreign {
-		att.Network = n.ID
-		env.Cluster = append(env.Cluster, n)
+		att.Network = got.Network.ID
+		env.Cluster = append(env.Cluster, got.Network)
 	}
 	_, err = s.d.local.Step(func(st local.State) (next local.State, err error) {
 		next, sb, err = st.Connect(string(sb.ID), att, env)
@@ -301,7 +311,7 @@ func (s *localServer) ConnectNetwork(ctx context.Context, req *pb.ConnectNetwork
 	})
 	if err != nil {
 		if _, had := sb.Interfaces[att.Network]; foreign && !had {
-			s.detach(ctx, a, sb.ID, n.ID)
+			s.detach(ctx, a, sb.ID, got.Network.ID)
 		}
 		return nil, refusal(err)
 	}

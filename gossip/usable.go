@@ -38,8 +38,9 @@ func ready(set swarmnet.AssignmentSet, view View, ep swarmnet.PeerEndpoint) bool
 	if !ok || row.State == EndpointUnknown {
 		return ep.State == swarmnet.TaskRunning
 	}
-	// A task that came to run has been up before: then it is the row that is late.
-	return row.State == EndpointReady || row.State == EndpointUp && ep.State == swarmnet.TaskRunning && ep.Service != ""
+	// A task that came to run has been up before: then it is the row that is late. A sandbox may run again and again.
+	task := ep.Service != "" && set.Services[ep.Service].Spec.Mode != swarmnet.External
+	return row.State == EndpointReady || row.State == EndpointUp && ep.State == swarmnet.TaskRunning && task
 }
 
 // inDoubt reports whether a node may be gone; this node itself never is.

@@ -148,14 +148,24 @@ func targets(set swarmnet.AssignmentSet) (out, former map[owner][]swarmnet.PeerE
 		if ep.Node == "" || ep.State.Terminal() || !known {
 			continue
 		}
-		by := ownerOf(ep.Service, ep.Task)
-		if ep.DefaultRoute {
-			out[by] = append(out[by], ep)
-		} else if set.Networks[ep.Network].HasGateway() {
-			former[by] = append(former[by], ep)
+		for _, by := range owners(set, ep) {
+			if ep.DefaultRoute {
+				out[by] = append(out[by], ep)
+			} else if set.Networks[ep.Network].HasGateway() {
+				former[by] = append(former[by], ep)
+			}
 		}
 	}
 	return out, former
+}
+
+// owners are whose ports lead to an endpoint: a sandbox of this node that has joined a service publishes ports of its own, too.
+func owners(set swarmnet.AssignmentSet, ep swarmnet.PeerEndpoint) []owner {
+	by := []owner{ownerOf(ep.Service, ep.Task)}
+	if t, here := set.Tasks[ep.Task]; here && ep.Service != "" && t.Standalone() {
+		by = append(by, owner{task: ep.Task})
+	}
+	return by
 }
 
 // addFormer keeps the connections to a task by another address than the one that its ports lead to. Datagrams are to come by that one.

@@ -42,6 +42,8 @@ type Task struct {
 	Ready bool
 	VIPs  ingress.VIPs
 	Stack Stack
+	// Expected are the ports to which connections will come: the task's own, and those of the service that it has joined.
+	Expected []swarmnet.PortSpec
 	// Lookup are the task's networks in the order in which a name is looked for on them.
 	Lookup []swarmnet.NetworkID
 }
@@ -87,7 +89,10 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeStat
 		}
 	}
 	for id, t := range set.Tasks {
-		task := Task{Task: t, VIPs: vips[id], Endpoints: ordered(t, endpoints[id]), Stack: local.Stacks[id], Lookup: lookupOrder(set, t)}
+		task := Task{Task: t, VIPs: vips[id], Endpoints: ordered(t, endpoints[id]), Stack: local.Stacks[id], Lookup: lookupOrder(set, t), Expected: t.Ports}
+		if v, ok := set.Services[t.Member]; ok {
+			task.Expected = append(slices.Clip(task.Expected), v.Ports...)
+		}
 		switch stack := task.Stack; stack.Mode {
 		case swarmnet.ModeHost:
 			task.Ready = true

@@ -147,7 +147,8 @@ func (s State) routed(sb Sandbox) Sandbox {
 }
 
 // Routed returns the endpoints of a sandbox with that one marked whose network carries the default route: of those with a gateway the one
-// of the highest priority, among equals the first by name. Where addresses are not ours, a gateway is there once its driver has given one.
+// of the highest priority, among equals the first by name. Those by which the sandbox has joined a service come before all others: connections
+// to the service's ports come by them, on every node. Where addresses are not ours, a gateway is there once its driver has given one.
 func Routed(eps []swarmnet.Endpoint, atts []swarmnet.NetworkAttachment, network func(swarmnet.NetworkID) swarmnet.Network) []swarmnet.Endpoint {
 	priority := func(n swarmnet.NetworkID) int {
 		for _, a := range atts {
@@ -164,6 +165,7 @@ func Routed(eps []swarmnet.Endpoint, atts []swarmnet.NetworkAttachment, network 
 			continue
 		}
 		if best < 0 || cmp.Or(
+			cmp.Compare(outside(ep), outside(eps[best])),
 			-cmp.Compare(priority(ep.Network), priority(eps[best].Network)),
 			cmp.Compare(n.Spec.Name, network(eps[best].Network).Spec.Name),
 		) < 0 {
@@ -175,4 +177,12 @@ func Routed(eps []swarmnet.Endpoint, atts []swarmnet.NetworkAttachment, network 
 		eps[i].DefaultRoute = i == best
 	}
 	return eps
+}
+
+// outside is 1 for an endpoint that is no service's, else 0.
+func outside(ep swarmnet.Endpoint) int {
+	if ep.Service == "" {
+		return 1
+	}
+	return 0
 }

@@ -90,6 +90,8 @@ func task(sb Sandbox, now time.Time) swarmnet.Task {
 		t.Desired = swarmnet.DesireRemove
 	case sb.Wanted && sb.State == swarmnet.SandboxRestarting && sb.NotBefore.After(now):
 		t.Desired = swarmnet.DesireReady
+	case sb.Wanted && sb.Draining:
+		t.Desired = swarmnet.DesireDraining
 	case sb.Wanted && sb.State != swarmnet.SandboxExited:
 		t.Desired = swarmnet.DesireRunning
 	}
@@ -111,7 +113,7 @@ func Merge(cluster swarmnet.AssignmentSet, f Fragment) swarmnet.AssignmentSet {
 	out.Tasks, out.Endpoints = maps.Clone(cluster.Tasks), maps.Clone(cluster.Endpoints)
 	maps.DeleteFunc(out.Tasks, func(_ swarmnet.TaskID, t swarmnet.Task) bool { return t.Standalone() })
 	for id, t := range f.Tasks {
-		t.Node = out.Self
+		t.Node, t.Member = out.Self, cluster.Tasks[id].Member
 		out.Tasks[id] = t
 	}
 	for id, ep := range f.Endpoints {
@@ -120,7 +122,7 @@ func Merge(cluster swarmnet.AssignmentSet, f Fragment) swarmnet.AssignmentSet {
 	}
 	for id, ep := range out.Endpoints { // of sandboxes on the cluster's networks
 		t, mine := f.Tasks[ep.Task]
-		if !mine || ep.Node != out.Self || ep.Service != "" {
+		if !mine || ep.Node != out.Self {
 			continue
 		}
 		if _, own := f.Endpoints[id]; own {

@@ -51,6 +51,16 @@ func (s State) Start(ref string, env Env) (State, Sandbox, error) {
 	return s.withSandbox(sb), sb, nil
 }
 
+// Drain notes that a sandbox that runs is about to be stopped: it takes no new connections of the service that it has joined. Its end ends that.
+func (s State) Drain(id swarmnet.TaskID) State {
+	sb, ok := s.Sandboxes[id]
+	if !ok || sb.Draining || sb.State != swarmnet.SandboxRunning {
+		return s
+	}
+	sb.Draining = true
+	return s.withSandbox(sb)
+}
+
 // Stop asks for a sandbox's process to end: signal, and a kill when grace is over. An empty signal and a negative grace are the sandbox's
 // own. One that does not run is left as it is.
 func (s State) Stop(ref, signal string, grace time.Duration) (State, Sandbox, error) {
@@ -137,7 +147,7 @@ func (s State) Report(id swarmnet.TaskID, run uint64, st swarmnet.TaskStatus, no
 }
 
 func ended(sb Sandbox, st swarmnet.TaskStatus, now time.Time) Sandbox {
-	sb.Finished = st.At
+	sb.Finished, sb.Draining = st.At, false
 	if sb.Started.IsZero() && st.State != swarmnet.TaskRejected {
 		sb.Started = st.At // it was faster than any look at it
 	}

@@ -56,6 +56,8 @@ type Sandbox struct {
 	// Again says that its process is started again when it has ended: a restart that somebody asked for. Last, that the restart policy does
 	// not: somebody killed it.
 	Again, Last bool `json:",omitempty"`
+	// Draining says that it is about to be stopped, and takes no new connections of the service that it has joined.
+	Draining bool `json:",omitempty"`
 	// Removing says that it is on its way out: everything of it is taken away, then it is gone.
 	Removing bool `json:",omitempty"`
 }

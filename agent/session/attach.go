@@ -16,6 +16,8 @@ import (
 const (
 	// callTimeout is how long one manager may take to answer; long enough for an election.
 	callTimeout = 8 * time.Second
+	// drainTimeout is for what is answered when all nodes have acknowledged something: as long as managers wait for that, and callTimeout.
+	drainTimeout = 18 * time.Second
 	// arrivalTimeout is how long an attachment is waited for in the assignments: a stream may be just about to be opened again.
 	arrivalTimeout = 2 * time.Second
 )
@@ -27,12 +29,13 @@ type Attachment struct {
 }
 
 // Attach asks the managers for an endpoint of one of this node's sandboxes on an attachable network, which a.Network names by any reference.
+// With service, by name or id, the sandbox joins that if it is an external service which is on the network; the endpoint says whether it has.
 // It returns when the assignment set holds the endpoint, or a moment after the managers have given it. The same call again returns the
 // same. Errors are the managers', with their gRPC codes; UNAVAILABLE when none answers: then it is not known whether there is an endpoint.
-func (s *Session) Attach(ctx context.Context, sandbox swarmnet.TaskID, name string, a swarmnet.NetworkAttachment) (Attachment, error) {
+func (s *Session) Attach(ctx context.Context, sandbox swarmnet.TaskID, name string, a swarmnet.NetworkAttachment, service string) (Attachment, error) {
 	var resp *pb.AttachResponse
-	err := s.ask(ctx, func(ctx context.Context, c pb.DispatcherClient) (err error) {
-		resp, err = c.Attach(ctx, &pb.AttachRequest{Sandbox: string(sandbox), Name: name, Attachment: wire.NetworkAttachmentToProto(a)})
+	err := s.ask(ctx, callTimeout, func(ctx context.Context, c pb.DispatcherClient) (err error) {
+		resp, err = c.Attach(ctx, &pb.AttachRequest{Sandbox: string(sandbox), Name: name, Attachment: wire.NetworkAttachmentToProto(a), Service: service})
 		return err
 	})
 	if err != nil {
@@ -53,21 +56,32 @@ func (s *Session) Attach(ctx context.Context, sandbox swarmnet.TaskID, name stri
 // Detach gives the endpoint of a sandbox on a network (by id) back. No network: all of the sandbox's; no sandbox either: all of this
 // node's. What is not there is detached. Errors are like Attach's.
 func (s *Session) Detach(ctx context.Context, sandbox swarmnet.TaskID, network swarmnet.NetworkID) error {
-	return s.ask(ctx, func(ctx context.Context, c pb.DispatcherClient) error {
+	return s.ask(ctx, callTimeout, func(ctx context.Context, c pb.DispatcherClient) error {
 		_, err := c.Detach(ctx, &pb.DetachRequest{Sandbox: string(sandbox), Network: string(network)})
 		return err
 	})
 }
 
+// Drain has the managers take one of this node's sandboxes out of the service that it has joined, on every node. It returns when all have
+// acknowledged that, or with the names of those that have not. Errors are like Attach's.
+func (s *Session) Drain(ctx context.Context, sandbox swarmnet.TaskID) (silent []string, err error) {
+	err = s.ask(ctx, drainTimeout, func(ctx context.Context, c pb.DispatcherClient) error {
+		resp, err := c.Drain(ctx, &pb.DrainRequest{Sandbox: string(sandbox)})
+		silent = resp.GetSilent()
+		return err
+	})
+	return silent, err
+}
+
 // ask calls one manager after the other, beginning with the one that holds the stream, until one answers.
-func (s *Session) ask(ctx context.Context, call func(context.Context, pb.DispatcherClient) error) error {
+func (s *Session) ask(ctx context.Context, timeout time.Duration, call func(context.Context, pb.DispatcherClient) error) error {
 	addrs := s.managers()
 	if now := s.Read().Manager; now != "" {
 		addrs = append([]string{now}, slices.DeleteFunc(addrs, func(a string) bool { return a == now })...)
 	}
 	err := status.Error(codes.Unavailable, "this node knows no manager")
 	for _, addr := range addrs {
-		if err = s.askOne(ctx, addr, call); err == nil || ctx.Err() != nil {
+		if err = s.askOne(ctx, addr, timeout, call); err == nil || ctx.Err() != nil {
 			return err
 		}
 		if c := status.Code(err); c != codes.Unavailable && c != codes.DeadlineExceeded {
@@ -77,8 +91,8 @@ func (s *Session) ask(ctx context.Context, call func(context.Context, pb.Dispatc
 	return status.Errorf(codes.Unavailable, "no manager answers: %s", status.Convert(err).Message())
 }
 
-func (s *Session) askOne(ctx context.Context, addr string, call func(context.Context, pb.DispatcherClient) error) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func (s *Session) askOne(ctx context.Context, addr string, timeout time.Duration, call func(context.Context, pb.DispatcherClient) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	conn, err := s.cfg.Dial(ctx, addr)
 	if err != nil {

@@ -48,7 +48,7 @@ func TestAttach(t *testing.T) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		a, err := s.Attach(t.Context(), "box", "box", swarmnet.NetworkAttachment{Network: "app"})
+		a, err := s.Attach(t.Context(), "box", "box", swarmnet.NetworkAttachment{Network: "app"}, "")
 		done <- result{a, err}
 	}()
 	set := swarmnet.EmptyAssignmentSet()
@@ -62,7 +62,7 @@ func TestAttach(t *testing.T) {
 	if r := s.Read(); r.Set.Revision != 8 {
 		t.Fatalf("it returned at revision %d", r.Set.Revision)
 	}
-	if _, err := s.Attach(t.Context(), "box", "box", swarmnet.NetworkAttachment{Network: "closed"}); status.Code(err) != codes.FailedPrecondition {
+	if _, err := s.Attach(t.Context(), "box", "box", swarmnet.NetworkAttachment{Network: "closed"}, ""); status.Code(err) != codes.FailedPrecondition {
 		t.Fatalf("a refusal: %v", err)
 	}
 	if err := s.Detach(t.Context(), "box", "net"); err != nil {
@@ -73,7 +73,7 @@ func TestAttach(t *testing.T) {
 func TestAttachWithoutManagers(t *testing.T) {
 	for _, managers := range [][]string{nil, {"127.0.0.1:1"}} {
 		s := startSession(t, "", managers...)
-		if _, err := s.Attach(t.Context(), "box", "box", swarmnet.NetworkAttachment{Network: "app"}); status.Code(err) != codes.Unavailable {
+		if _, err := s.Attach(t.Context(), "box", "box", swarmnet.NetworkAttachment{Network: "app"}, ""); status.Code(err) != codes.Unavailable {
 			t.Errorf("%v: %v", managers, err)
 		}
 	}

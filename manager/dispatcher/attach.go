@@ -35,7 +35,7 @@ func (s *Server) Attach(ctx context.Context, req *pb.AttachRequest) (*pb.AttachR
 	a.Network = n.ID
 	node := rpcauth.Peer(ctx).Node
 	results, err := s.cfg.Backend.Propose(ctx, "node:"+string(node), state.CreateAttachment{
-		Sandbox: swarmnet.TaskID(req.GetSandbox()), Name: req.GetName(), Node: node, Attachment: a,
+		Sandbox: swarmnet.TaskID(req.GetSandbox()), Name: req.GetName(), Node: node, Attachment: a, Service: req.GetService(),
 	})
 	if err != nil {
 		return nil, err
@@ -71,6 +71,50 @@ func (s *Server) allocated(ctx context.Context, ref string) (swarmnet.Network, e
 			return n, nil
 		case <-ctx.Done():
 			return n, status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// Drain takes a sandbox of the calling node out of the service that it has joined, and returns when every node has acknowledged that, or has
+// not for too long.
+func (s *Server) Drain(ctx context.Context, req *pb.DrainRequest) (*pb.DrainResponse, error) {
+	node := rpcauth.Peer(ctx).Node
+	results, err := s.cfg.Backend.Propose(ctx, "node:"+string(node), state.DrainAttachment{Sandbox: swarmnet.TaskID(req.GetSandbox()), Node: node})
+	if err != nil {
+		return nil, err
+	}
+	if err := controlapi.Rejection(results[0]); err != nil {
+		return nil, err
+	}
+	t, ok := s.cfg.Backend.View().Task(swarmnet.TaskID(results[0].ID))
+	if !ok { // it has joined none
+		return &pb.DrainResponse{}, nil
+	}
+	silent, err := s.heard(ctx, t.Balanced)
+	return &pb.DrainResponse{Silent: silent}, err
+}
+
+// heardLook is how often it is looked whether a node that does not answer counts no more.
+const heardLook = 500 * time.Millisecond
+
+// heard waits until every node has acknowledged a revision, and returns the names of those that have not within state.DrainFor.
+func (s *Server) heard(ctx context.Context, revision uint64) ([]string, error) {
+	timeout, look := time.NewTimer(state.DrainFor), time.NewTicker(heardLook)
+	defer timeout.Stop()
+	defer look.Stop()
+	for {
+		changed := s.cfg.Backend.Changed()
+		silent := s.cfg.Backend.View().Silent(revision, time.Now())
+		if len(silent) == 0 {
+			return nil, nil
+		}
+		select {
+		case <-changed:
+		case <-look.C:
+		case <-timeout.C:
+			return silent, nil
+		case <-ctx.Done():
+			return nil, status.FromContextError(ctx.Err()).Err()
 		}
 	}
 }

@@ -5,18 +5,14 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/manager/state"
 )
 
 const (
-	// drainFor bounds how long a task that is to stop, or a new one that is to take over, waits for nodes that are there and do not answer.
-	drainFor = 10 * time.Second
-	// awayFor is for how long a node whose session has ended is waited for all the same: its daemon may just be started again, and its data
-	// path stands meanwhile and leads where it led before.
-	awayFor = 5 * time.Second
+	drainFor = state.DrainFor
+	awayFor  = state.AwayFor
 )
 
 // counts reports whether a node's balancers may lead anywhere and its agent may say so: it has a session, or had one a moment ago.

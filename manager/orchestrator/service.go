@@ -41,6 +41,12 @@ func (p *planner) service(id swarmnet.ServiceID) {
 		return
 	}
 	s := &service{planner: p, Service: v, clean: map[cleanKey]bool{}}
+	if v.Spec.Mode == swarmnet.External { // its tasks are others'
+		if v.Removing {
+			p.d.Do(state.ForgetService{ID: v.ID})
+		}
+		return
+	}
 	all := s.slots()
 	if v.Removing {
 		s.remove(all)

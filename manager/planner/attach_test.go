@@ -16,7 +16,7 @@ func sandboxID(name string) swarmnet.TaskID {
 	return swarmnet.TaskID(swarmnet.DeriveID("sandbox", name))
 }
 
-// attach reads `attach NAME node=N network=N [ip=A] [mac=M] [alias=A]` and `detach [NAME] node=N [network=N]`.
+// attach reads `attach NAME node=N network=N [ip=A] [mac=M] [alias=A] [service=S]`, `detach [NAME] node=N [network=N]` and `drain NAME node=N`.
 func (c *cluster) attach(verb, name string, args map[string][]string) (state.Command, error) {
 	node, network := swarmnet.NodeID("none"), swarmnet.NetworkID("")
 	if v := args["node"]; v != nil {
@@ -28,6 +28,9 @@ func (c *cluster) attach(verb, name string, args map[string][]string) (state.Com
 			return nil, r
 		}
 		network = n.ID
+	}
+	if verb == "drain" {
+		return state.DrainAttachment{Sandbox: sandboxID(name), Node: node}, nil
 	}
 	if verb == "detach" {
 		cmd := state.RemoveAttachment{Node: node, Network: network}
@@ -47,7 +50,11 @@ func (c *cluster) attach(verb, name string, args map[string][]string) (state.Com
 		}
 		a.MAC = mac
 	}
-	return state.CreateAttachment{Sandbox: sandboxID(name), Name: name, Node: node, Attachment: a}, nil
+	cmd := state.CreateAttachment{Sandbox: sandboxID(name), Name: name, Node: node, Attachment: a}
+	if v := args["service"]; v != nil {
+		cmd.Service = v[0]
+	}
+	return cmd, nil
 }
 
 func (c *cluster) sandboxes() []string {
@@ -58,6 +65,12 @@ func (c *cluster) sandboxes() []string {
 		}
 		n, _ := c.s.Node(t.Node)
 		line := fmt.Sprintf("%s %s %s", t.Name(), n.Name(), t.Status.State)
+		if v, ok := c.s.Service(t.Member); ok {
+			line += " in " + v.Spec.Name
+		}
+		if t.Desired != swarmnet.DesireRunning {
+			line += " " + t.Desired.String()
+		}
 		var eps []string
 		for e := range c.s.EndpointsByTask(t.ID) {
 			n, _ := c.s.Network(e.Network)
@@ -66,6 +79,12 @@ func (c *cluster) sandboxes() []string {
 				addrs[i] = a.String()
 			}
 			eps = append(eps, fmt.Sprintf(" %s=%s %s", n.Spec.Name, strings.Join(addrs, ","), e.MAC))
+			if e.Service != "" {
+				eps[len(eps)-1] += " joined"
+			}
+			if e.DefaultRoute {
+				eps[len(eps)-1] += " route"
+			}
 			if len(e.Aliases) > 0 {
 				eps[len(eps)-1] += " (" + strings.Join(e.Aliases, ",") + ")"
 			}
@@ -86,7 +105,9 @@ func (c *cluster) randomAttachment(t *rapid.T) state.Command {
 	}
 	if rapid.Bool().Draw(t, "detach") {
 		cmd := state.RemoveAttachment{Sandbox: sandboxID(name), Node: node, Network: n.ID}
-		switch rapid.IntRange(0, 3).Draw(t, "what") {
+		switch rapid.IntRange(0, 4).Draw(t, "what") {
+		case 4:
+			return state.DrainAttachment{Sandbox: cmd.Sandbox, Node: node}
 		case 0:
 			cmd.Network = ""
 		case 1:
@@ -102,5 +123,5 @@ func (c *cluster) randomAttachment(t *rapid.T) state.Command {
 		}
 		a.Addrs = []netip.Addr{addr}
 	}
-	return state.CreateAttachment{Sandbox: sandboxID(name), Name: name, Node: node, Attachment: a}
+	return state.CreateAttachment{Sandbox: sandboxID(name), Name: name, Node: node, Attachment: a, Service: pick("service", "", "", "ext", "a")}
 }

@@ -99,7 +99,9 @@ func (c *cluster) serviceSpec(spec swarmnet.ServiceSpec, args map[string][]strin
 		period, _ := time.ParseDuration(vals[0])
 		switch k {
 		case "mode":
-			spec.Mode, err = swarmnet.ParseServiceMode(vals[0])
+			if spec.Mode, err = swarmnet.ParseServiceMode(vals[0]); spec.Mode == swarmnet.External {
+				spec.Task.Command = nil
+			}
 		case "replicas":
 			spec.Replicas = uint32(number)
 		case "endpoint-mode":

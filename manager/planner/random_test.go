@@ -26,7 +26,7 @@ func TestRandomSessions(t *testing.T) {
 		}
 		c.advance(11 * time.Second)
 		for v := range c.s.Tasks() { // whoever does not answer
-			if v.Desired == swarmnet.DesireDraining && !v.Status.State.Terminal() {
+			if v.Desired == swarmnet.DesireDraining && !v.Standalone() && !v.Status.State.Terminal() {
 				rt.Fatalf("%s is waited for without end", v)
 			}
 		}
@@ -162,13 +162,13 @@ func (c *cluster) randomCommand(t *rapid.T, kind int) state.Command {
 		if n, ok := c.s.NetworkByName(name); ok && rapid.Bool().Draw(t, "remove") {
 			return state.RemoveNetwork{ID: n.ID}
 		}
-		spec := swarmnet.NetworkSpec{Name: name, Driver: swarmnet.DriverOverlay, Ingress: name == "ingress", Attachable: name == "app", Internal: name == "back" && rapid.Bool().Draw(t, "internal")}
+		spec := swarmnet.NetworkSpec{Name: name, Driver: swarmnet.DriverOverlay, Ingress: name == "ingress", Attachable: name != "ingress" && rapid.IntRange(0, 3).Draw(t, "attachable") > 0, Internal: name == "back" && rapid.Bool().Draw(t, "internal")}
 		if rapid.Bool().Draw(t, "subnet") {
 			spec.IPAM = []swarmnet.IPAMConfig{{Subnet: netip.MustParsePrefix(pick("subnet", "10.5.0.0/29", "10.5.0.8/28", "10.0.1.0/24"))}}
 		}
 		return state.CreateNetwork{Network: swarmnet.Network{ID: swarmnet.NetworkID(swarmnet.DeriveID("network", fmt.Sprint(c.n))), Spec: spec}}
 	case 9, 10:
-		return c.randomService(t, pick("service", "a", "b", "c"))
+		return c.randomService(t, pick("service", "a", "b", "c", "ext"))
 	case 11:
 		var tasks []swarmnet.Task
 		for v := range c.s.Tasks() {
@@ -202,6 +202,9 @@ func (c *cluster) randomService(t *rapid.T, name string) state.Command {
 	if ok {
 		spec.Mode = v.Spec.Mode
 	}
+	if name == "ext" {
+		return c.randomExternal(t, v, spec)
+	}
 	if spec.Mode == swarmnet.Replicated {
 		spec.Replicas = uint32(rapid.IntRange(0, 6).Draw(t, "replicas"))
 	}
@@ -230,4 +233,20 @@ func (c *cluster) randomService(t *rapid.T, name string) state.Command {
 		return state.UpdateService{ID: v.ID, Spec: spec}
 	}
 	return state.CreateService{Service: swarmnet.Service{ID: swarmnet.ServiceID(swarmnet.DeriveID("service", name, fmt.Sprint(c.n))), Spec: spec}}
+}
+
+func (c *cluster) randomExternal(t *rapid.T, v swarmnet.Service, spec swarmnet.ServiceSpec) state.Command {
+	spec.Mode, spec.Task = swarmnet.External, swarmnet.TaskSpec{}
+	for n := range c.s.Networks() {
+		if !n.Spec.Ingress && n.Spec.Attachable {
+			spec.Networks = append(spec.Networks, swarmnet.NetworkAttachment{Network: n.ID})
+		}
+	}
+	if rapid.Bool().Draw(t, "port") {
+		spec.Ports = []swarmnet.PortSpec{{Target: 80}}
+	}
+	if v.ID != "" {
+		return state.UpdateService{ID: v.ID, Spec: spec}
+	}
+	return state.CreateService{Service: swarmnet.Service{ID: swarmnet.ServiceID(swarmnet.DeriveID("service", "ext", fmt.Sprint(c.n))), Spec: spec}}
 }

@@ -349,7 +349,7 @@ func (c *cluster) commands(verb, name string, args map[string][]string, words []
 		n, _ := c.s.Node(t.Node)
 		return []state.Command{state.UpdateTaskStatus{Task: t.ID, Node: t.Node, Epoch: n.Epoch, Status: swarmnet.TaskStatus{State: st, At: c.now}}}, err
 	}
-	if verb == "attach" || verb == "detach" {
+	if verb == "attach" || verb == "detach" || verb == "drain" {
 		cmd, err := c.attach(verb, name, args)
 		return []state.Command{cmd}, err
 	}

@@ -35,6 +35,9 @@ func (c CreateAttachment) apply(x *tx) *Rejection {
 		t = swarmnet.Task{ID: c.Sandbox, ServiceName: c.Name, Node: c.Node, Desired: swarmnet.DesireRunning,
 			Status: swarmnet.TaskStatus{State: swarmnet.TaskAssigned, At: x.m.At}}
 	}
+	if t, r = x.join(t, n, c.Service); r != nil {
+		return r
+	}
 	for _, e := range x.s.endpointsOf(t.ID) {
 		if e.Network == n.ID {
 			return c.again(x, t, n, e)
@@ -60,12 +63,13 @@ func (c CreateAttachment) apply(x *tx) *Rejection {
 	t.Networks = append(slices.Clip(t.Networks), c.Attachment)
 	x.putTask(t)
 	x.putEndpoint(e)
+	x.enrol(t)
 	x.result.ID = string(e.ID)
 	return nil
 }
 
-// again answers a command whose attachment is there: nothing is done when it asks for what there is. A node that repeats itself may
-// ask for the addresses that it was given the first time.
+// again answers a command whose attachment is there: nothing is done when it asks for what there is, but that the sandbox may join a service
+// now. A node that repeats itself may ask for the addresses that it was given the first time.
 func (c CreateAttachment) again(x *tx, t swarmnet.Task, n swarmnet.Network, e swarmnet.Endpoint) *Rejection {
 	same := t.ServiceName == c.Name && slices.Equal(e.Aliases, c.Attachment.Aliases) &&
 		(c.Attachment.MAC.IsZero() || c.Attachment.MAC == e.MAC)
@@ -74,6 +78,10 @@ func (c CreateAttachment) again(x *tx, t swarmnet.Task, n swarmnet.Network, e sw
 	}
 	if !same {
 		return reject(AlreadyExists, "sandbox %s is on network %s already, with other settings: disconnect it first", t.Name(), n.Spec.Name)
+	}
+	if was, _ := x.s.Task(t.ID); was.Member != t.Member {
+		x.putTask(t)
+		x.enrol(t)
 	}
 	x.result.ID = string(e.ID)
 	return nil
@@ -176,6 +184,7 @@ func (x *tx) detach(t swarmnet.Task, network swarmnet.NetworkID) {
 		return
 	}
 	x.putTask(t)
+	x.enrol(t)
 }
 
 // standalone lists the sandboxes of a node that are on networks of the cluster.
@@ -185,14 +194,6 @@ func (x *tx) standalone(n swarmnet.NodeID) []swarmnet.Task {
 		out = append(out, t)
 	}
 	return out
-}
-
-// report takes what a node says of a sandbox. It may run again after it has ended, and keeps its addresses all the while.
-func (x *tx) report(t swarmnet.Task, st swarmnet.TaskStatus) {
-	if t.Status != st {
-		t.Status = st
-		x.putTask(t)
-	}
 }
 
 // owner names a sandbox and the node that it is on.

@@ -58,6 +58,9 @@ func (x *tx) checkServiceSpec(id swarmnet.ServiceID, s swarmnet.ServiceSpec) *Re
 	if _, ok := x.s.IngressNetwork(); !ok && PublishesIngress(s) {
 		return reject(FailedPrecondition, "there is no ingress network to publish on: make one with network create --ingress, or publish with mode=host")
 	}
+	if r := x.checkExternal(s); r != nil {
+		return r
+	}
 	return x.checkPorts(id, s.Ports)
 }
 
@@ -126,13 +129,16 @@ func (c RollbackService) apply(x *tx) *Rejection {
 
 // changeSpec puts a spec in force. Ports that it does not have any more are free at once; the rest is the allocator's.
 func (x *tx) changeSpec(v swarmnet.Service, spec swarmnet.ServiceSpec, phase swarmnet.UpdateState, message string) {
-	if tasksDiffer(v.Spec, spec) {
+	if v.Spec.Mode != swarmnet.External && tasksDiffer(v.Spec, spec) {
 		v.Update = swarmnet.UpdateStatus{State: phase, Started: x.m.At, Message: message}
 	}
 	v.Spec = spec
 	v.SpecVersion++
 	v.Ports = slices.DeleteFunc(slices.Clone(v.Ports), func(p swarmnet.PortSpec) bool { return !wants(spec, p) })
 	x.putService(v)
+	for _, t := range x.s.members(v.ID) {
+		x.enrol(t)
+	}
 }
 
 // wants reports whether a spec asks for an allocated port: by its number, or as one that was chosen for it.
@@ -223,10 +229,17 @@ func (c ForgetService) apply(x *tx) *Rejection {
 	case !v.Removing:
 		return reject(FailedPrecondition, "service %s is not being removed", v.Spec.Name)
 	}
+	members := x.s.members(c.ID)
 	for t := range x.s.TasksByService(c.ID) {
+		if t.Standalone() {
+			continue
+		}
 		return reject(FailedPrecondition, "service %s still has task %s", v.Spec.Name, t.Name())
 	}
 	x.deleteService(c.ID)
+	for _, t := range members { // they go on, as sandboxes of no service
+		x.enrol(t)
+	}
 	return nil
 }
 

@@ -29,6 +29,8 @@ func (c CreateTask) apply(x *tx) *Rejection {
 		return r
 	case t.SpecVersion != v.SpecVersion:
 		return reject(FailedPrecondition, "service %s was changed meanwhile", v.Spec.Name)
+	case v.Spec.Mode == swarmnet.External:
+		return reject(InvalidArgument, "service %s is external: it has no tasks of its own", v.Spec.Name)
 	case (v.Spec.Mode == swarmnet.Replicated) != (t.Slot != 0):
 		return reject(InvalidArgument, "a task has a slot exactly when its service is replicated")
 	case (v.Spec.Mode == swarmnet.Global) != (t.Node != ""):

@@ -116,6 +116,8 @@ func (s *State) checkObjects() error {
 			return fmt.Errorf("%s is of %s, which has ended", e, t)
 		case t.Status.State >= swarmnet.TaskAssigned && e.Node != t.Node:
 			return fmt.Errorf("%s is on node %s, its task on %s", e, e.Node, t.Node)
+		case e.Service != "" && e.Service != t.In():
+			return fmt.Errorf("%s is service %s's, its task %s is %q's", e, e.Service, t, t.In())
 		}
 		if err := s.checkHeld(e.Network, e.Addrs); err != nil {
 			return fmt.Errorf("%s: %w", e, err)

@@ -63,7 +63,7 @@ func everyCommand() []Command {
 		UpdateTaskStatus{task, swarmnet.TaskStatus{State: swarmnet.TaskFailed, At: epoch, ExitCode: 1, PID: 5}, node, 2},
 		SetTaskMessage{task, "why"},
 		RemoveTask{task},
-		CreateAttachment{task, "box", node, swarmnet.NetworkAttachment{Network: network, Aliases: []string{"db"}, EndpointSettings: swarmnet.EndpointSettings{
+		CreateAttachment{Sandbox: task, Name: "box", Node: node, Service: "ext", Attachment: swarmnet.NetworkAttachment{Network: network, Aliases: []string{"db"}, EndpointSettings: swarmnet.EndpointSettings{
 			Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("fd00::9")}, MAC: swarmnet.MAC{2, 0, 0, 0, 0, 9}, GatewayPriority: -1}}},
 		RemoveAttachment{task, node, network},
 	}

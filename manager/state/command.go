@@ -177,12 +177,19 @@ type (
 // Attachments: endpoints of sandboxes that a person runs on a node. They stand in the state as tasks without a service.
 type (
 	// CreateAttachment gives a sandbox an endpoint on an attachable network, with its addresses at once. The result carries the
-	// endpoint's id. What is there already is left as it is.
+	// endpoint's id. What is there already is left as it is. Service, by name or id, is the external service that the sandbox joins if that is
+	// on the network; empty: none.
 	CreateAttachment struct {
 		Sandbox    swarmnet.TaskID
 		Name       string
 		Node       swarmnet.NodeID
 		Attachment swarmnet.NetworkAttachment
+		Service    string
+	}
+	// DrainAttachment takes a sandbox that has joined a service out of all balancers until it runs anew. For one that has not it is nothing.
+	DrainAttachment struct {
+		Sandbox swarmnet.TaskID
+		Node    swarmnet.NodeID
 	}
 	// RemoveAttachment takes a sandbox off a network. No Network: off all of them. No Sandbox: all of the node's.
 	RemoveAttachment struct {

@@ -171,7 +171,10 @@ func (d *decoding) serviceCommand(m *pb.Command) Command {
 	case *pb.Command_CreateAttachment:
 		u := c.CreateAttachment
 		return CreateAttachment{swarmnet.TaskID(u.GetSandbox()), u.GetName(), swarmnet.NodeID(u.GetNode()),
-			got[swarmnet.NetworkAttachment](d)(wire.NetworkAttachmentFromProto(u.GetAttachment()))}
+			got[swarmnet.NetworkAttachment](d)(wire.NetworkAttachmentFromProto(u.GetAttachment())), u.GetService()}
+	case *pb.Command_DrainAttachment:
+		u := c.DrainAttachment
+		return DrainAttachment{swarmnet.TaskID(u.GetSandbox()), swarmnet.NodeID(u.GetNode())}
 	case *pb.Command_RemoveAttachment:
 		u := c.RemoveAttachment
 		return RemoveAttachment{swarmnet.TaskID(u.GetSandbox()), swarmnet.NodeID(u.GetNode()), swarmnet.NetworkID(u.GetNetwork())}

@@ -138,7 +138,10 @@ func encodeServiceCommand(c Command) (*pb.Command, error) {
 		m.Command = &pb.Command_RemoveTask{RemoveTask: string(c.ID)}
 	case CreateAttachment:
 		m.Command = &pb.Command_CreateAttachment{CreateAttachment: &pb.CreateAttachment{
-			Sandbox: string(c.Sandbox), Name: c.Name, Node: string(c.Node), Attachment: wire.NetworkAttachmentToProto(c.Attachment)}}
+			Sandbox: string(c.Sandbox), Name: c.Name, Node: string(c.Node), Attachment: wire.NetworkAttachmentToProto(c.Attachment),
+			Service: c.Service}}
+	case DrainAttachment:
+		m.Command = &pb.Command_DrainAttachment{DrainAttachment: &pb.DrainAttachment{Sandbox: string(c.Sandbox), Node: string(c.Node)}}
 	case RemoveAttachment:
 		m.Command = &pb.Command_RemoveAttachment{RemoveAttachment: &pb.RemoveAttachment{
 			Sandbox: string(c.Sandbox), Node: string(c.Node), Network: string(c.Network)}}

@@ -83,6 +83,9 @@ func portKey(proto swarmnet.Protocol, port uint16) string {
 
 func taskEntries(t swarmnet.Task, out emit) {
 	out(byTaskService, slotPrefix(t.Service, t.Slot)+be64(t.Meta.Created)+sep+string(t.ID), "")
+	if t.Member != "" { // it is found by the service, too
+		out(byTaskService, slotPrefix(t.Member, 0)+be64(t.Meta.Created)+sep+string(t.ID), "")
+	}
 	if t.Status.State <= swarmnet.TaskPending {
 		out(byTaskWaiting, string([]byte{byte(t.Status.State)})+be64(t.Meta.Created)+sep+string(t.ID), "")
 	}

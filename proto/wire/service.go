@@ -52,7 +52,7 @@ func ServiceSpecFromProto(m *pb.ServiceSpec) (swarmnet.ServiceSpec, error) {
 
 func (d *decoder) serviceSpec(m *pb.ServiceSpec) swarmnet.ServiceSpec {
 	return swarmnet.ServiceSpec{
-		Name: m.GetName(), Labels: labels(m.GetLabels()), Mode: enumFrom(d, "service mode", m.GetMode(), swarmnet.Global),
+		Name: m.GetName(), Labels: labels(m.GetLabels()), Mode: enumFrom(d, "service mode", m.GetMode(), swarmnet.External),
 		Replicas: m.GetReplicas(), Task: d.taskSpec(m.GetTask()),
 		Networks:     decodeEach(d, m.GetNetworks(), (*decoder).attachment),
 		EndpointMode: enumFrom(d, "endpoint mode", m.GetEndpointMode(), swarmnet.EndpointDNSRR),

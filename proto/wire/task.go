@@ -105,7 +105,7 @@ func TaskToProto(t swarmnet.Task) *pb.Task {
 		Node: string(t.Node), Spec: TaskSpecToProto(t.Spec), SpecVersion: t.SpecVersion,
 		Networks: each(t.Networks, attachmentTo), Ports: each(t.Ports, portTo),
 		Desired: enumTo[pb.DesiredState](t.Desired), Status: TaskStatusToProto(t.Status), NotBefore: timeTo(t.NotBefore),
-		Balanced: t.Balanced, BalancedAt: timeTo(t.BalancedAt), Note: text(t.Note),
+		Balanced: t.Balanced, BalancedAt: timeTo(t.BalancedAt), Note: text(t.Note), Member: string(t.Member),
 	}
 }
 
@@ -118,6 +118,6 @@ func (d *decoder) task(m *pb.Task) swarmnet.Task {
 		Spec: d.taskSpec(m.GetSpec()), SpecVersion: m.GetSpecVersion(),
 		Networks: decodeEach(d, m.GetNetworks(), (*decoder).attachment), Ports: decodeEach(d, m.GetPorts(), (*decoder).portSpec),
 		Desired: d.desired(m.GetDesired()), Status: d.taskStatus(m.GetStatus()), NotBefore: d.time("task.not_before", m.GetNotBefore()),
-		Balanced: m.GetBalanced(), BalancedAt: d.time("task.balanced_at", m.GetBalancedAt()), Note: m.GetNote(),
+		Balanced: m.GetBalanced(), BalancedAt: d.time("task.balanced_at", m.GetBalancedAt()), Note: m.GetNote(), Member: swarmnet.ServiceID(m.GetMember()),
 	}
 }

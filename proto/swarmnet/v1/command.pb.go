@@ -125,6 +125,7 @@ type Command struct {
 	//	*Command_RemoveTask
 	//	*Command_CreateAttachment
 	//	*Command_RemoveAttachment
+	//	*Command_DrainAttachment
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -500,6 +501,15 @@ func (x *Command) GetRemoveAttachment() *RemoveAttachment {
 	return nil
 }
 
+func (x *Command) GetDrainAttachment() *DrainAttachment {
+	if x != nil {
+		if x, ok := x.Command.(*Command_DrainAttachment); ok {
+			return x.DrainAttachment
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -653,6 +663,10 @@ type Command_RemoveAttachment struct {
 	RemoveAttachment *RemoveAttachment `protobuf:"bytes,61,opt,name=remove_attachment,json=removeAttachment,proto3,oneof"`
 }
 
+type Command_DrainAttachment struct {
+	DrainAttachment *DrainAttachment `protobuf:"bytes,62,opt,name=drain_attachment,json=drainAttachment,proto3,oneof"`
+}
+
 func (*Command_CreateCluster) isCommand_Command() {}
 
 func (*Command_UpdateCluster) isCommand_Command() {}
@@ -726,6 +740,8 @@ func (*Command_RemoveTask) isCommand_Command() {}
 func (*Command_CreateAttachment) isCommand_Command() {}
 
 func (*Command_RemoveAttachment) isCommand_Command() {}
+
+func (*Command_DrainAttachment) isCommand_Command() {}
 
 type SetTokens struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2032,10 +2048,12 @@ func (x *SetTaskMessage) GetMessage() string {
 type CreateAttachment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the sandbox, which is the task's.
-	Sandbox       string             `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
-	Name          string             `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Node          string             `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
-	Attachment    *NetworkAttachment `protobuf:"bytes,4,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	Sandbox    string             `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	Name       string             `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Node       string             `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	Attachment *NetworkAttachment `protobuf:"bytes,4,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	// Name or id of the external service that it joins; empty: none.
+	Service       string `protobuf:"bytes,5,opt,name=service,proto3" json:"service,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2096,6 +2114,13 @@ func (x *CreateAttachment) GetAttachment() *NetworkAttachment {
 		return x.Attachment
 	}
 	return nil
+}
+
+func (x *CreateAttachment) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
 }
 
 type RemoveAttachment struct {
@@ -2159,6 +2184,59 @@ func (x *RemoveAttachment) GetNetwork() string {
 	return ""
 }
 
+// DrainAttachment takes a sandbox that has joined an external service out of all balancers, until it runs anew.
+type DrainAttachment struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sandbox       string                 `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainAttachment) Reset() {
+	*x = DrainAttachment{}
+	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainAttachment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainAttachment) ProtoMessage() {}
+
+func (x *DrainAttachment) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainAttachment.ProtoReflect.Descriptor instead.
+func (*DrainAttachment) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *DrainAttachment) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *DrainAttachment) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // CommandResults are what came of a batch, kept so that an entry that is proposed twice is answered alike.
 type CommandResults struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2174,7 +2252,7 @@ type CommandResults struct {
 
 func (x *CommandResults) Reset() {
 	*x = CommandResults{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2264,7 @@ func (x *CommandResults) String() string {
 func (*CommandResults) ProtoMessage() {}
 
 func (x *CommandResults) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[27]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2277,7 @@ func (x *CommandResults) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResults.ProtoReflect.Descriptor instead.
 func (*CommandResults) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{27}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CommandResults) GetBase() uint64 {
@@ -2238,7 +2316,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2328,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[28]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2341,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{28}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CommandResult) GetIndex() uint32 {
@@ -2330,7 +2408,7 @@ type SnapshotItem struct {
 
 func (x *SnapshotItem) Reset() {
 	*x = SnapshotItem{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2342,7 +2420,7 @@ func (x *SnapshotItem) String() string {
 func (*SnapshotItem) ProtoMessage() {}
 
 func (x *SnapshotItem) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[29]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2355,7 +2433,7 @@ func (x *SnapshotItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotItem.ProtoReflect.Descriptor instead.
 func (*SnapshotItem) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{29}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SnapshotItem) GetItem() isSnapshotItem_Item {
@@ -2531,7 +2609,7 @@ type SnapshotHeader struct {
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2621,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[30]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2634,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{30}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SnapshotHeader) GetVersion() uint32 {
@@ -2601,7 +2679,7 @@ type FreedAddress struct {
 
 func (x *FreedAddress) Reset() {
 	*x = FreedAddress{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +2691,7 @@ func (x *FreedAddress) String() string {
 func (*FreedAddress) ProtoMessage() {}
 
 func (x *FreedAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[31]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +2704,7 @@ func (x *FreedAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreedAddress.ProtoReflect.Descriptor instead.
 func (*FreedAddress) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{31}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FreedAddress) GetNetwork() string {
@@ -2669,7 +2747,7 @@ type AppliedEntry struct {
 
 func (x *AppliedEntry) Reset() {
 	*x = AppliedEntry{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[32]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2681,7 +2759,7 @@ func (x *AppliedEntry) String() string {
 func (*AppliedEntry) ProtoMessage() {}
 
 func (x *AppliedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[32]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2694,7 +2772,7 @@ func (x *AppliedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedEntry.ProtoReflect.Descriptor instead.
 func (*AppliedEntry) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{32}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AppliedEntry) GetId() []byte {
@@ -2728,7 +2806,7 @@ type SnapshotFooter struct {
 
 func (x *SnapshotFooter) Reset() {
 	*x = SnapshotFooter{}
-	mi := &file_swarmnet_v1_command_proto_msgTypes[33]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +2818,7 @@ func (x *SnapshotFooter) String() string {
 func (*SnapshotFooter) ProtoMessage() {}
 
 func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_command_proto_msgTypes[33]
+	mi := &file_swarmnet_v1_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2753,7 +2831,7 @@ func (x *SnapshotFooter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotFooter.ProtoReflect.Descriptor instead.
 func (*SnapshotFooter) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{33}
+	return file_swarmnet_v1_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SnapshotFooter) GetItems() uint64 {
@@ -2778,7 +2856,7 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\x05Batch\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x120\n" +
-	"\bcommands\x18\x03 \x03(\v2\x14.swarmnet.v1.CommandR\bcommands\"\x96\x12\n" +
+	"\bcommands\x18\x03 \x03(\v2\x14.swarmnet.v1.CommandR\bcommands\"\xe1\x12\n" +
 	"\aCommand\x12=\n" +
 	"\x0ecreate_cluster\x18\x01 \x01(\v2\x14.swarmnet.v1.ClusterH\x00R\rcreateCluster\x12A\n" +
 	"\x0eupdate_cluster\x18\x02 \x01(\v2\x18.swarmnet.v1.ClusterSpecH\x00R\rupdateCluster\x127\n" +
@@ -2825,7 +2903,8 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\vremove_task\x188 \x01(\tH\x00R\n" +
 	"removeTask\x12L\n" +
 	"\x11create_attachment\x18< \x01(\v2\x1d.swarmnet.v1.CreateAttachmentH\x00R\x10createAttachment\x12L\n" +
-	"\x11remove_attachment\x18= \x01(\v2\x1d.swarmnet.v1.RemoveAttachmentH\x00R\x10removeAttachmentB\t\n" +
+	"\x11remove_attachment\x18= \x01(\v2\x1d.swarmnet.v1.RemoveAttachmentH\x00R\x10removeAttachment\x12I\n" +
+	"\x10drain_attachment\x18> \x01(\v2\x1c.swarmnet.v1.DrainAttachmentH\x00R\x0fdrainAttachmentB\t\n" +
 	"\acommand\";\n" +
 	"\tSetTokens\x12.\n" +
 	"\x06tokens\x18\x01 \x03(\v2\x16.swarmnet.v1.JoinTokenR\x06tokens\";\n" +
@@ -2912,18 +2991,22 @@ const file_swarmnet_v1_command_proto_rawDesc = "" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\">\n" +
 	"\x0eSetTaskMessage\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\x94\x01\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\xae\x01\n" +
 	"\x10CreateAttachment\x12\x18\n" +
 	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12>\n" +
 	"\n" +
 	"attachment\x18\x04 \x01(\v2\x1e.swarmnet.v1.NetworkAttachmentR\n" +
-	"attachment\"Z\n" +
+	"attachment\x12\x18\n" +
+	"\aservice\x18\x05 \x01(\tR\aservice\"Z\n" +
 	"\x10RemoveAttachment\x12\x18\n" +
 	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
-	"\anetwork\x18\x03 \x01(\tR\anetwork\"x\n" +
+	"\anetwork\x18\x03 \x01(\tR\anetwork\"?\n" +
+	"\x0fDrainAttachment\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"x\n" +
 	"\x0eCommandResults\x12\x12\n" +
 	"\x04base\x18\x01 \x01(\x04R\x04base\x12\x16\n" +
 	"\x06raised\x18\x02 \x01(\fR\x06raised\x12:\n" +
@@ -2981,7 +3064,7 @@ func file_swarmnet_v1_command_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_command_proto_rawDescData
 }
 
-var file_swarmnet_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_swarmnet_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_swarmnet_v1_command_proto_goTypes = []any{
 	(*Batch)(nil),                 // 0: swarmnet.v1.Batch
 	(*Command)(nil),               // 1: swarmnet.v1.Command
@@ -3010,45 +3093,46 @@ var file_swarmnet_v1_command_proto_goTypes = []any{
 	(*SetTaskMessage)(nil),        // 24: swarmnet.v1.SetTaskMessage
 	(*CreateAttachment)(nil),      // 25: swarmnet.v1.CreateAttachment
 	(*RemoveAttachment)(nil),      // 26: swarmnet.v1.RemoveAttachment
-	(*CommandResults)(nil),        // 27: swarmnet.v1.CommandResults
-	(*CommandResult)(nil),         // 28: swarmnet.v1.CommandResult
-	(*SnapshotItem)(nil),          // 29: swarmnet.v1.SnapshotItem
-	(*SnapshotHeader)(nil),        // 30: swarmnet.v1.SnapshotHeader
-	(*FreedAddress)(nil),          // 31: swarmnet.v1.FreedAddress
-	(*AppliedEntry)(nil),          // 32: swarmnet.v1.AppliedEntry
-	(*SnapshotFooter)(nil),        // 33: swarmnet.v1.SnapshotFooter
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
-	(*Cluster)(nil),               // 35: swarmnet.v1.Cluster
-	(*ClusterSpec)(nil),           // 36: swarmnet.v1.ClusterSpec
-	(*Node)(nil),                  // 37: swarmnet.v1.Node
-	(*Network)(nil),               // 38: swarmnet.v1.Network
-	(*Service)(nil),               // 39: swarmnet.v1.Service
-	(*Task)(nil),                  // 40: swarmnet.v1.Task
-	(*JoinToken)(nil),             // 41: swarmnet.v1.JoinToken
-	(*GossipKey)(nil),             // 42: swarmnet.v1.GossipKey
-	(*NodeSpec)(nil),              // 43: swarmnet.v1.NodeSpec
-	(Role)(0),                     // 44: swarmnet.v1.Role
-	(*NodeDescription)(nil),       // 45: swarmnet.v1.NodeDescription
-	(*DegradedPort)(nil),          // 46: swarmnet.v1.DegradedPort
-	(*Prefix)(nil),                // 47: swarmnet.v1.Prefix
-	(*Subnet)(nil),                // 48: swarmnet.v1.Subnet
-	(*ServiceSpec)(nil),           // 49: swarmnet.v1.ServiceSpec
-	(*VIP)(nil),                   // 50: swarmnet.v1.VIP
-	(*PortSpec)(nil),              // 51: swarmnet.v1.PortSpec
-	(*UpdateStatus)(nil),          // 52: swarmnet.v1.UpdateStatus
-	(*Endpoint)(nil),              // 53: swarmnet.v1.Endpoint
-	(DesiredState)(0),             // 54: swarmnet.v1.DesiredState
-	(*TaskStatus)(nil),            // 55: swarmnet.v1.TaskStatus
-	(*NetworkAttachment)(nil),     // 56: swarmnet.v1.NetworkAttachment
+	(*DrainAttachment)(nil),       // 27: swarmnet.v1.DrainAttachment
+	(*CommandResults)(nil),        // 28: swarmnet.v1.CommandResults
+	(*CommandResult)(nil),         // 29: swarmnet.v1.CommandResult
+	(*SnapshotItem)(nil),          // 30: swarmnet.v1.SnapshotItem
+	(*SnapshotHeader)(nil),        // 31: swarmnet.v1.SnapshotHeader
+	(*FreedAddress)(nil),          // 32: swarmnet.v1.FreedAddress
+	(*AppliedEntry)(nil),          // 33: swarmnet.v1.AppliedEntry
+	(*SnapshotFooter)(nil),        // 34: swarmnet.v1.SnapshotFooter
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*Cluster)(nil),               // 36: swarmnet.v1.Cluster
+	(*ClusterSpec)(nil),           // 37: swarmnet.v1.ClusterSpec
+	(*Node)(nil),                  // 38: swarmnet.v1.Node
+	(*Network)(nil),               // 39: swarmnet.v1.Network
+	(*Service)(nil),               // 40: swarmnet.v1.Service
+	(*Task)(nil),                  // 41: swarmnet.v1.Task
+	(*JoinToken)(nil),             // 42: swarmnet.v1.JoinToken
+	(*GossipKey)(nil),             // 43: swarmnet.v1.GossipKey
+	(*NodeSpec)(nil),              // 44: swarmnet.v1.NodeSpec
+	(Role)(0),                     // 45: swarmnet.v1.Role
+	(*NodeDescription)(nil),       // 46: swarmnet.v1.NodeDescription
+	(*DegradedPort)(nil),          // 47: swarmnet.v1.DegradedPort
+	(*Prefix)(nil),                // 48: swarmnet.v1.Prefix
+	(*Subnet)(nil),                // 49: swarmnet.v1.Subnet
+	(*ServiceSpec)(nil),           // 50: swarmnet.v1.ServiceSpec
+	(*VIP)(nil),                   // 51: swarmnet.v1.VIP
+	(*PortSpec)(nil),              // 52: swarmnet.v1.PortSpec
+	(*UpdateStatus)(nil),          // 53: swarmnet.v1.UpdateStatus
+	(*Endpoint)(nil),              // 54: swarmnet.v1.Endpoint
+	(DesiredState)(0),             // 55: swarmnet.v1.DesiredState
+	(*TaskStatus)(nil),            // 56: swarmnet.v1.TaskStatus
+	(*NetworkAttachment)(nil),     // 57: swarmnet.v1.NetworkAttachment
 }
 var file_swarmnet_v1_command_proto_depIdxs = []int32{
-	34, // 0: swarmnet.v1.Batch.at:type_name -> google.protobuf.Timestamp
+	35, // 0: swarmnet.v1.Batch.at:type_name -> google.protobuf.Timestamp
 	1,  // 1: swarmnet.v1.Batch.commands:type_name -> swarmnet.v1.Command
-	35, // 2: swarmnet.v1.Command.create_cluster:type_name -> swarmnet.v1.Cluster
-	36, // 3: swarmnet.v1.Command.update_cluster:type_name -> swarmnet.v1.ClusterSpec
+	36, // 2: swarmnet.v1.Command.create_cluster:type_name -> swarmnet.v1.Cluster
+	37, // 3: swarmnet.v1.Command.update_cluster:type_name -> swarmnet.v1.ClusterSpec
 	2,  // 4: swarmnet.v1.Command.set_tokens:type_name -> swarmnet.v1.SetTokens
 	3,  // 5: swarmnet.v1.Command.set_gossip_keys:type_name -> swarmnet.v1.SetGossipKeys
-	37, // 6: swarmnet.v1.Command.create_node:type_name -> swarmnet.v1.Node
+	38, // 6: swarmnet.v1.Command.create_node:type_name -> swarmnet.v1.Node
 	4,  // 7: swarmnet.v1.Command.update_node:type_name -> swarmnet.v1.UpdateNode
 	5,  // 8: swarmnet.v1.Command.set_node_role:type_name -> swarmnet.v1.SetNodeRole
 	6,  // 9: swarmnet.v1.Command.set_node_cert:type_name -> swarmnet.v1.SetNodeCert
@@ -3060,14 +3144,14 @@ var file_swarmnet_v1_command_proto_depIdxs = []int32{
 	13, // 15: swarmnet.v1.Command.allocate_node_ingress:type_name -> swarmnet.v1.AllocateNodeIngress
 	14, // 16: swarmnet.v1.Command.acknowledge:type_name -> swarmnet.v1.Acknowledge
 	11, // 17: swarmnet.v1.Command.report_ports:type_name -> swarmnet.v1.ReportPorts
-	38, // 18: swarmnet.v1.Command.create_network:type_name -> swarmnet.v1.Network
+	39, // 18: swarmnet.v1.Command.create_network:type_name -> swarmnet.v1.Network
 	15, // 19: swarmnet.v1.Command.allocate_network:type_name -> swarmnet.v1.AllocateNetwork
-	39, // 20: swarmnet.v1.Command.create_service:type_name -> swarmnet.v1.Service
+	40, // 20: swarmnet.v1.Command.create_service:type_name -> swarmnet.v1.Service
 	16, // 21: swarmnet.v1.Command.update_service:type_name -> swarmnet.v1.UpdateService
 	17, // 22: swarmnet.v1.Command.rollback_service:type_name -> swarmnet.v1.RollbackService
 	18, // 23: swarmnet.v1.Command.allocate_service:type_name -> swarmnet.v1.AllocateService
 	19, // 24: swarmnet.v1.Command.set_update_status:type_name -> swarmnet.v1.SetUpdateStatus
-	40, // 25: swarmnet.v1.Command.create_task:type_name -> swarmnet.v1.Task
+	41, // 25: swarmnet.v1.Command.create_task:type_name -> swarmnet.v1.Task
 	20, // 26: swarmnet.v1.Command.allocate_task:type_name -> swarmnet.v1.AllocateTask
 	21, // 27: swarmnet.v1.Command.assign_task:type_name -> swarmnet.v1.AssignTask
 	22, // 28: swarmnet.v1.Command.set_desired:type_name -> swarmnet.v1.SetDesired
@@ -3075,41 +3159,42 @@ var file_swarmnet_v1_command_proto_depIdxs = []int32{
 	24, // 30: swarmnet.v1.Command.set_task_message:type_name -> swarmnet.v1.SetTaskMessage
 	25, // 31: swarmnet.v1.Command.create_attachment:type_name -> swarmnet.v1.CreateAttachment
 	26, // 32: swarmnet.v1.Command.remove_attachment:type_name -> swarmnet.v1.RemoveAttachment
-	41, // 33: swarmnet.v1.SetTokens.tokens:type_name -> swarmnet.v1.JoinToken
-	42, // 34: swarmnet.v1.SetGossipKeys.keys:type_name -> swarmnet.v1.GossipKey
-	43, // 35: swarmnet.v1.UpdateNode.spec:type_name -> swarmnet.v1.NodeSpec
-	44, // 36: swarmnet.v1.SetNodeRole.role:type_name -> swarmnet.v1.Role
-	44, // 37: swarmnet.v1.SetNodeCert.role:type_name -> swarmnet.v1.Role
-	45, // 38: swarmnet.v1.OpenSession.description:type_name -> swarmnet.v1.NodeDescription
-	46, // 39: swarmnet.v1.ReportPorts.ports:type_name -> swarmnet.v1.DegradedPort
-	34, // 40: swarmnet.v1.MarkNodeDown.since:type_name -> google.protobuf.Timestamp
-	47, // 41: swarmnet.v1.AllocateNodeIngress.addrs:type_name -> swarmnet.v1.Prefix
-	48, // 42: swarmnet.v1.AllocateNetwork.subnets:type_name -> swarmnet.v1.Subnet
-	49, // 43: swarmnet.v1.UpdateService.spec:type_name -> swarmnet.v1.ServiceSpec
-	50, // 44: swarmnet.v1.AllocateService.vips:type_name -> swarmnet.v1.VIP
-	51, // 45: swarmnet.v1.AllocateService.ports:type_name -> swarmnet.v1.PortSpec
-	52, // 46: swarmnet.v1.SetUpdateStatus.status:type_name -> swarmnet.v1.UpdateStatus
-	53, // 47: swarmnet.v1.AllocateTask.endpoints:type_name -> swarmnet.v1.Endpoint
-	54, // 48: swarmnet.v1.SetDesired.desired:type_name -> swarmnet.v1.DesiredState
-	55, // 49: swarmnet.v1.UpdateTaskStatus.status:type_name -> swarmnet.v1.TaskStatus
-	56, // 50: swarmnet.v1.CreateAttachment.attachment:type_name -> swarmnet.v1.NetworkAttachment
-	28, // 51: swarmnet.v1.CommandResults.exceptions:type_name -> swarmnet.v1.CommandResult
-	30, // 52: swarmnet.v1.SnapshotItem.header:type_name -> swarmnet.v1.SnapshotHeader
-	35, // 53: swarmnet.v1.SnapshotItem.cluster:type_name -> swarmnet.v1.Cluster
-	37, // 54: swarmnet.v1.SnapshotItem.node:type_name -> swarmnet.v1.Node
-	38, // 55: swarmnet.v1.SnapshotItem.network:type_name -> swarmnet.v1.Network
-	39, // 56: swarmnet.v1.SnapshotItem.service:type_name -> swarmnet.v1.Service
-	40, // 57: swarmnet.v1.SnapshotItem.task:type_name -> swarmnet.v1.Task
-	53, // 58: swarmnet.v1.SnapshotItem.endpoint:type_name -> swarmnet.v1.Endpoint
-	31, // 59: swarmnet.v1.SnapshotItem.freed:type_name -> swarmnet.v1.FreedAddress
-	32, // 60: swarmnet.v1.SnapshotItem.entry:type_name -> swarmnet.v1.AppliedEntry
-	33, // 61: swarmnet.v1.SnapshotItem.footer:type_name -> swarmnet.v1.SnapshotFooter
-	27, // 62: swarmnet.v1.AppliedEntry.results:type_name -> swarmnet.v1.CommandResults
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	27, // 33: swarmnet.v1.Command.drain_attachment:type_name -> swarmnet.v1.DrainAttachment
+	42, // 34: swarmnet.v1.SetTokens.tokens:type_name -> swarmnet.v1.JoinToken
+	43, // 35: swarmnet.v1.SetGossipKeys.keys:type_name -> swarmnet.v1.GossipKey
+	44, // 36: swarmnet.v1.UpdateNode.spec:type_name -> swarmnet.v1.NodeSpec
+	45, // 37: swarmnet.v1.SetNodeRole.role:type_name -> swarmnet.v1.Role
+	45, // 38: swarmnet.v1.SetNodeCert.role:type_name -> swarmnet.v1.Role
+	46, // 39: swarmnet.v1.OpenSession.description:type_name -> swarmnet.v1.NodeDescription
+	47, // 40: swarmnet.v1.ReportPorts.ports:type_name -> swarmnet.v1.DegradedPort
+	35, // 41: swarmnet.v1.MarkNodeDown.since:type_name -> google.protobuf.Timestamp
+	48, // 42: swarmnet.v1.AllocateNodeIngress.addrs:type_name -> swarmnet.v1.Prefix
+	49, // 43: swarmnet.v1.AllocateNetwork.subnets:type_name -> swarmnet.v1.Subnet
+	50, // 44: swarmnet.v1.UpdateService.spec:type_name -> swarmnet.v1.ServiceSpec
+	51, // 45: swarmnet.v1.AllocateService.vips:type_name -> swarmnet.v1.VIP
+	52, // 46: swarmnet.v1.AllocateService.ports:type_name -> swarmnet.v1.PortSpec
+	53, // 47: swarmnet.v1.SetUpdateStatus.status:type_name -> swarmnet.v1.UpdateStatus
+	54, // 48: swarmnet.v1.AllocateTask.endpoints:type_name -> swarmnet.v1.Endpoint
+	55, // 49: swarmnet.v1.SetDesired.desired:type_name -> swarmnet.v1.DesiredState
+	56, // 50: swarmnet.v1.UpdateTaskStatus.status:type_name -> swarmnet.v1.TaskStatus
+	57, // 51: swarmnet.v1.CreateAttachment.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	29, // 52: swarmnet.v1.CommandResults.exceptions:type_name -> swarmnet.v1.CommandResult
+	31, // 53: swarmnet.v1.SnapshotItem.header:type_name -> swarmnet.v1.SnapshotHeader
+	36, // 54: swarmnet.v1.SnapshotItem.cluster:type_name -> swarmnet.v1.Cluster
+	38, // 55: swarmnet.v1.SnapshotItem.node:type_name -> swarmnet.v1.Node
+	39, // 56: swarmnet.v1.SnapshotItem.network:type_name -> swarmnet.v1.Network
+	40, // 57: swarmnet.v1.SnapshotItem.service:type_name -> swarmnet.v1.Service
+	41, // 58: swarmnet.v1.SnapshotItem.task:type_name -> swarmnet.v1.Task
+	54, // 59: swarmnet.v1.SnapshotItem.endpoint:type_name -> swarmnet.v1.Endpoint
+	32, // 60: swarmnet.v1.SnapshotItem.freed:type_name -> swarmnet.v1.FreedAddress
+	33, // 61: swarmnet.v1.SnapshotItem.entry:type_name -> swarmnet.v1.AppliedEntry
+	34, // 62: swarmnet.v1.SnapshotItem.footer:type_name -> swarmnet.v1.SnapshotFooter
+	28, // 63: swarmnet.v1.AppliedEntry.results:type_name -> swarmnet.v1.CommandResults
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_command_proto_init() }
@@ -3156,8 +3241,9 @@ func file_swarmnet_v1_command_proto_init() {
 		(*Command_RemoveTask)(nil),
 		(*Command_CreateAttachment)(nil),
 		(*Command_RemoveAttachment)(nil),
+		(*Command_DrainAttachment)(nil),
 	}
-	file_swarmnet_v1_command_proto_msgTypes[29].OneofWrappers = []any{
+	file_swarmnet_v1_command_proto_msgTypes[30].OneofWrappers = []any{
 		(*SnapshotItem_Header)(nil),
 		(*SnapshotItem_Cluster)(nil),
 		(*SnapshotItem_Node)(nil),
@@ -3175,7 +3261,7 @@ func file_swarmnet_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_command_proto_rawDesc), len(file_swarmnet_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

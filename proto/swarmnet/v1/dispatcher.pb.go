@@ -28,7 +28,9 @@ type AttachRequest struct {
 	Sandbox string `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
 	Name    string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// The network may be named by any reference. Addresses and MAC that are not given are chosen.
-	Attachment    *NetworkAttachment `protobuf:"bytes,3,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	Attachment *NetworkAttachment `protobuf:"bytes,3,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	// The external service that the sandbox joins if the service is on the network, by name or id; empty: none.
+	Service       string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -84,6 +86,102 @@ func (x *AttachRequest) GetAttachment() *NetworkAttachment {
 	return nil
 }
 
+func (x *AttachRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+type DrainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sandbox       string                 `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainRequest) Reset() {
+	*x = DrainRequest{}
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainRequest) ProtoMessage() {}
+
+func (x *DrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
+func (*DrainRequest) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DrainRequest) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+type DrainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of the nodes that have not acknowledged it.
+	Silent        []string `protobuf:"bytes,1,rep,name=silent,proto3" json:"silent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainResponse) Reset() {
+	*x = DrainResponse{}
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainResponse) ProtoMessage() {}
+
+func (x *DrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
+func (*DrainResponse) Descriptor() ([]byte, []int) {
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DrainResponse) GetSilent() []string {
+	if x != nil {
+		return x.Silent
+	}
+	return nil
+}
+
 type AttachResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Network  *Network               `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
@@ -96,7 +194,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[1]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -108,7 +206,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[1]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -121,7 +219,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{1}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AttachResponse) GetNetwork() *Network {
@@ -157,7 +255,7 @@ type DetachRequest struct {
 
 func (x *DetachRequest) Reset() {
 	*x = DetachRequest{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[2]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -169,7 +267,7 @@ func (x *DetachRequest) String() string {
 func (*DetachRequest) ProtoMessage() {}
 
 func (x *DetachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[2]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -182,7 +280,7 @@ func (x *DetachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRequest.ProtoReflect.Descriptor instead.
 func (*DetachRequest) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{2}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DetachRequest) GetSandbox() string {
@@ -208,7 +306,7 @@ type DetachResponse struct {
 
 func (x *DetachResponse) Reset() {
 	*x = DetachResponse{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[3]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -220,7 +318,7 @@ func (x *DetachResponse) String() string {
 func (*DetachResponse) ProtoMessage() {}
 
 func (x *DetachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[3]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -233,7 +331,7 @@ func (x *DetachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachResponse.ProtoReflect.Descriptor instead.
 func (*DetachResponse) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{3}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DetachResponse) GetRevision() uint64 {
@@ -261,7 +359,7 @@ type AgentMessage struct {
 
 func (x *AgentMessage) Reset() {
 	*x = AgentMessage{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[4]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -273,7 +371,7 @@ func (x *AgentMessage) String() string {
 func (*AgentMessage) ProtoMessage() {}
 
 func (x *AgentMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[4]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -286,7 +384,7 @@ func (x *AgentMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentMessage.ProtoReflect.Descriptor instead.
 func (*AgentMessage) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{4}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AgentMessage) GetMessage() isAgentMessage_Message {
@@ -420,7 +518,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[5]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +530,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[5]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +543,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{5}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Hello) GetDescription() *NodeDescription {
@@ -470,7 +568,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[6]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -482,7 +580,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[6]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -495,7 +593,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{6}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{8}
 }
 
 type TaskStatuses struct {
@@ -507,7 +605,7 @@ type TaskStatuses struct {
 
 func (x *TaskStatuses) Reset() {
 	*x = TaskStatuses{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[7]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +617,7 @@ func (x *TaskStatuses) String() string {
 func (*TaskStatuses) ProtoMessage() {}
 
 func (x *TaskStatuses) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[7]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +630,7 @@ func (x *TaskStatuses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStatuses.ProtoReflect.Descriptor instead.
 func (*TaskStatuses) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{7}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TaskStatuses) GetUpdates() []*TaskStatusUpdate {
@@ -552,7 +650,7 @@ type TaskStatusUpdate struct {
 
 func (x *TaskStatusUpdate) Reset() {
 	*x = TaskStatusUpdate{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[8]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +662,7 @@ func (x *TaskStatusUpdate) String() string {
 func (*TaskStatusUpdate) ProtoMessage() {}
 
 func (x *TaskStatusUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[8]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +675,7 @@ func (x *TaskStatusUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStatusUpdate.ProtoReflect.Descriptor instead.
 func (*TaskStatusUpdate) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{8}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TaskStatusUpdate) GetTask() string {
@@ -602,7 +700,7 @@ type Resync struct {
 
 func (x *Resync) Reset() {
 	*x = Resync{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[9]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +712,7 @@ func (x *Resync) String() string {
 func (*Resync) ProtoMessage() {}
 
 func (x *Resync) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[9]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +725,7 @@ func (x *Resync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resync.ProtoReflect.Descriptor instead.
 func (*Resync) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{9}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{11}
 }
 
 // Published ports that the node cannot publish, since others hold them.
@@ -640,7 +738,7 @@ type DegradedPorts struct {
 
 func (x *DegradedPorts) Reset() {
 	*x = DegradedPorts{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +750,7 @@ func (x *DegradedPorts) String() string {
 func (*DegradedPorts) ProtoMessage() {}
 
 func (x *DegradedPorts) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[10]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +763,7 @@ func (x *DegradedPorts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DegradedPorts.ProtoReflect.Descriptor instead.
 func (*DegradedPorts) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{10}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DegradedPorts) GetPorts() []*DegradedPort {
@@ -684,7 +782,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +794,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[11]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +807,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{11}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Applied) GetRevision() uint64 {
@@ -735,7 +833,7 @@ type ManagerMessage struct {
 
 func (x *ManagerMessage) Reset() {
 	*x = ManagerMessage{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +845,7 @@ func (x *ManagerMessage) String() string {
 func (*ManagerMessage) ProtoMessage() {}
 
 func (x *ManagerMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[12]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +858,7 @@ func (x *ManagerMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManagerMessage.ProtoReflect.Descriptor instead.
 func (*ManagerMessage) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{12}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ManagerMessage) GetMessage() isManagerMessage_Message {
@@ -866,7 +964,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +976,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[13]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +989,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{13}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Question) GetId() uint64 {
@@ -942,7 +1040,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1052,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[14]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1065,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{14}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Answer) GetId() uint64 {
@@ -1029,7 +1127,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1139,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[15]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1152,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{15}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Welcome) GetEpoch() uint64 {
@@ -1081,7 +1179,7 @@ type StatusesCommitted struct {
 
 func (x *StatusesCommitted) Reset() {
 	*x = StatusesCommitted{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1191,7 @@ func (x *StatusesCommitted) String() string {
 func (*StatusesCommitted) ProtoMessage() {}
 
 func (x *StatusesCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[16]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1204,7 @@ func (x *StatusesCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusesCommitted.ProtoReflect.Descriptor instead.
 func (*StatusesCommitted) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{16}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StatusesCommitted) GetCount() uint64 {
@@ -1132,7 +1230,7 @@ type Assignments struct {
 
 func (x *Assignments) Reset() {
 	*x = Assignments{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1242,7 @@ func (x *Assignments) String() string {
 func (*Assignments) ProtoMessage() {}
 
 func (x *Assignments) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[17]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1255,7 @@ func (x *Assignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignments.ProtoReflect.Descriptor instead.
 func (*Assignments) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{17}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Assignments) GetRevision() uint64 {
@@ -1233,7 +1331,7 @@ type AssignmentDelta struct {
 
 func (x *AssignmentDelta) Reset() {
 	*x = AssignmentDelta{}
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1343,7 @@ func (x *AssignmentDelta) String() string {
 func (*AssignmentDelta) ProtoMessage() {}
 
 func (x *AssignmentDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[18]
+	mi := &file_swarmnet_v1_dispatcher_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1356,7 @@ func (x *AssignmentDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentDelta.ProtoReflect.Descriptor instead.
 func (*AssignmentDelta) Descriptor() ([]byte, []int) {
-	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{18}
+	return file_swarmnet_v1_dispatcher_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AssignmentDelta) GetFrom() uint64 {
@@ -1314,13 +1412,18 @@ var File_swarmnet_v1_dispatcher_proto protoreflect.FileDescriptor
 
 const file_swarmnet_v1_dispatcher_proto_rawDesc = "" +
 	"\n" +
-	"\x1cswarmnet/v1/dispatcher.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/objects.proto\"}\n" +
+	"\x1cswarmnet/v1/dispatcher.proto\x12\vswarmnet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16swarmnet/v1/auth.proto\x1a\x19swarmnet/v1/objects.proto\"\x97\x01\n" +
 	"\rAttachRequest\x12\x18\n" +
 	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12>\n" +
 	"\n" +
 	"attachment\x18\x03 \x01(\v2\x1e.swarmnet.v1.NetworkAttachmentR\n" +
-	"attachment\"\x8f\x01\n" +
+	"attachment\x12\x18\n" +
+	"\aservice\x18\x04 \x01(\tR\aservice\"(\n" +
+	"\fDrainRequest\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\"'\n" +
+	"\rDrainResponse\x12\x16\n" +
+	"\x06silent\x18\x01 \x03(\tR\x06silent\"\x8f\x01\n" +
 	"\x0eAttachResponse\x12.\n" +
 	"\anetwork\x18\x01 \x01(\v2\x14.swarmnet.v1.NetworkR\anetwork\x121\n" +
 	"\bendpoint\x18\x02 \x01(\v2\x15.swarmnet.v1.EndpointR\bendpoint\x12\x1a\n" +
@@ -1390,11 +1493,12 @@ const file_swarmnet_v1_dispatcher_proto_rawDesc = "" +
 	"\x10removed_networks\x18\x04 \x03(\tR\x0fremovedNetworks\x12)\n" +
 	"\x10removed_services\x18\x05 \x03(\tR\x0fremovedServices\x12+\n" +
 	"\x11removed_endpoints\x18\x06 \x03(\tR\x10removedEndpoints\x12#\n" +
-	"\rremoved_tasks\x18\a \x03(\tR\fremovedTasks2\xf1\x01\n" +
+	"\rremoved_tasks\x18\a \x03(\tR\fremovedTasks2\xb9\x02\n" +
 	"\n" +
 	"Dispatcher\x12M\n" +
 	"\aSession\x12\x19.swarmnet.v1.AgentMessage\x1a\x1b.swarmnet.v1.ManagerMessage\"\x06\x8a\xb5\x18\x02\x02\x03(\x010\x01\x12I\n" +
-	"\x06Attach\x12\x1a.swarmnet.v1.AttachRequest\x1a\x1b.swarmnet.v1.AttachResponse\"\x06\x8a\xb5\x18\x02\x02\x03\x12I\n" +
+	"\x06Attach\x12\x1a.swarmnet.v1.AttachRequest\x1a\x1b.swarmnet.v1.AttachResponse\"\x06\x8a\xb5\x18\x02\x02\x03\x12F\n" +
+	"\x05Drain\x12\x19.swarmnet.v1.DrainRequest\x1a\x1a.swarmnet.v1.DrainResponse\"\x06\x8a\xb5\x18\x02\x02\x03\x12I\n" +
 	"\x06Detach\x12\x1a.swarmnet.v1.DetachRequest\x1a\x1b.swarmnet.v1.DetachResponse\"\x06\x8a\xb5\x18\x02\x02\x03B;Z9github.com/swarmnet/swarmnet/proto/swarmnet/v1;swarmnetv1b\x06proto3"
 
 var (
@@ -1409,78 +1513,82 @@ func file_swarmnet_v1_dispatcher_proto_rawDescGZIP() []byte {
 	return file_swarmnet_v1_dispatcher_proto_rawDescData
 }
 
-var file_swarmnet_v1_dispatcher_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_swarmnet_v1_dispatcher_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_swarmnet_v1_dispatcher_proto_goTypes = []any{
 	(*AttachRequest)(nil),       // 0: swarmnet.v1.AttachRequest
-	(*AttachResponse)(nil),      // 1: swarmnet.v1.AttachResponse
-	(*DetachRequest)(nil),       // 2: swarmnet.v1.DetachRequest
-	(*DetachResponse)(nil),      // 3: swarmnet.v1.DetachResponse
-	(*AgentMessage)(nil),        // 4: swarmnet.v1.AgentMessage
-	(*Hello)(nil),               // 5: swarmnet.v1.Hello
-	(*Heartbeat)(nil),           // 6: swarmnet.v1.Heartbeat
-	(*TaskStatuses)(nil),        // 7: swarmnet.v1.TaskStatuses
-	(*TaskStatusUpdate)(nil),    // 8: swarmnet.v1.TaskStatusUpdate
-	(*Resync)(nil),              // 9: swarmnet.v1.Resync
-	(*DegradedPorts)(nil),       // 10: swarmnet.v1.DegradedPorts
-	(*Applied)(nil),             // 11: swarmnet.v1.Applied
-	(*ManagerMessage)(nil),      // 12: swarmnet.v1.ManagerMessage
-	(*Question)(nil),            // 13: swarmnet.v1.Question
-	(*Answer)(nil),              // 14: swarmnet.v1.Answer
-	(*Welcome)(nil),             // 15: swarmnet.v1.Welcome
-	(*StatusesCommitted)(nil),   // 16: swarmnet.v1.StatusesCommitted
-	(*Assignments)(nil),         // 17: swarmnet.v1.Assignments
-	(*AssignmentDelta)(nil),     // 18: swarmnet.v1.AssignmentDelta
-	(*NetworkAttachment)(nil),   // 19: swarmnet.v1.NetworkAttachment
-	(*Network)(nil),             // 20: swarmnet.v1.Network
-	(*Endpoint)(nil),            // 21: swarmnet.v1.Endpoint
-	(*NodeDescription)(nil),     // 22: swarmnet.v1.NodeDescription
-	(*TaskStatus)(nil),          // 23: swarmnet.v1.TaskStatus
-	(*DegradedPort)(nil),        // 24: swarmnet.v1.DegradedPort
-	(*NodeDiff)(nil),            // 25: swarmnet.v1.NodeDiff
-	(*durationpb.Duration)(nil), // 26: google.protobuf.Duration
-	(*ClusterView)(nil),         // 27: swarmnet.v1.ClusterView
-	(*Node)(nil),                // 28: swarmnet.v1.Node
-	(*Service)(nil),             // 29: swarmnet.v1.Service
-	(*PeerEndpoint)(nil),        // 30: swarmnet.v1.PeerEndpoint
-	(*Task)(nil),                // 31: swarmnet.v1.Task
+	(*DrainRequest)(nil),        // 1: swarmnet.v1.DrainRequest
+	(*DrainResponse)(nil),       // 2: swarmnet.v1.DrainResponse
+	(*AttachResponse)(nil),      // 3: swarmnet.v1.AttachResponse
+	(*DetachRequest)(nil),       // 4: swarmnet.v1.DetachRequest
+	(*DetachResponse)(nil),      // 5: swarmnet.v1.DetachResponse
+	(*AgentMessage)(nil),        // 6: swarmnet.v1.AgentMessage
+	(*Hello)(nil),               // 7: swarmnet.v1.Hello
+	(*Heartbeat)(nil),           // 8: swarmnet.v1.Heartbeat
+	(*TaskStatuses)(nil),        // 9: swarmnet.v1.TaskStatuses
+	(*TaskStatusUpdate)(nil),    // 10: swarmnet.v1.TaskStatusUpdate
+	(*Resync)(nil),              // 11: swarmnet.v1.Resync
+	(*DegradedPorts)(nil),       // 12: swarmnet.v1.DegradedPorts
+	(*Applied)(nil),             // 13: swarmnet.v1.Applied
+	(*ManagerMessage)(nil),      // 14: swarmnet.v1.ManagerMessage
+	(*Question)(nil),            // 15: swarmnet.v1.Question
+	(*Answer)(nil),              // 16: swarmnet.v1.Answer
+	(*Welcome)(nil),             // 17: swarmnet.v1.Welcome
+	(*StatusesCommitted)(nil),   // 18: swarmnet.v1.StatusesCommitted
+	(*Assignments)(nil),         // 19: swarmnet.v1.Assignments
+	(*AssignmentDelta)(nil),     // 20: swarmnet.v1.AssignmentDelta
+	(*NetworkAttachment)(nil),   // 21: swarmnet.v1.NetworkAttachment
+	(*Network)(nil),             // 22: swarmnet.v1.Network
+	(*Endpoint)(nil),            // 23: swarmnet.v1.Endpoint
+	(*NodeDescription)(nil),     // 24: swarmnet.v1.NodeDescription
+	(*TaskStatus)(nil),          // 25: swarmnet.v1.TaskStatus
+	(*DegradedPort)(nil),        // 26: swarmnet.v1.DegradedPort
+	(*NodeDiff)(nil),            // 27: swarmnet.v1.NodeDiff
+	(*durationpb.Duration)(nil), // 28: google.protobuf.Duration
+	(*ClusterView)(nil),         // 29: swarmnet.v1.ClusterView
+	(*Node)(nil),                // 30: swarmnet.v1.Node
+	(*Service)(nil),             // 31: swarmnet.v1.Service
+	(*PeerEndpoint)(nil),        // 32: swarmnet.v1.PeerEndpoint
+	(*Task)(nil),                // 33: swarmnet.v1.Task
 }
 var file_swarmnet_v1_dispatcher_proto_depIdxs = []int32{
-	19, // 0: swarmnet.v1.AttachRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
-	20, // 1: swarmnet.v1.AttachResponse.network:type_name -> swarmnet.v1.Network
-	21, // 2: swarmnet.v1.AttachResponse.endpoint:type_name -> swarmnet.v1.Endpoint
-	5,  // 3: swarmnet.v1.AgentMessage.hello:type_name -> swarmnet.v1.Hello
-	6,  // 4: swarmnet.v1.AgentMessage.heartbeat:type_name -> swarmnet.v1.Heartbeat
-	7,  // 5: swarmnet.v1.AgentMessage.task_statuses:type_name -> swarmnet.v1.TaskStatuses
-	9,  // 6: swarmnet.v1.AgentMessage.resync:type_name -> swarmnet.v1.Resync
-	11, // 7: swarmnet.v1.AgentMessage.applied:type_name -> swarmnet.v1.Applied
-	10, // 8: swarmnet.v1.AgentMessage.degraded_ports:type_name -> swarmnet.v1.DegradedPorts
-	14, // 9: swarmnet.v1.AgentMessage.answer:type_name -> swarmnet.v1.Answer
-	22, // 10: swarmnet.v1.Hello.description:type_name -> swarmnet.v1.NodeDescription
-	8,  // 11: swarmnet.v1.TaskStatuses.updates:type_name -> swarmnet.v1.TaskStatusUpdate
-	23, // 12: swarmnet.v1.TaskStatusUpdate.status:type_name -> swarmnet.v1.TaskStatus
-	24, // 13: swarmnet.v1.DegradedPorts.ports:type_name -> swarmnet.v1.DegradedPort
-	15, // 14: swarmnet.v1.ManagerMessage.welcome:type_name -> swarmnet.v1.Welcome
-	17, // 15: swarmnet.v1.ManagerMessage.complete:type_name -> swarmnet.v1.Assignments
-	18, // 16: swarmnet.v1.ManagerMessage.delta:type_name -> swarmnet.v1.AssignmentDelta
-	16, // 17: swarmnet.v1.ManagerMessage.statuses_committed:type_name -> swarmnet.v1.StatusesCommitted
-	13, // 18: swarmnet.v1.ManagerMessage.question:type_name -> swarmnet.v1.Question
-	25, // 19: swarmnet.v1.Answer.diff:type_name -> swarmnet.v1.NodeDiff
-	26, // 20: swarmnet.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
-	27, // 21: swarmnet.v1.Assignments.cluster:type_name -> swarmnet.v1.ClusterView
-	28, // 22: swarmnet.v1.Assignments.nodes:type_name -> swarmnet.v1.Node
-	20, // 23: swarmnet.v1.Assignments.networks:type_name -> swarmnet.v1.Network
-	29, // 24: swarmnet.v1.Assignments.services:type_name -> swarmnet.v1.Service
-	30, // 25: swarmnet.v1.Assignments.endpoints:type_name -> swarmnet.v1.PeerEndpoint
-	31, // 26: swarmnet.v1.Assignments.tasks:type_name -> swarmnet.v1.Task
-	17, // 27: swarmnet.v1.AssignmentDelta.set:type_name -> swarmnet.v1.Assignments
-	4,  // 28: swarmnet.v1.Dispatcher.Session:input_type -> swarmnet.v1.AgentMessage
+	21, // 0: swarmnet.v1.AttachRequest.attachment:type_name -> swarmnet.v1.NetworkAttachment
+	22, // 1: swarmnet.v1.AttachResponse.network:type_name -> swarmnet.v1.Network
+	23, // 2: swarmnet.v1.AttachResponse.endpoint:type_name -> swarmnet.v1.Endpoint
+	7,  // 3: swarmnet.v1.AgentMessage.hello:type_name -> swarmnet.v1.Hello
+	8,  // 4: swarmnet.v1.AgentMessage.heartbeat:type_name -> swarmnet.v1.Heartbeat
+	9,  // 5: swarmnet.v1.AgentMessage.task_statuses:type_name -> swarmnet.v1.TaskStatuses
+	11, // 6: swarmnet.v1.AgentMessage.resync:type_name -> swarmnet.v1.Resync
+	13, // 7: swarmnet.v1.AgentMessage.applied:type_name -> swarmnet.v1.Applied
+	12, // 8: swarmnet.v1.AgentMessage.degraded_ports:type_name -> swarmnet.v1.DegradedPorts
+	16, // 9: swarmnet.v1.AgentMessage.answer:type_name -> swarmnet.v1.Answer
+	24, // 10: swarmnet.v1.Hello.description:type_name -> swarmnet.v1.NodeDescription
+	10, // 11: swarmnet.v1.TaskStatuses.updates:type_name -> swarmnet.v1.TaskStatusUpdate
+	25, // 12: swarmnet.v1.TaskStatusUpdate.status:type_name -> swarmnet.v1.TaskStatus
+	26, // 13: swarmnet.v1.DegradedPorts.ports:type_name -> swarmnet.v1.DegradedPort
+	17, // 14: swarmnet.v1.ManagerMessage.welcome:type_name -> swarmnet.v1.Welcome
+	19, // 15: swarmnet.v1.ManagerMessage.complete:type_name -> swarmnet.v1.Assignments
+	20, // 16: swarmnet.v1.ManagerMessage.delta:type_name -> swarmnet.v1.AssignmentDelta
+	18, // 17: swarmnet.v1.ManagerMessage.statuses_committed:type_name -> swarmnet.v1.StatusesCommitted
+	15, // 18: swarmnet.v1.ManagerMessage.question:type_name -> swarmnet.v1.Question
+	27, // 19: swarmnet.v1.Answer.diff:type_name -> swarmnet.v1.NodeDiff
+	28, // 20: swarmnet.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
+	29, // 21: swarmnet.v1.Assignments.cluster:type_name -> swarmnet.v1.ClusterView
+	30, // 22: swarmnet.v1.Assignments.nodes:type_name -> swarmnet.v1.Node
+	22, // 23: swarmnet.v1.Assignments.networks:type_name -> swarmnet.v1.Network
+	31, // 24: swarmnet.v1.Assignments.services:type_name -> swarmnet.v1.Service
+	32, // 25: swarmnet.v1.Assignments.endpoints:type_name -> swarmnet.v1.PeerEndpoint
+	33, // 26: swarmnet.v1.Assignments.tasks:type_name -> swarmnet.v1.Task
+	19, // 27: swarmnet.v1.AssignmentDelta.set:type_name -> swarmnet.v1.Assignments
+	6,  // 28: swarmnet.v1.Dispatcher.Session:input_type -> swarmnet.v1.AgentMessage
 	0,  // 29: swarmnet.v1.Dispatcher.Attach:input_type -> swarmnet.v1.AttachRequest
-	2,  // 30: swarmnet.v1.Dispatcher.Detach:input_type -> swarmnet.v1.DetachRequest
-	12, // 31: swarmnet.v1.Dispatcher.Session:output_type -> swarmnet.v1.ManagerMessage
-	1,  // 32: swarmnet.v1.Dispatcher.Attach:output_type -> swarmnet.v1.AttachResponse
-	3,  // 33: swarmnet.v1.Dispatcher.Detach:output_type -> swarmnet.v1.DetachResponse
-	31, // [31:34] is the sub-list for method output_type
-	28, // [28:31] is the sub-list for method input_type
+	1,  // 30: swarmnet.v1.Dispatcher.Drain:input_type -> swarmnet.v1.DrainRequest
+	4,  // 31: swarmnet.v1.Dispatcher.Detach:input_type -> swarmnet.v1.DetachRequest
+	14, // 32: swarmnet.v1.Dispatcher.Session:output_type -> swarmnet.v1.ManagerMessage
+	3,  // 33: swarmnet.v1.Dispatcher.Attach:output_type -> swarmnet.v1.AttachResponse
+	2,  // 34: swarmnet.v1.Dispatcher.Drain:output_type -> swarmnet.v1.DrainResponse
+	5,  // 35: swarmnet.v1.Dispatcher.Detach:output_type -> swarmnet.v1.DetachResponse
+	32, // [32:36] is the sub-list for method output_type
+	28, // [28:32] is the sub-list for method input_type
 	28, // [28:28] is the sub-list for extension type_name
 	28, // [28:28] is the sub-list for extension extendee
 	0,  // [0:28] is the sub-list for field type_name
@@ -1493,7 +1601,7 @@ func file_swarmnet_v1_dispatcher_proto_init() {
 	}
 	file_swarmnet_v1_auth_proto_init()
 	file_swarmnet_v1_objects_proto_init()
-	file_swarmnet_v1_dispatcher_proto_msgTypes[4].OneofWrappers = []any{
+	file_swarmnet_v1_dispatcher_proto_msgTypes[6].OneofWrappers = []any{
 		(*AgentMessage_Hello)(nil),
 		(*AgentMessage_Heartbeat)(nil),
 		(*AgentMessage_TaskStatuses)(nil),
@@ -1502,17 +1610,17 @@ func file_swarmnet_v1_dispatcher_proto_init() {
 		(*AgentMessage_DegradedPorts)(nil),
 		(*AgentMessage_Answer)(nil),
 	}
-	file_swarmnet_v1_dispatcher_proto_msgTypes[12].OneofWrappers = []any{
+	file_swarmnet_v1_dispatcher_proto_msgTypes[14].OneofWrappers = []any{
 		(*ManagerMessage_Welcome)(nil),
 		(*ManagerMessage_Complete)(nil),
 		(*ManagerMessage_Delta)(nil),
 		(*ManagerMessage_StatusesCommitted)(nil),
 		(*ManagerMessage_Question)(nil),
 	}
-	file_swarmnet_v1_dispatcher_proto_msgTypes[13].OneofWrappers = []any{
+	file_swarmnet_v1_dispatcher_proto_msgTypes[15].OneofWrappers = []any{
 		(*Question_Diff)(nil),
 	}
-	file_swarmnet_v1_dispatcher_proto_msgTypes[14].OneofWrappers = []any{
+	file_swarmnet_v1_dispatcher_proto_msgTypes[16].OneofWrappers = []any{
 		(*Answer_Diff)(nil),
 		(*Answer_Error)(nil),
 	}
@@ -1522,7 +1630,7 @@ func file_swarmnet_v1_dispatcher_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_swarmnet_v1_dispatcher_proto_rawDesc), len(file_swarmnet_v1_dispatcher_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

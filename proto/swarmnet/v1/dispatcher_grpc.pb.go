@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Dispatcher_Session_FullMethodName = "/swarmnet.v1.Dispatcher/Session"
 	Dispatcher_Attach_FullMethodName  = "/swarmnet.v1.Dispatcher/Attach"
+	Dispatcher_Drain_FullMethodName   = "/swarmnet.v1.Dispatcher/Drain"
 	Dispatcher_Detach_FullMethodName  = "/swarmnet.v1.Dispatcher/Detach"
 )
 
@@ -37,6 +38,9 @@ type DispatcherClient interface {
 	// node's assignments then hold a task without a service, with the sandbox's id, and its endpoint. The same call again
 	// answers the same.
 	Attach(ctx context.Context, in *AttachRequest, opts ...grpc.CallOption) (*AttachResponse, error)
+	// Drain takes a sandbox of the calling node out of the external service that it has joined, for new connections, and answers when every node
+	// has acknowledged that, or has not for too long. It lasts until the sandbox starts anew. One that has joined none is drained.
+	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 	// Detach takes endpoints of the calling node's sandboxes away. What is not there is detached.
 	Detach(ctx context.Context, in *DetachRequest, opts ...grpc.CallOption) (*DetachResponse, error)
 }
@@ -72,6 +76,16 @@ func (c *dispatcherClient) Attach(ctx context.Context, in *AttachRequest, opts .
 	return out, nil
 }
 
+func (c *dispatcherClient) Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainResponse)
+	err := c.cc.Invoke(ctx, Dispatcher_Drain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *dispatcherClient) Detach(ctx context.Context, in *DetachRequest, opts ...grpc.CallOption) (*DetachResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DetachResponse)
@@ -95,6 +109,9 @@ type DispatcherServer interface {
 	// node's assignments then hold a task without a service, with the sandbox's id, and its endpoint. The same call again
 	// answers the same.
 	Attach(context.Context, *AttachRequest) (*AttachResponse, error)
+	// Drain takes a sandbox of the calling node out of the external service that it has joined, for new connections, and answers when every node
+	// has acknowledged that, or has not for too long. It lasts until the sandbox starts anew. One that has joined none is drained.
+	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 	// Detach takes endpoints of the calling node's sandboxes away. What is not there is detached.
 	Detach(context.Context, *DetachRequest) (*DetachResponse, error)
 	mustEmbedUnimplementedDispatcherServer()
@@ -112,6 +129,9 @@ func (UnimplementedDispatcherServer) Session(grpc.BidiStreamingServer[AgentMessa
 }
 func (UnimplementedDispatcherServer) Attach(context.Context, *AttachRequest) (*AttachResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Attach not implemented")
+}
+func (UnimplementedDispatcherServer) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Drain not implemented")
 }
 func (UnimplementedDispatcherServer) Detach(context.Context, *DetachRequest) (*DetachResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Detach not implemented")
@@ -162,6 +182,24 @@ func _Dispatcher_Attach_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Dispatcher_Drain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DispatcherServer).Drain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Dispatcher_Drain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DispatcherServer).Drain(ctx, req.(*DrainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Dispatcher_Detach_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DetachRequest)
 	if err := dec(in); err != nil {
@@ -190,6 +228,10 @@ var Dispatcher_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Attach",
 			Handler:    _Dispatcher_Attach_Handler,
+		},
+		{
+			MethodName: "Drain",
+			Handler:    _Dispatcher_Drain_Handler,
 		},
 		{
 			MethodName: "Detach",

@@ -185,6 +185,8 @@ const (
 	ServiceMode_SERVICE_MODE_UNSPECIFIED ServiceMode = 0
 	ServiceMode_SERVICE_MODE_REPLICATED  ServiceMode = 1
 	ServiceMode_SERVICE_MODE_GLOBAL      ServiceMode = 2
+	// It has no tasks of its own: sandboxes that people run on the nodes join it.
+	ServiceMode_SERVICE_MODE_EXTERNAL ServiceMode = 3
 )
 
 // Enum value maps for ServiceMode.
@@ -193,11 +195,13 @@ var (
 		0: "SERVICE_MODE_UNSPECIFIED",
 		1: "SERVICE_MODE_REPLICATED",
 		2: "SERVICE_MODE_GLOBAL",
+		3: "SERVICE_MODE_EXTERNAL",
 	}
 	ServiceMode_value = map[string]int32{
 		"SERVICE_MODE_UNSPECIFIED": 0,
 		"SERVICE_MODE_REPLICATED":  1,
 		"SERVICE_MODE_GLOBAL":      2,
+		"SERVICE_MODE_EXTERNAL":    3,
 	}
 )
 
@@ -3159,9 +3163,11 @@ type Task struct {
 	Status      *TaskStatus            `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`
 	NotBefore   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	// The revision in which what balancers make of the task last changed, and when.
-	Balanced      uint64                 `protobuf:"varint,14,opt,name=balanced,proto3" json:"balanced,omitempty"`
-	BalancedAt    *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=balanced_at,json=balancedAt,proto3" json:"balanced_at,omitempty"`
-	Note          string                 `protobuf:"bytes,16,opt,name=note,proto3" json:"note,omitempty"`
+	Balanced   uint64                 `protobuf:"varint,14,opt,name=balanced,proto3" json:"balanced,omitempty"`
+	BalancedAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=balanced_at,json=balancedAt,proto3" json:"balanced_at,omitempty"`
+	Note       string                 `protobuf:"bytes,16,opt,name=note,proto3" json:"note,omitempty"`
+	// Id of the external service that a sandbox outside services has joined.
+	Member        string `protobuf:"bytes,17,opt,name=member,proto3" json:"member,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3304,6 +3310,13 @@ func (x *Task) GetBalancedAt() *timestamppb.Timestamp {
 func (x *Task) GetNote() string {
 	if x != nil {
 		return x.Note
+	}
+	return ""
+}
+
+func (x *Task) GetMember() string {
+	if x != nil {
+		return x.Member
 	}
 	return ""
 }
@@ -4395,7 +4408,7 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x10\n" +
 	"\x03err\x18\x04 \x01(\tR\x03err\x12\x1b\n" +
 	"\texit_code\x18\x05 \x01(\x05R\bexitCode\x12\x10\n" +
-	"\x03pid\x18\x06 \x01(\x05R\x03pid\"\xe7\x04\n" +
+	"\x03pid\x18\x06 \x01(\x05R\x03pid\"\xff\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x04meta\x18\x02 \x01(\v2\x11.swarmnet.v1.MetaR\x04meta\x12\x18\n" +
@@ -4415,7 +4428,8 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\bbalanced\x18\x0e \x01(\x04R\bbalanced\x12;\n" +
 	"\vbalanced_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"balancedAt\x12\x12\n" +
-	"\x04note\x18\x10 \x01(\tR\x04note\"G\n" +
+	"\x04note\x18\x10 \x01(\tR\x04note\x12\x16\n" +
+	"\x06member\x18\x11 \x01(\tR\x06member\"G\n" +
 	"\bAddrPool\x12'\n" +
 	"\x04base\x18\x01 \x01(\v2\x13.swarmnet.v1.PrefixR\x04base\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\rR\x04size\"\x86\x03\n" +
@@ -4507,11 +4521,12 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\x12NODE_STATE_UNKNOWN\x10\x01\x12\x14\n" +
 	"\x10NODE_STATE_READY\x10\x02\x12\x1b\n" +
 	"\x17NODE_STATE_DISCONNECTED\x10\x03\x12\x13\n" +
-	"\x0fNODE_STATE_DOWN\x10\x04*a\n" +
+	"\x0fNODE_STATE_DOWN\x10\x04*|\n" +
 	"\vServiceMode\x12\x1c\n" +
 	"\x18SERVICE_MODE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17SERVICE_MODE_REPLICATED\x10\x01\x12\x17\n" +
-	"\x13SERVICE_MODE_GLOBAL\x10\x02*]\n" +
+	"\x13SERVICE_MODE_GLOBAL\x10\x02\x12\x19\n" +
+	"\x15SERVICE_MODE_EXTERNAL\x10\x03*]\n" +
 	"\fEndpointMode\x12\x1d\n" +
 	"\x19ENDPOINT_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ENDPOINT_MODE_VIP\x10\x01\x12\x17\n" +
