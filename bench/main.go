@@ -24,7 +24,11 @@ var scenarios = []scenario{
 	{"create", "from `service create` returning to the last node's port answering", createLatency},
 	{"scale", "3 to 100 tasks on three nodes: all running, all in DNS everywhere", scaleUp},
 	{"sandboxes", "1,000 sandboxes on one node: started, removed, and what the daemon holds for each", manyOnOneNode},
+	{"programming", "1,000 services of 10 tasks on one node, from nothing and a task's change at a time", programming},
 }
+
+// withoutLab are the scenarios that need no lab.
+var withoutLab = []string{"programming", "endpoints"}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -51,14 +55,21 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return fmt.Errorf("no scenario %q: one of %s", a, strings.Join(names, ", "))
 		}
 	}
-	l, err := newLab(ctx)
-	if err != nil {
-		return err
-	}
-	defer l.down()
+	var l *lab
+	defer func() {
+		if l != nil {
+			l.down()
+		}
+	}()
 	for _, s := range scenarios {
 		if len(args) > 0 && !slices.Contains(args, s.name) {
 			continue
+		}
+		if l == nil && !slices.Contains(withoutLab, s.name) {
+			var err error
+			if l, err = newLab(ctx); err != nil {
+				return err
+			}
 		}
 		fmt.Fprintf(out, "\n## %s: %s\n\n", s.name, s.what)
 		if err := s.run(ctx, l, out); err != nil {

@@ -29,6 +29,8 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"probe":  probeAll,
 	"lookup": lookupName,
 	"names":  askForNames,
+
+	"program": programNode,
 }
 
 // serveStream sends BYTES of zeroes to whoever connects, in the namespace at -netns.
