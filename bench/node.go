@@ -14,6 +14,7 @@ import (
 	"github.com/swarmnet/swarmnet/dns"
 	"github.com/swarmnet/swarmnet/ingress/kernel"
 	"github.com/swarmnet/swarmnet/internal/netns"
+	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/overlay"
 	okernel "github.com/swarmnet/swarmnet/overlay/kernel"
@@ -36,8 +37,9 @@ func newNode() (*node, error) {
 		return nil, err
 	}
 	n := &node{dir: dir, names: dns.NewServer(dns.Config{})}
-	n.fabric = okernel.New(okernel.Config{NetnsDir: dir})
-	cfg := kernel.Config{FabricNS: n.fabric.Path()}
+	clocks := &nft.Clocks{}
+	n.fabric = okernel.New(okernel.Config{NetnsDir: dir, Doubt: n.doubt, Clocks: clocks})
+	cfg := kernel.Config{FabricNS: n.fabric.Path(), Doubt: n.doubt, Clocks: clocks}
 	n.mesh, n.vips = kernel.NewMesh(cfg), kernel.NewVIPs(cfg)
 	if _, err := netns.Create(dir, "client"); err != nil {
 		return n, err
@@ -58,6 +60,9 @@ func newNode() (*node, error) {
 	defer client.Close()
 	return n, errors.Join(host.SetUp(lo.Index), pair(host, "under", netip.PrefixFrom(hostAddr, 24), client, netip.PrefixFrom(clientAddr, 24)))
 }
+
+// doubt is never: nobody else is here.
+func (n *node) doubt() bool { return false }
 
 func (n *node) client() string  { return filepath.Join(n.dir, "client") }
 func (n *node) sandbox() string { return filepath.Join(n.dir, "sandbox") }

@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"cmp"
 	"net/netip"
 
 	"github.com/swarmnet/swarmnet"
@@ -39,6 +40,11 @@ type Peer struct {
 type Direct struct {
 	Addr netip.Addr
 	VNI  swarmnet.VNI
+}
+
+// Compare orders by address, then by network.
+func (d Direct) Compare(e Direct) int {
+	return cmp.Or(d.Addr.Compare(e.Addr), cmp.Compare(d.VNI, e.VNI))
 }
 
 // Port is one published port and the tasks behind it.

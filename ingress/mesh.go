@@ -198,7 +198,7 @@ func direct(set swarmnet.AssignmentSet, tasks map[netip.Addr]Task) []Direct {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Direct) int { return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.VNI, b.VNI)) })
+	slices.SortFunc(out, Direct.Compare)
 	return slices.Compact(out)
 }
 

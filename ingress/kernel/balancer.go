@@ -8,7 +8,8 @@ import (
 )
 
 // Balancer picks, for each new connection, the task behind a published port or a virtual address. It gets the whole desired state,
-// observes what is there and does the difference: a second pass changes nothing. Established connections stay where they are.
+// observes what is there and does the difference: a second pass changes nothing. Established connections stay where they are. What it is given
+// must not be changed afterwards.
 type Balancer interface {
 	// Ports balances what comes to the fabric's own addresses. A port without backends refuses.
 	Ports(ctx context.Context, fabricNS string, addrs []netip.Addr, ports []ingress.Port) (changes int, err error)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/internal/nft"
 )
 
 // Config says where the mesh is to be made.
@@ -17,7 +18,12 @@ type Config struct {
 	FabricAddrs []netip.Addr
 	// Balancer picks the task for each new connection; nil: nftables.
 	Balancer Balancer
-	Logger   *slog.Logger
+	// Doubt reports whether something may have changed the fabric's routes since it was last asked; nil: always. While it does not, they are
+	// changed without being looked at.
+	Doubt func() bool
+	// Clocks are shared with those who have tables of ours in the same namespaces; nil: with nobody.
+	Clocks *nft.Clocks
+	Logger *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -30,8 +36,16 @@ func (c Config) withDefaults() Config {
 	if len(c.FabricAddrs) == 0 {
 		c.FabricAddrs = []netip.Addr{netip.MustParseAddr("169.254.77.2"), netip.MustParseAddr("fd00:5377:6d00::2")}
 	}
+	if c.Clocks == nil {
+		c.Clocks = &nft.Clocks{}
+	}
 	if c.Balancer == nil {
-		c.Balancer = NewNFTables()
+		n := NewNFTables()
+		n.clocks = c.Clocks
+		c.Balancer = n
+	}
+	if c.Doubt == nil {
+		c.Doubt = func() bool { return true }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

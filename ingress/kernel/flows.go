@@ -3,6 +3,7 @@ package kernel
 import (
 	"net/netip"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -14,18 +15,26 @@ import (
 // staleInFabric says which flows of the fabric lead nowhere: to tasks that are gone for good, without a translation although they are for a
 // published port, or, for UDP, which has no end of its own, to tasks that are Lost.
 func staleInFabric(cfg Config, m ingress.Mesh) func(nl.Flow) bool {
-	tasks := make(map[netip.Addr]ingress.Task, len(m.Tasks))
-	for _, t := range m.Tasks {
-		tasks[t.Addr] = t
-	}
+	tasks := tasksByAddr(m)
 	return func(f nl.Flow) bool {
 		balanced := slices.Contains(cfg.FabricAddrs, f.Dst.Addr())
 		if !balanced && f.Mark&markBit == 0 {
 			return false
 		}
-		t, known := tasks[f.ReplySrc.Addr()]
+		t, known := tasks()[f.ReplySrc.Addr()]
 		return !known || t.Lost && f.Proto == unix.IPPROTO_UDP
 	}
+}
+
+// tasksByAddr works them out when a flow needs them first: most nodes have none that does, and may have many tasks.
+func tasksByAddr(m ingress.Mesh) func() map[netip.Addr]ingress.Task {
+	return sync.OnceValue(func() map[netip.Addr]ingress.Task {
+		tasks := make(map[netip.Addr]ingress.Task, len(m.Tasks))
+		for _, t := range m.Tasks {
+			tasks[t.Addr] = t
+		}
+		return tasks
+	})
 }
 
 // staleInHost says which flows of the host are on the wrong side of a port's publishing: a UDP client that began before the port was

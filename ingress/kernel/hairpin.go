@@ -120,10 +120,7 @@ func staleHairpin(m ingress.Mesh, ports []ingress.Port, host []netip.Addr) func(
 	for _, a := range host {
 		at[a] = true
 	}
-	tasks := make(map[netip.Addr]ingress.Task, len(m.Tasks))
-	for _, t := range m.Tasks {
-		tasks[t.Addr] = t
-	}
+	tasks := tasksByAddr(m)
 	udp := map[netip.AddrPort]bool{} // the zero address: all
 	for _, p := range ports {
 		if p.Protocol == swarmnet.UDP && len(p.Backends) > 0 {
@@ -137,7 +134,7 @@ func staleHairpin(m ingress.Mesh, ports []ingress.Port, host []netip.Addr) func(
 		case !f.Translated():
 			return f.Proto == unix.IPPROTO_UDP && (udp[f.Dst] || udp[netip.AddrPortFrom(netip.Addr{}, f.Dst.Port())])
 		}
-		t, known := tasks[f.ReplySrc.Addr()]
+		t, known := tasks()[f.ReplySrc.Addr()]
 		return !known || t.Lost && f.Proto == unix.IPPROTO_UDP
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"reflect"
+	"slices"
 
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/nft"
@@ -15,10 +17,31 @@ import (
 
 // Mesh keeps a node's published ports as they should be. Its methods but Degraded and Held may be called by one goroutine at a time.
 type Mesh struct {
-	cfg                    Config
-	holder                 *Holder
-	hostMemo, fabricMemo   nft.Memo
-	hostFlows, fabricFlows [32]byte // what flows were last looked through for
+	cfg    Config
+	holder *Holder
+	host   made[hostWant]
+	fabric made[fabricWant]
+	routes madeRoutes
+	flows  *flowWant // what flows were last looked through for; nil: not yet
+}
+
+// hostWant and fabricWant are what the tables of the host and of the fabric are made from.
+type hostWant struct {
+	ports  []ingress.Port
+	called map[PortKey]uint16
+}
+
+type fabricWant struct {
+	mesh  ingress.Mesh
+	ports []ingress.Port
+	own   []netip.Addr
+}
+
+// flowWant is what says which flows lead nowhere.
+type flowWant struct {
+	tasks []ingress.Task
+	ports []ingress.Port
+	own   []netip.Addr
 }
 
 // NewMesh returns the mesh that cfg describes; nothing is made yet.
@@ -40,9 +63,9 @@ func (k *Mesh) Reconcile(ctx context.Context, m ingress.Mesh) (changes int, err 
 	}
 	inside, called := inFabric(ports)
 	for _, step := range []func() (int, error){
-		func() (int, error) { return k.ensureFabric(ctx, m, hairpinTable(k.cfg, m, ports, own)) },
+		func() (int, error) { return k.ensureFabric(ctx, fabricWant{m, ports, own}) },
 		func() (int, error) { return k.cfg.Balancer.Ports(ctx, k.cfg.FabricNS, k.cfg.FabricAddrs, inside) },
-		func() (int, error) { return k.ensure(ctx, k.cfg.HostNS, &k.hostMemo, hostTable(k.cfg, ports, called)) },
+		func() (int, error) { return k.ensureHost(ctx, hostWant{ports, called}) },
 		func() (int, error) { return k.forgetFlows(ctx, m, ports, own) },
 	} {
 		n, err := step()
@@ -79,16 +102,31 @@ func (k *Mesh) Degraded() map[PortKey]error { return k.holder.Degraded() }
 // any time.
 func (k *Mesh) Held() []PortKey { return k.holder.Held() }
 
-func (k *Mesh) ensure(ctx context.Context, ns string, memo *nft.Memo, tables ...nft.Table) (changes int, err error) {
-	err = withNFT(ns, func(c *nft.Conn) error {
-		changes, err = c.Ensure(ctx, memo, tables...)
+func (k *Mesh) ensureHost(ctx context.Context, w hostWant) (changes int, err error) {
+	err = withClocks(k.cfg.HostNS, k.cfg.Clocks, func(c *nft.Conn) error {
+		changes, err = k.host.ensure(ctx, c, w, restrictHost, func(w hostWant) []nft.Table { return []nft.Table{hostTable(k.cfg, w.ports, w.called)} })
 		return err
 	})
 	return changes, err
 }
 
-func (k *Mesh) ensureFabric(ctx context.Context, m ingress.Mesh, hairpin nft.Table) (int, error) {
-	changes, err := k.ensure(ctx, k.cfg.FabricNS, &k.fabricMemo, append(fabricTables(m), hairpin)...)
+func restrictHost(a, b hostWant) (hostWant, hostWant) {
+	was, is := restrictPorts(a.ports, b.ports)
+	for _, p := range b.ports { // what is called otherwise is another element, too
+		if n, had := a.called[keyOf(p)]; had && n != b.called[keyOf(p)] {
+			was, is = append(was, p), append(is, p)
+		}
+	}
+	return hostWant{was, a.called}, hostWant{is, b.called}
+}
+
+func (k *Mesh) ensureFabric(ctx context.Context, w fabricWant) (changes int, err error) {
+	err = withClocks(k.cfg.FabricNS, k.cfg.Clocks, func(c *nft.Conn) error {
+		changes, err = k.fabric.ensure(ctx, c, w, restrictFabric, func(w fabricWant) []nft.Table {
+			return append(fabricTables(w.mesh), hairpinTable(k.cfg, w.mesh, w.ports, w.own))
+		})
+		return err
+	})
 	if err != nil {
 		return changes, err
 	}
@@ -97,36 +135,43 @@ func (k *Mesh) ensureFabric(ctx context.Context, m ingress.Mesh, hairpin nft.Tab
 		return changes, err
 	}
 	defer c.Close()
-	n, err := ensureRoutes(c, m)
+	n, err := k.ensureRoutes(ctx, c, w.mesh)
 	return changes + n, err
+}
+
+func restrictFabric(a, b fabricWant) (fabricWant, fabricWant) {
+	a.ports, b.ports = restrictPorts(a.ports, b.ports)
+	a.mesh.Direct, b.mesh.Direct = differ(a.mesh.Direct, b.mesh.Direct, ingress.Direct.Compare)
+	return a, b
 }
 
 // forgetFlows deletes conntrack entries that lead nowhere, when what leads where changed.
 func (k *Mesh) forgetFlows(ctx context.Context, m ingress.Mesh, ports []ingress.Port, own []netip.Addr) (changes int, err error) {
-	if plan.From(ctx).IsDry() {
+	is := &flowWant{m.Tasks, ports, own}
+	if plan.From(ctx).IsDry() || k.flows != nil && k.flows.same(*is) {
 		return 0, nil
 	}
 	balanced, hairpin := staleInFabric(k.cfg, m), staleHairpin(m, ports, own)
 	for _, f := range []struct {
 		ns    string
-		sum   [32]byte
-		last  *[32]byte
 		stale func(nl.Flow) bool
 	}{
-		{k.cfg.FabricNS, sum(ingress.Mesh{Tasks: m.Tasks, Ports: ports}.String()), &k.fabricFlows, func(f nl.Flow) bool { return balanced(f) || hairpin(f) }},
-		{k.cfg.HostNS, sum(ingress.Mesh{Ports: ports}.String()), &k.hostFlows, staleInHost(k.cfg, ports)},
+		{k.cfg.FabricNS, func(f nl.Flow) bool { return balanced(f) || hairpin(f) }},
+		{k.cfg.HostNS, staleInHost(k.cfg, ports)},
 	} {
-		if *f.last == f.sum {
-			continue
-		}
 		n, err := deleteFlows(f.ns, f.stale)
 		changes += n
 		if err != nil {
 			return changes, err
 		}
-		*f.last = f.sum
 	}
+	k.flows = is
 	return changes, nil
+}
+
+func (w flowWant) same(is flowWant) bool {
+	return slices.Equal(w.own, is.own) && slices.Equal(w.tasks, is.tasks) &&
+		slices.EqualFunc(w.ports, is.ports, func(a, b ingress.Port) bool { return reflect.DeepEqual(a, b) })
 }
 
 func deleteFlows(ns string, stale func(nl.Flow) bool) (int, error) {
@@ -147,7 +192,7 @@ func (k *Mesh) Close() error {
 // Remove takes everything that Reconcile made off the host, and from the fabric where there is one still.
 func (k *Mesh) Remove(ctx context.Context) error {
 	errs := []error{withNFT(k.cfg.HostNS, func(c *nft.Conn) error { return c.Remove(nft.INet, tableName) }), k.Close()}
-	k.hostMemo, k.fabricMemo, k.hostFlows, k.fabricFlows = nft.Memo{}, nft.Memo{}, [32]byte{}, [32]byte{}
+	k.host, k.fabric, k.routes, k.flows = made[hostWant]{}, made[fabricWant]{}, madeRoutes{}, nil
 	for _, remove := range []func() error{
 		func() error { return k.cfg.Balancer.RemovePorts(ctx, k.cfg.FabricNS) },
 		func() error {
@@ -161,7 +206,7 @@ func (k *Mesh) Remove(ctx context.Context) error {
 				return err
 			}
 			defer c.Close()
-			_, err = ensureRoutes(c, ingress.Mesh{})
+			_, err = k.ensureRoutes(context.Background(), c, ingress.Mesh{})
 			return err
 		},
 	} {

@@ -2,7 +2,8 @@ package kernel
 
 import (
 	"context"
-	"crypto/sha256"
+	"errors"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -32,23 +33,41 @@ const maxMemos = 4096
 //	map backends4 { type inet_proto . inet_service . mark : ipv4_addr . inet_service }  { tcp . 8080 . 0 : 10.0.1.2 . 80, … }
 //	chain pick3v4 { dnat ip to meta l4proto . th dport . numgen random mod 3 map @backends4 }
 type NFTables struct {
+	clocks *nft.Clocks
+
 	mu    sync.Mutex
-	memos map[string]*nft.Memo // by namespace path and table
+	ports map[string]*made[balanced] // by namespace path
+	vips  map[string]*made[ingress.VIPs]
+}
+
+// balanced is what the ports' table is made from.
+type balanced struct {
+	addrs []netip.Addr
+	ports []ingress.Port
 }
 
 // NewNFTables returns the balancer.
-func NewNFTables() *NFTables { return &NFTables{memos: map[string]*nft.Memo{}} }
+func NewNFTables() *NFTables {
+	return &NFTables{clocks: &nft.Clocks{}, ports: map[string]*made[balanced]{}, vips: map[string]*made[ingress.VIPs]{}}
+}
 
 // Ports implements Balancer.
 func (n *NFTables) Ports(ctx context.Context, ns string, addrs []netip.Addr, ports []ingress.Port) (int, error) {
-	return n.ensure(ctx, ns, portTable(addrs, ports))
+	return ensureIn(ctx, n, n.ports, ns, balanced{addrs, ports}, restrictBalanced, func(b balanced) []nft.Table {
+		return []nft.Table{portTable(b.addrs, b.ports)}
+	})
+}
+
+func restrictBalanced(a, b balanced) (balanced, balanced) {
+	a.ports, b.ports = restrictPorts(a.ports, b.ports)
+	return a, b
 }
 
 // VIPs implements Balancer. A sandbox that never had any gets no table: its connections need not be tracked.
 func (n *NFTables) VIPs(ctx context.Context, ns string, vips ingress.VIPs) (int, error) {
 	if len(vips) == 0 {
 		var have *nft.Table
-		err := withNFT(ns, func(c *nft.Conn) (err error) {
+		err := n.with(ns, func(c *nft.Conn) (err error) {
 			have, err = c.Observe(nft.INet, vipTable)
 			return err
 		})
@@ -56,7 +75,7 @@ func (n *NFTables) VIPs(ctx context.Context, ns string, vips ingress.VIPs) (int,
 			return 0, err
 		}
 	}
-	return n.ensure(ctx, ns, vipsTable(vips))
+	return ensureIn(ctx, n, n.vips, ns, vips, restrictVIPs, func(v ingress.VIPs) []nft.Table { return []nft.Table{vipsTable(v)} })
 }
 
 // RemovePorts implements Balancer.
@@ -64,31 +83,40 @@ func (n *NFTables) RemovePorts(_ context.Context, ns string) error {
 	return withNFT(ns, func(c *nft.Conn) error { return c.Remove(nft.INet, balancerTable) })
 }
 
-func (n *NFTables) ensure(ctx context.Context, ns string, t nft.Table) (changes int, err error) {
-	err = withNFT(ns, func(c *nft.Conn) error {
-		key := t.Name + " " + ns
-		n.mu.Lock()
-		memo := n.memos[key]
-		n.mu.Unlock()
-		if memo == nil {
-			memo = &nft.Memo{}
+// ensureIn makes the tables of a namespace out of a wish. Each namespace is used by one goroutine at a time.
+func ensureIn[T any](ctx context.Context, n *NFTables, all map[string]*made[T], ns string, want T, restrict func(a, b T) (T, T), build func(T) []nft.Table) (changes int, err error) {
+	n.mu.Lock()
+	m := all[ns]
+	if m == nil {
+		if len(all) >= maxMemos {
+			clear(all)
 		}
-		if changes, err = c.Ensure(ctx, memo, t); err != nil {
-			return err
-		}
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		if len(n.memos) >= maxMemos {
-			clear(n.memos)
-		}
-		n.memos[key] = memo
-		return nil
+		m = &made[T]{}
+		all[ns] = m
+	}
+	n.mu.Unlock()
+	err = n.with(ns, func(c *nft.Conn) error {
+		changes, err = m.ensure(ctx, c, want, restrict, build)
+		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) { // no namespace
+		n.mu.Lock()
+		delete(all, ns)
+		n.mu.Unlock()
+	}
 	return changes, err
+}
+
+func (n *NFTables) with(ns string, fn func(*nft.Conn) error) error {
+	return withClocks(ns, n.clocks, fn)
 }
 
 // withNFT runs fn with a connection to the nftables of a namespace.
 func withNFT(path string, fn func(*nft.Conn) error) error {
+	return withClocks(path, &nft.Clocks{}, fn)
+}
+
+func withClocks(path string, clocks *nft.Clocks, fn func(*nft.Conn) error) error {
 	open := netns.Current
 	if path != "" {
 		open = func() (*netns.Handle, error) { return netns.Open(path) }
@@ -98,7 +126,7 @@ func withNFT(path string, fn func(*nft.Conn) error) error {
 		return err
 	}
 	defer ns.Close()
-	c, err := nft.Open(ns)
+	c, err := nft.OpenWith(ns, clocks)
 	if err != nil {
 		return err
 	}
@@ -206,14 +234,4 @@ func vipsTable(vips ingress.VIPs) nft.Table {
 	}
 	t.Chains = append([]nft.Chain{out, refuse}, chains...)
 	return t
-}
-
-// sum is a digest of a value's text.
-func sum(parts ...string) [32]byte {
-	h := sha256.New()
-	for _, p := range parts {
-		h.Write([]byte(p))
-		h.Write([]byte{0})
-	}
-	return [32]byte(h.Sum(nil))
 }

@@ -255,9 +255,17 @@ func TestKernelBulk(t *testing.T) {
 		change func()
 	}{
 		{"ports", func(n int) (int, error) { return b.Ports(context.Background(), ns.Path, addrs, ports[:n]) },
-			func() { ports[500].Backends[5].Addr = other }},
+			func() {
+				ports = slices.Clone(ports)
+				ports[500].Backends = slices.Clone(ports[500].Backends)
+				ports[500].Backends[5].Addr = other
+			}},
 		{"virtual addresses", func(n int) (int, error) { return b.VIPs(context.Background(), ns.Path, vips[:n]) },
-			func() { vips[500].Backends[5] = other }},
+			func() {
+				vips = slices.Clone(vips)
+				vips[500].Backends = slices.Clone(vips[500].Backends)
+				vips[500].Backends[5] = other
+			}},
 	} {
 		timed := func(what string, n, atLeast, atMost int) {
 			t.Helper()

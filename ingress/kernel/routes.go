@@ -1,11 +1,15 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"reflect"
+	"time"
 
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/plan"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
@@ -53,8 +57,18 @@ func wantRoutes(m ingress.Mesh, bridge int) (tasks, back []nl.Route, rules []nl.
 	return tasks, back, rules
 }
 
+// madeRoutes is what the routes were last made from. The kernel counts no changes of routes: who follows them says when there is cause to doubt.
+type madeRoutes struct {
+	from   ingress.Mesh
+	bridge int       // the interface's index
+	looked time.Time // when they were last looked at; zero: they must be
+}
+
+// fullLook is how often routes are looked at although there is no cause to doubt them.
+const fullLook = 30 * time.Second
+
 // ensureRoutes makes the fabric's routes and rules what m wants. What is new is added before what is old goes.
-func ensureRoutes(c *nl.Conn, m ingress.Mesh) (changes int, err error) {
+func (k *Mesh) ensureRoutes(ctx context.Context, c *nl.Conn, m ingress.Mesh) (changes int, err error) {
 	bridge := 0
 	if m.VNI != 0 {
 		l, ok, err := c.Link(overlay.BridgeName(m.VNI))
@@ -66,6 +80,35 @@ func ensureRoutes(c *nl.Conn, m ingress.Mesh) (changes int, err error) {
 		}
 		bridge = l.Index
 	}
+	if plan.From(ctx).IsDry() {
+		return settleRoutes(c, m, bridge)
+	}
+	last := k.routes
+	k.routes = madeRoutes{}
+	if k.cfg.Doubt() || last.looked.IsZero() || time.Since(last.looked) > fullLook || bridge != last.bridge {
+		last.looked = time.Now()
+		changes, err = settleRoutes(c, m, bridge)
+	} else {
+		changes, err = stepRoutes(c, last.from, m, bridge)
+	}
+	if err == nil {
+		k.routes = madeRoutes{m, bridge, last.looked}
+	}
+	return changes, err
+}
+
+// stepRoutes goes from one mesh, whose routes are there, to another.
+func stepRoutes(c *nl.Conn, from, to ingress.Mesh, bridge int) (changes int, err error) {
+	if from.VNI == to.VNI && from.Node == to.Node && reflect.DeepEqual(from.Peers, to.Peers) {
+		from.Tasks, to.Tasks = differ(from.Tasks, to.Tasks, func(a, b ingress.Task) int { return a.Addr.Compare(b.Addr) })
+	}
+	was, wasBack, wasRules := wantRoutes(from, bridge)
+	is, back, rules := wantRoutes(to, bridge)
+	return settleAll(c, was, is, wasBack, back, wasRules, rules)
+}
+
+// settleRoutes looks at what there is.
+func settleRoutes(c *nl.Conn, m ingress.Mesh, bridge int) (changes int, err error) {
 	tasks, back, rules := wantRoutes(m, bridge)
 	main, err := c.Routes(0)
 	if err != nil {
@@ -77,23 +120,13 @@ func ensureRoutes(c *nl.Conn, m ingress.Mesh) (changes int, err error) {
 			toTasks = append(toTasks, r)
 		}
 	}
-	n, err := settle(toTasks, tasks, c.ReplaceRoute, c.DelRoute, func(a, b nl.Route) bool { return a.Dst == b.Dst })
-	changes += n
+	haveBack, err := c.Routes(backTable)
 	if err != nil {
-		return changes, err
-	}
-	have, err := c.Routes(backTable)
-	if err != nil {
-		return changes, err
-	}
-	n, err = settle(have, back, c.ReplaceRoute, c.DelRoute, func(a, b nl.Route) bool { return a.Dst == b.Dst })
-	changes += n
-	if err != nil {
-		return changes, err
+		return 0, err
 	}
 	all, err := c.Rules()
 	if err != nil {
-		return changes, err
+		return 0, err
 	}
 	var ours []nl.Rule
 	for _, r := range all {
@@ -101,46 +134,63 @@ func ensureRoutes(c *nl.Conn, m ingress.Mesh) (changes int, err error) {
 			ours = append(ours, r)
 		}
 	}
-	n, err = settle(ours, rules, c.AddRule, c.DelRule, func(nl.Rule, nl.Rule) bool { return false })
+	return settleAll(c, toTasks, tasks, haveBack, back, ours, rules)
+}
+
+func settleAll(c *nl.Conn, haveTasks, tasks, haveBack, back []nl.Route, haveRules, rules []nl.Rule) (changes int, err error) {
+	dst := func(r nl.Route) netip.Prefix { return r.Dst }
+	for _, pair := range [][2][]nl.Route{{haveTasks, tasks}, {haveBack, back}} {
+		n, err := settle(pair[0], pair[1], c.ReplaceRoutes, c.DelRoutes, dst)
+		changes += n
+		if err != nil {
+			return changes, err
+		}
+	}
+	n, err := settle(haveRules, rules, each(c.AddRule), each(c.DelRule), func(r nl.Rule) nl.Rule { return r })
 	return changes + n, err
 }
 
-// settle adds what is wanted and not there, then deletes what is there and not wanted, unless what was added replaced it.
-func settle[T comparable](have, want []T, add, del func(T) error, replaces func(a, b T) bool) (changes int, err error) {
+func each[T any](fn func(T) error) func([]T) error {
+	return func(list []T) error {
+		for _, v := range list {
+			if err := fn(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// settle adds what is wanted and not there, then deletes what is there and not wanted, unless what was added has its key and so replaced it.
+func settle[T, K comparable](have, want []T, add, del func([]T) error, key func(T) K) (changes int, err error) {
 	old := make(map[T]bool, len(have))
 	for _, h := range have {
 		old[h] = true
 	}
-	var added []T
+	var missing, extra []T
+	replaced := map[K]bool{}
 	for _, w := range want {
 		if old[w] {
 			delete(old, w)
 			continue
 		}
-		if err := add(w); err != nil {
-			return changes, err
-		}
-		added = append(added, w)
-		changes++
-	}
-	if len(old) == 0 {
-		return changes, nil
+		missing = append(missing, w)
+		replaced[key(w)] = true
 	}
 	for _, h := range have {
-		if !old[h] {
-			continue
+		if old[h] && !replaced[key(h)] {
+			extra = append(extra, h)
 		}
-		replaced := false
-		for _, a := range added {
-			replaced = replaced || replaces(a, h)
-		}
-		if replaced {
-			continue
-		}
-		if err := del(h); err != nil {
-			return changes, err
-		}
-		changes++
 	}
-	return changes, nil
+	if len(missing) > 0 {
+		if err := add(missing); err != nil {
+			return 0, err
+		}
+	}
+	if len(extra) > 0 {
+		if err := del(extra); err != nil {
+			return len(missing), err
+		}
+	}
+	return len(missing) + len(extra), nil
 }

@@ -3,6 +3,8 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/swarmnet/swarmnet/ingress"
@@ -16,12 +18,12 @@ type VIPs struct {
 	cfg Config
 
 	mu    sync.Mutex
-	flows map[string][32]byte // by namespace path: what its flows were last looked through for
+	flows map[string]ingress.VIPs // by namespace path: what its flows were last looked through for
 }
 
 // NewVIPs returns the balancing of sandboxes.
 func NewVIPs(cfg Config) *VIPs {
-	return &VIPs{cfg: cfg.withDefaults(), flows: map[string][32]byte{}}
+	return &VIPs{cfg: cfg.withDefaults(), flows: map[string]ingress.VIPs{}}
 }
 
 // Reconcile makes the balancing in the sandbox at the path what vips says and returns how many things it changed.
@@ -39,10 +41,10 @@ func (k *VIPs) Reconcile(ctx context.Context, nsPath string, vips ingress.VIPs) 
 		delete(k.flows, nsPath)
 		return changes, nil
 	}
-	sum := sum(vips.String())
 	k.mu.Lock()
-	same := k.flows[nsPath] == sum
+	last, known := k.flows[nsPath]
 	k.mu.Unlock()
+	same := known && slices.EqualFunc(last, vips, func(a, b ingress.VIP) bool { return reflect.DeepEqual(a, b) })
 	if same {
 		return changes, nil
 	}
@@ -56,7 +58,7 @@ func (k *VIPs) Reconcile(ctx context.Context, nsPath string, vips ingress.VIPs) 
 	if len(k.flows) >= maxMemos {
 		clear(k.flows)
 	}
-	k.flows[nsPath] = sum
+	k.flows[nsPath] = vips
 	return changes, nil
 }
 

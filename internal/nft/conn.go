@@ -19,18 +19,22 @@ type Conn struct {
 	limit int
 	// cookie names the namespace, unlike its path for good; 0 where the kernel (before 5.14) does not say.
 	cookie uint64
+	clocks *Clocks
 }
 
 // wantBuffer in octets is enough for the largest transaction that is likely: 100,000 elements.
 const wantBuffer = 8 << 20
 
 // Open opens a connection to the namespace.
-func Open(ns *netns.Handle) (*Conn, error) {
+func Open(ns *netns.Handle) (*Conn, error) { return OpenWith(ns, &Clocks{}) }
+
+// OpenWith opens a connection to the namespace. Memos last as long as the clocks; those who share clocks know of each other's changes.
+func OpenWith(ns *netns.Handle, clocks *Clocks) (*Conn, error) {
 	nc, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: ns.FD()})
 	if err != nil {
 		return nil, fmt.Errorf("cannot open nfnetlink: %w", err)
 	}
-	c := &Conn{c: nc, limit: 100 << 10}
+	c := &Conn{c: nc, limit: 100 << 10, clocks: clocks}
 	// Both are best effort: a user namespace's root gets what net.core.wmem_max allows, and transactions are cut to what there is.
 	_ = nc.SetReadBuffer(wantBuffer)
 	_ = nc.SetWriteBuffer(wantBuffer)
@@ -87,8 +91,9 @@ func (c *Conn) generation() (gen uint32, err error) {
 // errMoved: somebody else's transaction came between observing and changing.
 var errMoved = errors.New("the tables were changed meanwhile")
 
-// commit performs units in as few transactions as their size allows, the first only if the generation is still gen.
-func (c *Conn) commit(gen uint32, list []unit) error {
+// commit performs units in as few transactions as their size allows, the first only if the generation is still gen, and returns the one that it
+// is then.
+func (c *Conn) commit(gen uint32, list []unit) (uint32, error) {
 	for len(list) > 0 {
 		n, size := 0, 0
 		for ; n < len(list); n++ {
@@ -102,7 +107,7 @@ func (c *Conn) commit(gen uint32, list []unit) error {
 			size += add
 		}
 		if err := c.transact(gen, list[:n]); err != nil {
-			return err
+			return gen, err
 		}
 		list = list[n:]
 		gen++
@@ -110,7 +115,7 @@ func (c *Conn) commit(gen uint32, list []unit) error {
 			gen = 1
 		}
 	}
-	return nil
+	return gen, nil
 }
 
 func (c *Conn) transact(gen uint32, list []unit) error {

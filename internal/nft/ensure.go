@@ -8,12 +8,17 @@ import (
 	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
-// Memo is what a pass remembers for the next, so that it need not dump what nobody changed. The zero value remembers nothing; a memo
-// that no longer fits is of no harm.
+// Memo is what a pass remembers for the next, so that it need not dump what nobody changed: that the tables were as wanted in an epoch of the
+// namespace's clock. The zero value remembers nothing; a memo that no longer fits is of no harm.
 type Memo struct {
-	cookie uint64
-	gen    uint32
-	digest [32]byte
+	clocks        *Clocks // that gave the epoch
+	cookie, epoch uint64
+	digest        [32]byte // of the tables; zero: not worked out
+}
+
+// memo is that the tables are as wanted at a generation.
+func (c *Conn) memo(gen uint32, digest [32]byte) Memo {
+	return Memo{c.clocks, c.cookie, c.clocks.seen(c.cookie, gen), digest}
 }
 
 // attempts bounds how often a transaction is tried while others change tables at the same time.
@@ -28,7 +33,7 @@ func (c *Conn) Ensure(ctx context.Context, memo *Memo, tables ...Table) (changes
 		if gen, err = c.generation(); err != nil {
 			return 0, err
 		}
-		if c.cookie != 0 && *memo == (Memo{c.cookie, gen, sum}) {
+		if c.cookie != 0 && *memo == c.memo(gen, sum) {
 			return 0, nil
 		}
 		var list []unit
@@ -49,21 +54,59 @@ func (c *Conn) Ensure(ctx context.Context, memo *Memo, tables ...Table) (changes
 			tell(p, words)
 			return changes, nil
 		}
-		err = c.commit(gen, list)
+		now, err = c.commit(gen, list)
 		switch {
 		case errors.Is(err, errMoved):
 			continue
 		case err != nil:
 			return 0, fmt.Errorf("cannot change table %s: %w", tables[0].Name, err)
-		case changes == 0:
-			*memo = Memo{c.cookie, gen, sum}
-		default:
-			*memo = Memo{c.cookie, gen + 1, sum} // if it took more transactions than one, the next pass looks again
 		}
+		c.clocks.stepped(c.cookie, gen, now)
+		*memo = c.memo(now, sum)
 		tell(p, words)
 		return changes, nil
 	}
 	return 0, fmt.Errorf("cannot change table %s: %w", tables[0].Name, err)
+}
+
+// Change makes of tables that memo knows to be in force others, without looking at them: was and is may leave out, both alike, what stays as it is. ok
+// is false, and nothing is done, when somebody else has changed anything in the namespace: then Ensure must look.
+func (c *Conn) Change(ctx context.Context, memo *Memo, was, is []Table) (changes int, ok bool, err error) {
+	gen, err := c.generation()
+	if err != nil {
+		return 0, false, err
+	}
+	if c.cookie == 0 || *memo != c.memo(gen, memo.digest) {
+		return 0, false, nil
+	}
+	var list []unit
+	var words []change
+	for i := range is {
+		steps, n := Diff(&was[i], is[i])
+		if n == 0 {
+			continue
+		}
+		changes += n
+		words = append(words, describe(is[i], steps)...)
+		for _, u := range units(is[i], steps) {
+			if len(u) > 0 {
+				list = append(list, u)
+			}
+		}
+	}
+	if p := plan.From(ctx); p.IsDry() || changes == 0 {
+		tell(p, words)
+		return changes, true, nil
+	}
+	now, err := c.commit(gen, list)
+	if err != nil { // whatever it is, what there is now must be looked at
+		*memo = Memo{}
+		return 0, false, nil
+	}
+	c.clocks.stepped(c.cookie, gen, now)
+	*memo = c.memo(now, [32]byte{})
+	tell(plan.From(ctx), words)
+	return changes, true, nil
 }
 
 func (c *Conn) plan(tables []Table) (list []unit, words []change, changes int, err error) {
@@ -96,7 +139,7 @@ func (c *Conn) Remove(family Family, names ...string) error {
 			if gerr != nil {
 				return gerr
 			}
-			err = c.commit(gen, u)
+			_, err = c.commit(gen, u)
 		}
 		if err != nil {
 			return fmt.Errorf("cannot remove table %s %s: %w", family, name, err)

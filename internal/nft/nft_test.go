@@ -123,3 +123,67 @@ func TestKernelEnsure(t *testing.T) {
 		}
 	})
 }
+
+// TestKernelChange changes tables that are known without looking at them, and notices whenever somebody else was there.
+func TestKernelChange(t *testing.T) {
+	kerneltest.Require(t, kerneltest.NFTables)
+	ns, err := netns.Open(kerneltest.NewNamespace(t).Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	ctx := context.Background()
+	rapid.Check(t, func(t *rapid.T) {
+		clocks := &Clocks{}
+		c, err := OpenWith(ns, clocks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if rapid.Bool().Draw(t, "small") {
+			c.limit = 200
+		}
+		is, memo, otherMemo := draw(t, "first"), Memo{}, Memo{}
+		if _, err := c.Ensure(ctx, &memo, is); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 4 {
+			next, moved := draw(t, fmt.Sprint(i)), false
+			switch rapid.IntRange(0, 3).Draw(t, "meanwhile") {
+			case 0: // another table, by one who shares the clocks
+				other := draw(t, "other")
+				other.Name = "other"
+				if _, err := c.Ensure(ctx, &otherMemo, other); err != nil {
+					t.Fatal(err)
+				}
+			case 1: // somebody else
+				d, err := Open(ns)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := d.Remove(INet, "random"); err != nil {
+					t.Fatal(err)
+				}
+				d.Close()
+				moved = true
+			}
+			_, ok, err := c.Change(ctx, &memo, []Table{is}, []Table{next})
+			if err != nil || ok == moved {
+				t.Fatalf("changed without looking: %v (moved %v), %v", ok, moved, err)
+			}
+			if !ok {
+				if _, err := c.Ensure(ctx, &memo, next); err != nil {
+					t.Fatal(err)
+				}
+			}
+			have, err := c.Observe(next.Family, next.Name)
+			if err != nil || have == nil || shown(*have) != shown(next) {
+				t.Fatalf("there is\n%v\ninstead of\n%s: %v", have, shown(next), err)
+			}
+			is = next
+		}
+		if err := c.Remove(INet, "random", "other"); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

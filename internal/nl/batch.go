@@ -32,6 +32,13 @@ func (c *Conn) DelNeighs(list []Neigh) error {
 }
 
 func (c *Conn) neighs(list []Neigh, typ, flags uint16) error {
+	return sendAll(c, "neighbour entries", list, typ == unix.RTM_DELNEIGH, func(b []byte, n Neigh, ack uint16, seq uint32) []byte {
+		return appendNeigh(b, n, typ, flags|ack|unix.NLM_F_REQUEST, seq)
+	})
+}
+
+// sendAll sends a message about each of a list, as put appends it.
+func sendAll[T fmt.Stringer](c *Conn, what string, list []T, del bool, put func(b []byte, v T, flags uint16, seq uint32) []byte) error {
 	if c.plan.IsDry() {
 		return nil
 	}
@@ -39,16 +46,16 @@ func (c *Conn) neighs(list []Neigh, typ, flags uint16) error {
 	for start := 0; start < len(list); start += batchSize {
 		part := list[start:min(start+batchSize, len(list))]
 		var msg []byte
-		for i, n := range part {
-			f := flags | unix.NLM_F_REQUEST
+		for i, v := range part {
+			ack := uint16(0)
 			if i == len(part)-1 {
-				f |= unix.NLM_F_ACK
+				ack = unix.NLM_F_ACK
 			}
-			msg = appendNeigh(msg, n, typ, f, c.seq+uint32(i))
+			msg = put(msg, v, ack, c.seq+uint32(i))
 		}
-		errs, err := c.sendBatch(msg, part, typ == unix.RTM_DELNEIGH)
+		errs, err := sendBatch(c, msg, part, del)
 		if err != nil {
-			return fmt.Errorf("cannot send %d neighbour entries: %w", len(part), err)
+			return fmt.Errorf("cannot send %d %s: %w", len(part), what, err)
 		}
 		refused = append(refused, errs...)
 	}
@@ -60,7 +67,7 @@ func (c *Conn) neighs(list []Neigh, typ, flags uint16) error {
 
 // sendBatch sends the messages about part and reads the answers: an error for each that is refused, asked for or not, and at the end the
 // acknowledgement of the last, or its error (netlink(7)).
-func (c *Conn) sendBatch(msg []byte, part []Neigh, del bool) (refused []error, err error) {
+func sendBatch[T fmt.Stringer](c *Conn, msg []byte, part []T, del bool) (refused []error, err error) {
 	first := c.seq
 	c.seq += uint32(len(part))
 	if err := c.raw.send(msg); err != nil {
@@ -72,7 +79,7 @@ func (c *Conn) sendBatch(msg []byte, part []Neigh, del bool) (refused []error, e
 			return false, nil // left over from a request that timed out
 		}
 		if e := a.errno(); e != 0 && !(del && (e == unix.ENOENT || e == unix.ESRCH)) {
-			refused = append(refused, fmt.Errorf("cannot set entry %s: %w", part[i], e))
+			refused = append(refused, fmt.Errorf("cannot set %s: %w", part[i], e))
 		}
 		return i == len(part)-1, nil
 	})

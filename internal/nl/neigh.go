@@ -23,6 +23,7 @@ type Neigh struct {
 // FDB reports whether n is a forwarding entry.
 func (n Neigh) FDB() bool { return !n.Addr.IsValid() }
 
+// String is the entry as bridge(8) or ip-neighbour(8) has it, without its interface.
 func (n Neigh) String() string {
 	switch {
 	case !n.FDB():

@@ -31,8 +31,8 @@ func (f *Fabric) ensure(ctx context.Context, d overlay.Desired) (there bool, err
 	for _, step := range []func() error{
 		c.ensureUplink,
 		func() error { return ensureSysctls(c, d) },
-		func() error { return ensureTable(ctx, c.host.NS(), &f.hostMemo, hostTable(f.cfg.Uplink, d)) },
-		func() error { return ensureTable(ctx, c.fabric.NS(), &f.fabricMemo, fabricTable(d)) },
+		func() error { return f.ensureTable(ctx, c.host.NS(), &f.hostMemo, hostTable(f.cfg.Uplink, d)) },
+		func() error { return f.ensureTable(ctx, c.fabric.NS(), &f.fabricMemo, fabricTable(d)) },
 	} {
 		if err := step(); err != nil {
 			return false, err

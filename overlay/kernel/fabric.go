@@ -46,7 +46,12 @@ type Config struct {
 	// NetnsDir holds the namespaces that we make.
 	NetnsDir string
 	Uplink   Uplink // zero: DefaultUplink
-	Logger   *slog.Logger
+	// Doubt reports whether anything may have changed in the kernel since it was last asked; nil: always. While it does not, what is known of
+	// the networks is changed without being looked at.
+	Doubt func() bool
+	// Clocks are shared with those who have tables of ours in the same namespaces; nil: with nobody.
+	Clocks *nft.Clocks
+	Logger *slog.Logger
 }
 
 // Fabric is a node's virtual router. Its methods may be called by one goroutine at a time.
@@ -55,6 +60,7 @@ type Fabric struct {
 	// held keeps the namespace alive should somebody unmount its file: then it gets its name back, and no packet is lost. nil: none yet.
 	held   *netns.Handle
 	looked time.Time
+	made   *overlay.Desired // what the networks are as, unless somebody else changes them; nil: they must be looked at
 
 	hostMemo, fabricMemo nft.Memo // of the tables
 }
@@ -66,6 +72,12 @@ func (f *Fabric) Looked() time.Time { return f.looked }
 func New(cfg Config) *Fabric {
 	if !cfg.Uplink.Host4.IsValid() {
 		cfg.Uplink = DefaultUplink()
+	}
+	if cfg.Doubt == nil {
+		cfg.Doubt = func() bool { return true }
+	}
+	if cfg.Clocks == nil {
+		cfg.Clocks = &nft.Clocks{}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -82,6 +94,53 @@ const passes = 3
 // Reconcile makes the fabric what d says and returns what it had to do to the networks; when all was well, nothing. All that it changes, or would
 // change, the context's plan is told.
 func (f *Fabric) Reconcile(ctx context.Context, d overlay.Desired) ([]overlay.Op, error) {
+	if plan.From(ctx).IsDry() {
+		return f.look(ctx, d)
+	}
+	made := f.made
+	f.made = nil
+	known := !f.cfg.Doubt() && made != nil && time.Since(f.looked) < fullLook
+	if known && !made.Equal(d) {
+		if was, is, ok := overlay.Step(*made, d); ok {
+			ops := overlay.Diff(was.Objects(), is.Objects())
+			if err := f.change(ctx, ops); err != nil {
+				return nil, wrap(err)
+			}
+			f.made = &d
+			return ops, nil
+		}
+		known = false
+	}
+	if known {
+		there, err := f.ensure(ctx, d)
+		if err == nil && there {
+			f.made = &d
+		}
+		return nil, wrap(err)
+	}
+	ops, err := f.look(ctx, d)
+	if err == nil {
+		f.made = &d
+	}
+	return ops, err
+}
+
+// fullLook is how often the networks are looked at although there is no cause to doubt them.
+const fullLook = 30 * time.Second
+
+// change does what is known to be missing or too much.
+func (f *Fabric) change(ctx context.Context, ops []overlay.Op) error {
+	c, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	note(c.plan, ops)
+	return c.fabric.Quietly(func() error { return c.host.Quietly(func() error { return c.apply(ops) }) })
+}
+
+// look compares what there is with d, and makes the difference.
+func (f *Fabric) look(ctx context.Context, d overlay.Desired) ([]overlay.Op, error) {
 	if there, err := f.ensure(ctx, d); err != nil || !there {
 		return nil, wrap(err)
 	}

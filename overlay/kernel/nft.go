@@ -91,8 +91,8 @@ func fabricTable(d overlay.Desired) nft.Table {
 }
 
 // ensureTable makes the table of a namespace what it must be; memo is what the last pass remembers of it.
-func ensureTable(ctx context.Context, ns *netns.Handle, memo *nft.Memo, t nft.Table) error {
-	c, err := nft.Open(ns)
+func (f *Fabric) ensureTable(ctx context.Context, ns *netns.Handle, memo *nft.Memo, t nft.Table) error {
+	c, err := nft.OpenWith(ns, f.cfg.Clocks)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,101 @@
+package overlay
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+
+	"github.com/swarmnet/swarmnet"
+)
+
+// Step leaves out of two desired states, both alike, the endpoints that are the same in both: the Diff of the objects of what is left is that of the
+// whole. ok is false when they differ in more than endpoints: networks, nodes, addresses of bridges.
+func Step(from, to Desired) (was, is Desired, ok bool) {
+	if from.VTEP != to.VTEP || from.Port != to.Port || len(from.Networks) != len(to.Networks) {
+		return was, is, false
+	}
+	was, is = from, to
+	was.Networks, is.Networks = slices.Clone(from.Networks), slices.Clone(to.Networks)
+	for i := range to.Networks {
+		a, b := &was.Networks[i], &is.Networks[i]
+		differing := map[swarmnet.MAC]bool{} // an address may be in both lists while it moves
+		differ(differing, a.Remotes, b.Remotes, remoteMAC, Remote.equal)
+		differ(differing, a.Locals, b.Locals, localMAC, Neighbour.equal)
+		a.Remotes, b.Remotes = only(differing, a.Remotes, remoteMAC), only(differing, b.Remotes, remoteMAC)
+		a.Locals, b.Locals = only(differing, a.Locals, localMAC), only(differing, b.Locals, localMAC)
+		if !sameButEndpoints(*a, *b) || slices.ContainsFunc(a.Remotes, isNode) || slices.ContainsFunc(b.Remotes, isNode) {
+			return was, is, false
+		}
+	}
+	return was, is, true
+}
+
+// Equal reports whether two desired states are the same.
+func (d Desired) Equal(e Desired) bool {
+	was, is, ok := Step(d, e)
+	return ok && !slices.ContainsFunc(was.Networks, hasEndpoints) && !slices.ContainsFunc(is.Networks, hasEndpoints)
+}
+
+func hasEndpoints(n Network) bool { return len(n.Remotes)+len(n.Locals) > 0 }
+
+func remoteMAC(r Remote) swarmnet.MAC { return r.MAC }
+
+func localMAC(n Neighbour) swarmnet.MAC { return n.MAC }
+
+func isNode(r Remote) bool { return r.Node }
+
+func (r Remote) equal(s Remote) bool {
+	return r.MAC == s.MAC && r.VTEP == s.VTEP && r.Node == s.Node && slices.Equal(r.Addrs, s.Addrs)
+}
+
+func (n Neighbour) equal(m Neighbour) bool { return n.MAC == m.MAC && slices.Equal(n.Addrs, m.Addrs) }
+
+func sameButEndpoints(a, b Network) bool {
+	a.Remotes, b.Remotes, a.Locals, b.Locals = nil, nil, nil, nil
+	return reflect.DeepEqual(a, b)
+}
+
+// differ notes of which MACs two lists that are ordered by MAC do not have the same entries.
+func differ[T any](differing map[swarmnet.MAC]bool, a, b []T, mac func(T) swarmnet.MAC, equal func(T, T) bool) {
+	if len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) {
+		return
+	}
+	for len(a) > 0 || len(b) > 0 {
+		na, nb := leading(a, mac), leading(b, mac)
+		if na > 0 && nb > 0 {
+			x, y := mac(a[0]), mac(b[0])
+			switch c := bytes.Compare(x[:], y[:]); {
+			case c < 0:
+				nb = 0
+			case c > 0:
+				na = 0
+			case slices.EqualFunc(a[:na], b[:nb], equal):
+				a, b = a[na:], b[nb:]
+				continue
+			}
+		}
+		for _, v := range slices.Concat(a[:na], b[:nb]) {
+			differing[mac(v)] = true
+		}
+		a, b = a[na:], b[nb:]
+	}
+}
+
+// only are the entries of a list whose MAC is among these.
+func only[T any](macs map[swarmnet.MAC]bool, list []T, mac func(T) swarmnet.MAC) (out []T) {
+	for _, v := range list {
+		if len(macs) > 0 && macs[mac(v)] {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// leading is how many entries at the start of a list have one MAC.
+func leading[T any](list []T, mac func(T) swarmnet.MAC) int {
+	n := min(1, len(list))
+	for n > 0 && n < len(list) && mac(list[n]) == mac(list[0]) {
+		n++
+	}
+	return n
+}
