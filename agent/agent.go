@@ -95,6 +95,9 @@ func New(cfg Config) (*Agent, error) {
 }
 
 func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
+	if p.doubts == nil {
+		p.doubts = newDoubts(p.watcher.Hears)
+	}
 	a := &Agent{
 		cfg: cfg, parts: p, key: key,
 		starts:  make(chan struct{}, parallelStarts),
@@ -268,7 +271,9 @@ func (a *Agent) applyFabric(ctx context.Context, d overlay.Desired) error {
 		return err
 	}
 	a.fabricPace.worked(began)
-	a.fabricCost.Store(int64(time.Since(began)))
+	if !a.parts.fabric.Looked().Before(began) {
+		a.fabricCost.Store(int64(time.Since(began)))
+	}
 	if remade {
 		a.refreshSandboxes()
 	}

@@ -17,8 +17,8 @@ type kernelBalancer struct {
 	log  *slog.Logger
 }
 
-func newBalancer(cfg Config, fabricNS string) balancer {
-	k := kernel.Config{FabricNS: fabricNS, Logger: cfg.Logger}
+func newBalancer(cfg Config, fabricNS string, doubt func() bool) balancer {
+	k := kernel.Config{FabricNS: fabricNS, Doubt: doubt, Logger: cfg.Logger}
 	return kernelBalancer{kernel.NewMesh(k), kernel.NewVIPs(k), cfg.Logger}
 }
 

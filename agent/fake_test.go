@@ -293,7 +293,7 @@ func startAgentWith(t *testing.T, h *host, lb balancer, dir string, managers ...
 		},
 	}.withDefaults()
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	a = newAgent(cfg, parts{fakeFabric{h}, lb, fakeSandboxes{h}, fakeGossip{h}, fakeResolver{h}, fakeExecutor{h}, deaf{}}, key)
+	a = newAgent(cfg, parts{fakeFabric{h}, lb, fakeSandboxes{h}, fakeGossip{h}, fakeResolver{h}, fakeExecutor{h}, deaf{}, nil}, key)
 	h.changed = a.workloadChanged
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -23,15 +23,19 @@ func newParts(cfg Config, key ed25519.PrivateKey) (parts, error) {
 		}
 		gossip = m
 	}
-	fabric := okernel.New(okernel.Config{NetnsDir: cfg.netnsDir(), Logger: cfg.Logger})
+	watch := &kernelWatcher{fabric: cfg.fabricFile(), log: cfg.Logger}
+	doubts := newDoubts(watch.Hears)
+	fabric := okernel.New(okernel.Config{NetnsDir: cfg.netnsDir(), Doubt: doubts.fabric.ask, Logger: cfg.Logger})
 	boxes := sandbox.New(sandbox.Config{NetnsDir: cfg.netnsDir(), FabricNS: fabric.Path(), Logger: cfg.Logger})
+	watch.boxes = boxes
 	return parts{
 		fabric:    kernelFabric{fabric, cfg.VTEP, cfg.Logger},
-		balancer:  newBalancer(cfg, fabric.Path()),
+		balancer:  newBalancer(cfg, fabric.Path(), doubts.mesh.ask),
 		sandboxes: kernelSandboxes{boxes, cni.New(cni.Config{Dir: cfg.CNIDir, Logger: cfg.Logger}), cfg.Logger},
 		gossip:    gossip,
 		resolver:  newResolver(cfg, boxes.Path),
-		watcher:   &kernelWatcher{fabric: fabric.Path(), boxes: boxes, log: cfg.Logger},
+		watcher:   watch,
+		doubts:    doubts,
 	}, nil
 }
 

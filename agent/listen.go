@@ -92,6 +92,7 @@ func (w *kernelWatcher) watchFabric(ctx context.Context, heard func(news)) error
 				w.log.Warn("the fabric's changes cannot be followed; drift is found by looking every few seconds", "err", err)
 			}
 			w.hears.Store(err == nil)
+			heard(news{at: time.Now(), node: true}) // what was looked at before may have changed unheard
 		}
 		select {
 		case <-ctx.Done():

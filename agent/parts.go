@@ -23,6 +23,7 @@ type parts struct {
 	resolver  resolver
 	executor  executor.Executor
 	watcher   watcher
+	doubts    *doubts // whether fabric and balancer must look before they change anything
 }
 
 // fabric realises overlay networks.

@@ -99,6 +99,7 @@ func (a *Agent) heed(n news) {
 		a.wakePlan()
 	}
 	if (n.node || n.lost) && n.at.UnixNano() > a.fabricClean.Load() {
+		a.parts.doubts.all()
 		a.fabric.Kick()
 		a.mesh.Kick()
 	}
