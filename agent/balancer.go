@@ -17,8 +17,7 @@ type kernelBalancer struct {
 	log  *slog.Logger
 }
 
-func newBalancer(cfg Config, fabricNS string, doubt func() bool) balancer {
-	k := kernel.Config{FabricNS: fabricNS, Doubt: doubt, Logger: cfg.Logger}
+func newBalancer(cfg Config, k kernel.Config) balancer {
 	return kernelBalancer{kernel.NewMesh(k), kernel.NewVIPs(k), cfg.Logger}
 }
 

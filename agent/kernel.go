@@ -9,6 +9,8 @@ import (
 	"github.com/swarmnet/swarmnet/agent/sandbox"
 	"github.com/swarmnet/swarmnet/driver/cni"
 	"github.com/swarmnet/swarmnet/gossip/member"
+	"github.com/swarmnet/swarmnet/ingress/kernel"
+	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/overlay"
 	okernel "github.com/swarmnet/swarmnet/overlay/kernel"
 )
@@ -24,13 +26,13 @@ func newParts(cfg Config, key ed25519.PrivateKey) (parts, error) {
 		gossip = m
 	}
 	watch := &kernelWatcher{fabric: cfg.fabricFile(), log: cfg.Logger}
-	doubts := newDoubts(watch.Hears)
-	fabric := okernel.New(okernel.Config{NetnsDir: cfg.netnsDir(), Doubt: doubts.fabric.ask, Logger: cfg.Logger})
+	doubts, clocks := newDoubts(watch.Hears), &nft.Clocks{}
+	fabric := okernel.New(okernel.Config{NetnsDir: cfg.netnsDir(), Doubt: doubts.fabric.ask, Clocks: clocks, Logger: cfg.Logger})
 	boxes := sandbox.New(sandbox.Config{NetnsDir: cfg.netnsDir(), FabricNS: fabric.Path(), Logger: cfg.Logger})
 	watch.boxes = boxes
 	return parts{
 		fabric:    kernelFabric{fabric, cfg.VTEP, cfg.Logger},
-		balancer:  newBalancer(cfg, fabric.Path(), doubts.mesh.ask),
+		balancer:  newBalancer(cfg, kernel.Config{FabricNS: fabric.Path(), Doubt: doubts.mesh.ask, Clocks: clocks, Logger: cfg.Logger}),
 		sandboxes: kernelSandboxes{boxes, cni.New(cni.Config{Dir: cfg.CNIDir, Logger: cfg.Logger}), cfg.Logger},
 		gossip:    gossip,
 		resolver:  newResolver(cfg, boxes.Path),
