@@ -37,6 +37,11 @@ func (f *Fold) Delta(d wire.Delta) bool {
 // Set returns the set that the stream has led to, if it has begun.
 func (f *Fold) Set() (swarmnet.AssignmentSet, bool) { return f.set, f.have }
 
+// Older reports whether a set is of an earlier revision than another one of the same cluster: a manager that lags behind must not take a node back.
+func Older(set, than swarmnet.AssignmentSet) bool {
+	return set.Cluster.ID == than.Cluster.ID && set.Cluster.Epoch == than.Cluster.Epoch && set.Revision < than.Revision
+}
+
 // fold copies was only if something changes.
 func fold[K ~string, V any](was, changed map[K]V, removed []K) map[K]V {
 	if len(changed) == 0 && len(removed) == 0 {

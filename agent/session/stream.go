@@ -202,7 +202,7 @@ func (s *Session) askForAll() {
 // publish puts a set into force unless it is older than the one there is: a manager that lags behind must not take us back.
 func (s *Session) publish(set swarmnet.AssignmentSet) bool {
 	s.mu.Lock()
-	older := s.have && set.Cluster.ID == s.set.Cluster.ID && set.Cluster.Epoch == s.set.Cluster.Epoch && set.Revision < s.set.Revision
+	older := s.have && Older(set, s.set)
 	if s.set.Cluster.ID != set.Cluster.ID || s.set.Cluster.Epoch != set.Cluster.Epoch {
 		s.applied = 0 // of other revisions
 	}

@@ -39,8 +39,8 @@ func agentBugs() []Bug {
 		Test: Test{"agent/session", "TestFold"},
 		Why:  "A set changes under those who work from it.",
 	}, {
-		Name: "session-go-back", File: "agent/session/stream.go",
-		Old:  " && set.Revision < s.set.Revision\n",
+		Name: "session-go-back", File: "agent/session/fold.go",
+		Old:  " && set.Revision < than.Revision\n",
 		New:  " && false\n",
 		Test: Test{"agent/session", "TestSessionNeverGoesBack"},
 		Why:  "A manager that lags behind takes an agent back to an old set.",

@@ -18,15 +18,8 @@ import (
 
 // acknowledge notes how far the node is, if somebody may be waiting for that.
 func (ss *session) acknowledge() {
-	view := ss.server.cfg.Backend.View()
-	upTo := ss.applied
-	if ss.applied >= ss.sent.Revision {
-		upTo = max(ss.applied, ss.checked)
-	}
-	upTo = min(upTo, view.Revision()) // this manager may be behind the one from which the agent has its set
-	n, ok := view.Node(ss.node)
-	if ok && n.Epoch == ss.epoch && view.BalancedIn(n.Applied, upTo) {
-		ss.server.acks.add(state.Acknowledge{Node: ss.node, Epoch: ss.epoch, Revision: upTo})
+	if ack, waited := ss.feed.Acknowledge(ss.view()); waited {
+		ss.server.acks.add(ack)
 	}
 }
 

@@ -93,12 +93,12 @@ func (s *Server) Session(stream pb.Dispatcher_SessionServer) error {
 	if err := ss.open(ctx, desc, hello.GetEpoch()); err != nil {
 		return err
 	}
-	s.cfg.Logger.Info("session opened", "node", node, "epoch", ss.epoch)
+	s.cfg.Logger.Info("session opened", "node", node, "epoch", ss.feed.Epoch)
 	err = ss.run(ctx)
 	if cause := context.Cause(ctx); cause != nil && stream.Context().Err() == nil {
 		err = cause
 	}
-	s.cfg.Logger.Info("session ended", "node", node, "epoch", ss.epoch, "reason", err)
+	s.cfg.Logger.Info("session ended", "node", node, "epoch", ss.feed.Epoch, "reason", err)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/manager/state"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
 )
@@ -24,10 +25,7 @@ type session struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 
-	epoch   uint64
-	sent    swarmnet.AssignmentSet
-	checked uint64 // the revision that sent is right for: nothing has changed for the node since
-	applied uint64 // what the agent says that it has in force
+	feed    Feed
 	reports *reports
 
 	questions    chan *asked // nil: nobody to ask
@@ -46,7 +44,7 @@ func (ss *session) open(ctx context.Context, desc swarmnet.NodeDescription, epoc
 	if err != nil {
 		return err
 	}
-	ss.epoch = epoch
+	ss.feed = Feed{Manager: ss.server.cfg.Self, Node: ss.node, Epoch: epoch}
 	ss.reports = newReports(ss.server.cfg.Backend, ss.node, epoch)
 	return ss.stream.Send(&pb.ManagerMessage{Message: &pb.ManagerMessage_Welcome{
 		Welcome: &pb.Welcome{Epoch: epoch, HeartbeatPeriod: durationpb.New(ss.period())},
@@ -95,7 +93,7 @@ const missed = 3
 func (ss *session) serve(ctx context.Context) error {
 	backend := ss.server.cfg.Backend
 	changed := backend.Changed()
-	if err := ss.check(); err != nil {
+	if err := ss.feed.Check(ss.view()); err != nil {
 		return err
 	}
 	if err := ss.sendComplete(); err != nil {
@@ -151,44 +149,29 @@ func (ss *session) receive(m *pb.AgentMessage) error {
 	case m.GetAnswer() != nil:
 		ss.answered(m.GetAnswer())
 	case m.GetApplied() != nil:
-		ss.applied = m.GetApplied().GetRevision()
+		ss.feed.Applied(m.GetApplied().GetRevision())
 		ss.acknowledge()
 	}
 	return nil // a heartbeat, or what this version does not know: the agent lives
 }
 
-// check reports whether the state still says that this session is the node's.
-func (ss *session) check() error {
-	n, ok := ss.server.cfg.Backend.View().Node(ss.node)
-	switch {
-	case !ok:
-		return status.Errorf(codes.PermissionDenied, "node %s was removed from the cluster", ss.node)
-	case n.Epoch != ss.epoch:
-		return errSuperseded
-	case n.Status.State != swarmnet.NodeReady || n.Status.Manager != ss.server.cfg.Self:
-		return status.Error(codes.Aborted, "the managers have closed the session: open another")
-	}
-	return nil
-}
+func (ss *session) view() *state.State { return ss.server.cfg.Backend.View() }
 
 func (ss *session) sendComplete() error {
-	set := Assignments(ss.server.cfg.Backend.View(), ss.node)
-	ss.sent, ss.checked = set, set.Revision
-	return ss.stream.Send(&pb.ManagerMessage{Message: &pb.ManagerMessage_Complete{Complete: wire.AssignmentSetToProto(set)}})
+	m := &pb.ManagerMessage_Complete{Complete: wire.AssignmentSetToProto(ss.feed.Complete(ss.view()))}
+	return ss.stream.Send(&pb.ManagerMessage{Message: m})
 }
 
-// sendDelta sends what is new. The deltas of a stream are contiguous, whatever revisions had nothing for the node.
+// sendDelta sends what is new.
 func (ss *session) sendDelta() error {
-	if err := ss.check(); err != nil {
+	view := ss.view()
+	if err := ss.feed.Check(view); err != nil {
 		return err
 	}
-	set := Assignments(ss.server.cfg.Backend.View(), ss.node)
-	ss.checked = set.Revision
-	if Same(ss.sent, set) {
+	d, news := ss.feed.Delta(view)
+	if !news {
 		ss.acknowledge()
 		return nil
 	}
-	d := Diff(ss.sent, set)
-	ss.sent = set
 	return ss.stream.Send(&pb.ManagerMessage{Message: &pb.ManagerMessage_Delta{Delta: wire.DeltaToProto(d)}})
 }
