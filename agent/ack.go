@@ -41,6 +41,7 @@ func (a *Agent) acknowledge() {
 		}
 	}
 	a.session.Applied(a.debts[done-1].revision)
+	a.inForce.Store(a.debts[done-1].revision)
 	a.debts = append([]debt(nil), a.debts[done:]...)
 }
 
@@ -48,5 +49,6 @@ func (a *Agent) acknowledge() {
 func (a *Agent) forgive(r session.Reading) {
 	if a.set.Cluster.ID != r.Set.Cluster.ID || a.set.Cluster.Epoch != r.Set.Cluster.Epoch {
 		a.debts = nil
+		a.inForce.Store(0)
 	}
 }

@@ -53,7 +53,8 @@ type Agent struct {
 	fabricPace pace
 	// What the kernel's telling is judged by: when the last look that found all well began, how long a pass takes; in nanoseconds.
 	fabricClean, fabricCost atomic.Int64
-	lookAgain               atomic.Bool // plan must look at the host itself, too
+	inForce                 atomic.Uint64 // the newest revision of the assignments that is
+	lookAgain               atomic.Bool   // plan must look at the host itself, too
 	drifts                  drifts
 	orphans                 orphans // used by plan alone
 	pruning                 atomic.Bool

@@ -54,7 +54,7 @@ func TestLifeOfATask(t *testing.T) {
 
 	b.sets <- assignments(3)
 	eventually(t, "the task is forgotten", func() bool { return strings.Contains(h.did(), "forget t1") })
-	steps := []string{"make t1", "gossip t1e 1", "start t1", "gossip t1e 2", "gossip t1e 3", "stop t1", "gossip t1e gone", "delete t1", "forget t1"}
+	steps := []string{"make t1", "gossip t1e 1", "start t1", "gossip t1e 2", "gossip t1e 3", "stop t1", "delete t1", "gossip t1e gone", "forget t1"}
 	if got := h.did(); !strings.HasPrefix(got, strings.Join(steps, "\n")) {
 		t.Errorf("what was done:\n%s\nwant:\n%s", got, strings.Join(steps, "\n"))
 	}
@@ -133,12 +133,19 @@ func TestTaskThatEnds(t *testing.T) {
 	})
 	fakeExecutor{h}.set("t1", "", func(st *executor.Status) { st.Phase, st.ExitCode = executor.Ended, 3 })
 	eventually(t, "the failure is told", func() bool { return b.last("t1").State == swarmnet.TaskFailed && b.last("t1").ExitCode == 3 })
-	eventually(t, "its endpoint is withdrawn", func() bool {
+	row := func() (gossip.EndpointState, bool) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		_, there := h.rows["t1e"]
-		return !there && h.rows["t2e"] == gossip.EndpointReady
-	})
+		st, there := h.rows["t1e"]
+		return st, there
+	}
+	eventually(t, "its endpoint takes no connections, whatever the managers know", func() bool { st, _ := row(); return st == gossip.EndpointDraining })
+	b.sets <- assignments(2, want("t1", swarmnet.DesireRunning, swarmnet.TaskFailed), want("t2", swarmnet.DesireRunning, swarmnet.TaskRunning))
+	eventually(t, "its endpoint is withdrawn", func() bool { _, there := row(); return !there })
+	if h.mu.Lock(); h.rows["t2e"] != gossip.EndpointReady {
+		t.Errorf("the other task: %v", h.rows["t2e"])
+	}
+	h.mu.Unlock()
 }
 
 func TestManyTasksAtOnce(t *testing.T) {

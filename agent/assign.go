@@ -17,7 +17,7 @@ func (a *Agent) assign(ctx context.Context, wg *sync.WaitGroup, set swarmnet.Ass
 			r.drop()
 			continue
 		}
-		r.update(t, vnis != nil && hasAll(*vnis, t.Sandbox), environment(set, t.Task), look)
+		r.update(t, want.Revision, vnis != nil && hasAll(*vnis, t.Sandbox), environment(set, t.Task), look)
 	}
 }
 

@@ -12,8 +12,35 @@ import (
 	"github.com/swarmnet/swarmnet/agent/task"
 )
 
+// leadLook is how often it is looked whether they are.
+const leadLook = 10 * time.Millisecond
+
 // spreadFor is how long gossip takes at most, by its own measure, until every node that can be reached has heard of a row.
 const spreadFor = time.Second
+
+// leadFor bounds how long a node waits for its own balancers: something else may keep them from being brought into force.
+const leadFor = 5 * time.Second
+
+// leading reports whether the node's own balancers may still lead to a task that it is told to stop. The managers have waited for those of every
+// node that has a session; this one may have been away meanwhile, and hears of the draining and the end at once.
+func (r *runner) leading(want desired.Task, told uint64, w executor.Status) bool {
+	stops := want.Desired >= swarmnet.DesireShutdown || want.Status.State.Terminal()
+	if want.Standalone() || !stops || w.Phase != executor.Running || w.Stopping || len(want.Endpoints) == 0 && !want.Status.State.Terminal() {
+		r.leads = time.Time{}
+		return false
+	}
+	if r.a.inForce.Load() >= told {
+		return false
+	}
+	if r.leads.IsZero() {
+		r.leads = time.Now()
+	}
+	left := time.Until(r.leads.Add(leadFor))
+	if left > 0 {
+		time.AfterFunc(min(left, leadLook), r.poke)
+	}
+	return left > 0
+}
 
 // spread reports whether the other nodes have had the time to hear that a task drains which the node itself gives up. Nobody acknowledges
 // that: the managers may be away.

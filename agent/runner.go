@@ -36,6 +36,7 @@ type runner struct {
 
 	mu      sync.Mutex // of what others set
 	want    desired.Task
+	told    uint64 // the revision in which the managers said what is wanted now
 	env     []string
 	have    bool // want means something
 	fabric  bool // the fabric has the task's networks
@@ -61,6 +62,7 @@ type runner struct {
 	networks   []swarmnet.NetworkID // that the resolver knows the task on
 	internal   bool
 	draining   time.Time // when the node itself began to drain the task; zero: it does not
+	leads      time.Time // when it was told to stop while its own balancers might lead to the task; zero: they do not
 }
 
 type row struct {
@@ -73,7 +75,7 @@ func newRunner(a *Agent, id swarmnet.TaskID) *runner {
 }
 
 // update says what the managers want of the task. Nothing new is looked at with look only.
-func (r *runner) update(t desired.Task, fabric bool, env []string, look bool) {
+func (r *runner) update(t desired.Task, revision uint64, fabric bool, env []string, look bool) {
 	r.mu.Lock()
 	same := r.have && !r.dropped && r.fabric == fabric && reflect.DeepEqual(r.want, t)
 	if !reflect.DeepEqual(r.want.Sandbox, t.Sandbox) {
@@ -81,6 +83,9 @@ func (r *runner) update(t desired.Task, fabric bool, env []string, look bool) {
 	}
 	if !r.have || !reflect.DeepEqual(r.want.Sandbox, t.Sandbox) || !reflect.DeepEqual(r.want.VIPs, t.VIPs) {
 		r.changes++
+	}
+	if !r.have || r.want.Desired != t.Desired || r.want.Status.State != t.Status.State {
+		r.told = revision
 	}
 	r.want, r.fabric, r.env, r.have, r.dropped = t, fabric, env, true, false
 	r.mu.Unlock()
@@ -177,7 +182,7 @@ var (
 // step decides once and does what was decided. again says that there is more to do at once.
 func (r *runner) step(ctx context.Context) (again bool, err error) {
 	r.mu.Lock()
-	want, env, have, fabric, dropped, checked, change := r.want, r.env, r.have, r.fabric, r.dropped, r.health, r.changes
+	want, told, env, have, fabric, dropped, checked, change := r.want, r.told, r.env, r.have, r.fabric, r.dropped, r.health, r.changes
 	r.mu.Unlock()
 	switch {
 	case dropped:
@@ -192,6 +197,7 @@ func (r *runner) step(ctx context.Context) (again bool, err error) {
 	}
 	in.Settling = r.settling(want, in.Workload)
 	in.Spread = r.spread(want, in)
+	in.Leading = r.leading(want, told, in.Workload)
 	if r.net != nil {
 		in.Network, in.NetworkFor, in.NetworkErr = r.net.state()
 		in.Network = in.Network && !want.Stack.Awaits
@@ -423,7 +429,6 @@ func (r *runner) release(ctx context.Context, want desired.Task) error {
 		return nil
 	}
 	r.detach()
-	r.publish(want, gossip.EndpointUnknown)
 	r.net.stop()
 	r.net = nil
 	r.mu.Lock()

@@ -41,7 +41,12 @@ func listenLocal(path string) (net.Listener, error) {
 // serve runs a gRPC server on l until ctx ends, then lets the calls in flight end for a moment.
 func serve(ctx context.Context, s *grpc.Server, l net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.Serve(l) })
+	g.Go(func() error {
+		if err := s.Serve(l); !errors.Is(err, grpc.ErrServerStopped) { // that it is when it was stopped before it began
+			return err
+		}
+		return nil
+	})
 	g.Go(func() error {
 		<-ctx.Done()
 		stop := time.AfterFunc(time.Second, s.Stop)

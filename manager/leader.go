@@ -44,7 +44,8 @@ func (m *Manager) beginTerm(ctx context.Context, term uint64) (end func() error)
 	ctx, cancel := context.WithCancel(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	m.log.Info("this manager leads", "term", term)
-	g.Go(func() error { return m.plan(ctx) })
+	led := time.Now()
+	g.Go(func() error { return m.plan(ctx, led) })
 	g.Go(func() error { return m.watchMembers(ctx) })
 	return func() error {
 		cancel()
@@ -58,8 +59,8 @@ func (m *Manager) beginTerm(ctx context.Context, term uint64) (end func() error)
 }
 
 // plan has the planners look at the state whenever it has changed or something has become due, and proposes what they
-// want. A plan is made from what came of the one before.
-func (m *Manager) plan(ctx context.Context) error {
+// want. A plan is made from what came of the one before. led is when the term began.
+func (m *Manager) plan(ctx context.Context, led time.Time) error {
 	for ctx.Err() == nil {
 		changed := m.Changed()
 		view, now := m.View(), time.Now()
@@ -67,7 +68,7 @@ func (m *Manager) plan(ctx context.Context) error {
 			wait(ctx, changed, time.Second)
 			continue
 		}
-		plan := planner.Run(view, now)
+		plan := planner.Run(view, now, led)
 		if len(plan.Commands) > 0 {
 			progress, err := m.proposePlan(ctx, plan.Commands)
 			if err != nil && ctx.Err() == nil {

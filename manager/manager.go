@@ -203,7 +203,12 @@ func (m *Manager) serve(ctx context.Context, raft pb.RaftServer) error {
 	pb.RegisterRaftMembershipServer(s, membershipServer{m: m})
 	pb.RegisterRaftServer(s, raft)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.Serve(m.listener) })
+	g.Go(func() error {
+		if err := s.Serve(m.listener); !errors.Is(err, grpc.ErrServerStopped) { // that it is when it was stopped before it began
+			return err
+		}
+		return nil
+	})
 	g.Go(func() error {
 		<-ctx.Done()
 		// Sessions and watches never end by themselves: their clients go to another manager.

@@ -50,6 +50,8 @@ type Input struct {
 	Settling bool
 	// Spread says that the other nodes have had the time to hear that the node itself gives the task up.
 	Spread bool
+	// Leading says that this node's own balancers may still send the task new connections.
+	Leading bool
 }
 
 // GivesUp reports whether it is the node itself that wants a task stopped, whose managers want it to run.
@@ -94,9 +96,18 @@ func Decide(in Input) Output {
 	case executor.Absent:
 		return decideAbsent(in)
 	case executor.Ended, executor.Lost:
-		return Output{Status: ending(in), Action: Release}
+		return Output{Status: ending(in), Row: over(in), Action: Release}
 	}
 	return decideHeld(in)
+}
+
+// over is what gossip says of a task that has ended. Without a row the managers' word would count, who have it running until they hear of its
+// end: they may be away.
+func over(in Input) gossip.EndpointState {
+	if in.Told.Terminal() {
+		return gossip.EndpointUnknown
+	}
+	return gossip.EndpointDraining
 }
 
 // decideAbsent is about a task whose workload was not started, or of which nothing is left.
@@ -111,7 +122,9 @@ func decideAbsent(in Input) Output {
 	case in.Desired >= swarmnet.DesireDraining:
 		return released(swarmnet.TaskShutdown, "stopped", "")
 	case in.Told >= swarmnet.TaskRunning:
-		return released(swarmnet.TaskFailed, "gone", "node restarted")
+		out := released(swarmnet.TaskFailed, "gone", "node restarted")
+		out.Row = over(in)
+		return out
 	case in.Starts >= maxStarts:
 		return released(swarmnet.TaskRejected, "cannot be started", in.StartErr.Error())
 	case !in.Network && in.NetworkErr != nil && (in.NetworkRefused || in.NetworkFor >= RejectAfter):
@@ -147,7 +160,7 @@ func decideHeld(in Input) Output {
 	switch {
 	case in.Desired >= swarmnet.DesireShutdown, in.Told.Terminal(), in.Health == Unhealthy:
 		out.Row = gossip.EndpointDraining
-		if !in.Workload.Stopping && (in.Spread || !GivesUp(in)) {
+		if !in.Workload.Stopping && !in.Leading && (in.Spread || !GivesUp(in)) {
 			out.Action = Stop
 		}
 	case in.Desired == swarmnet.DesireDraining, in.Workload.Stopping:

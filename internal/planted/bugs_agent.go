@@ -99,7 +99,7 @@ func agentBugs() []Bug {
 		Why:  "A task is killed while balancers still lead to it.",
 	}, {
 		Name: "task-start-twice", File: "agent/task/decide.go",
-		Old:  "	case in.Told >= swarmnet.TaskRunning:\n		return released(swarmnet.TaskFailed, \"gone\", \"node restarted\")\n",
+		Old:  "	case in.Told >= swarmnet.TaskRunning:\n		out := released(swarmnet.TaskFailed, \"gone\", \"node restarted\")\n		out.Row = over(in)\n		return out\n",
 		Test: Test{"agent/task", "TestDecide"},
 		Why:  "A workload that vanished is started a second time under one task.",
 	}}

@@ -21,7 +21,7 @@ func (p *planner) counts(n swarmnet.Node) bool {
 	case swarmnet.NodeReady:
 		return true
 	case swarmnet.NodeDisconnected:
-		return !p.reached(n.Status.Since.Add(awayFor))
+		return !p.reached(p.away(n).Add(awayFor))
 	}
 	return false
 }

@@ -11,17 +11,18 @@ import (
 // same commands.
 func Plan(s *state.State, now time.Time) []state.Command {
 	d := state.NewDraft(s, now)
-	Run(d)
+	Run(d, time.Time{})
 	return d.Commands()
 }
 
-// Run plans on a draft and returns when it wants to plan again though nothing changes; zero: not by itself.
-func Run(d *state.Draft) time.Time {
+// Run plans on a draft and returns when it wants to plan again though nothing changes; zero: not by itself. No absence of a node counts from
+// before led, when there may have been no leader.
+func Run(d *state.Draft, led time.Time) time.Time {
 	cluster, ok := d.View().Cluster()
 	if !ok {
 		return time.Time{}
 	}
-	p := &planner{d: d, now: d.Now(), spec: cluster.Spec}
+	p := &planner{d: d, now: d.Now(), led: led, spec: cluster.Spec}
 	p.nodes()
 	var ids []swarmnet.ServiceID
 	for v := range d.View().Services() {
@@ -36,6 +37,7 @@ func Run(d *state.Draft) time.Time {
 type planner struct {
 	d    *state.Draft
 	now  time.Time
+	led  time.Time
 	spec swarmnet.ClusterSpec
 	due  time.Time
 	// applied is acknowledged's answer.
@@ -53,13 +55,21 @@ func (p *planner) reached(t time.Time) bool {
 	return false
 }
 
+// away is since when a node without a session could have had one.
+func (p *planner) away(n swarmnet.Node) time.Time {
+	if p.led.After(n.Status.Since) {
+		return p.led
+	}
+	return n.Status.Since
+}
+
 // nodes gives up those that were away for too long, and the sessions that died with their manager.
 func (p *planner) nodes() {
 	var away, lost []swarmnet.Node
 	for n := range p.d.View().Nodes() {
 		switch n.Status.State {
 		case swarmnet.NodeDisconnected:
-			if p.reached(n.Status.Since.Add(p.spec.DownAfter)) {
+			if p.reached(p.away(n).Add(p.spec.DownAfter)) {
 				away = append(away, n)
 			}
 		case swarmnet.NodeReady:

@@ -36,7 +36,7 @@ func BenchmarkPlanNew(b *testing.B) {
 	c := big(b, 100, 100, 50)
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := Run(c.s, c.now); len(r.Commands) < 30_000 || !r.Settled {
+		if r := Run(c.s, c.now, c.led); len(r.Commands) < 30_000 || !r.Settled {
 			b.Fatalf("%d commands", len(r.Commands))
 		}
 	}
@@ -58,7 +58,7 @@ func BenchmarkPlanIdle(b *testing.B) {
 	c.settle()
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := Run(c.s, c.now); len(r.Commands) != 0 {
+		if r := Run(c.s, c.now, c.led); len(r.Commands) != 0 {
 			b.Fatal("there is something to do")
 		}
 	}

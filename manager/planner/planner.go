@@ -22,12 +22,13 @@ type Result struct {
 	Settled bool
 }
 
-// Run plans from a view. The same view and time give the same result.
-func Run(s *state.State, now time.Time) Result {
+// Run plans from a view. The same view and times give the same result. led is since when the leader that plans has been it: before that there may
+// have been nobody for long whom a node could have opened a session with, so no absence counts from earlier. Zero: all that the state says counts.
+func Run(s *state.State, now, led time.Time) Result {
 	d := state.NewDraft(s, now)
 	for range rounds {
 		before := len(d.Commands())
-		next := earlier(orchestrator.Run(d), allocator.Run(d))
+		next := earlier(orchestrator.Run(d, led), allocator.Run(d))
 		scheduler.Run(d)
 		if len(d.Commands()) == before {
 			return Result{Commands: d.Commands(), Next: next, Settled: true}
@@ -44,10 +45,10 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // Plan returns what there is to do now.
-func Plan(s *state.State, now time.Time) []state.Command { return Run(s, now).Commands }
+func Plan(s *state.State, now time.Time) []state.Command { return Run(s, now, time.Time{}).Commands }
 
 // NextDue returns when there is something to do though nothing changes. All due times are in the state.
 func NextDue(s *state.State, now time.Time) (time.Time, bool) {
-	next := Run(s, now).Next
+	next := Run(s, now, time.Time{}).Next
 	return next, !next.IsZero()
 }

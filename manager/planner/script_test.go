@@ -35,6 +35,8 @@ type cluster struct {
 	n   int
 	// mute are the nodes that acknowledge nothing.
 	mute map[swarmnet.NodeID]bool
+	// led is since when the leader has been it.
+	led time.Time
 }
 
 // tb is what a script needs of a test, so that random tests can shrink what fails.
@@ -110,7 +112,7 @@ func (c *cluster) plan() int {
 	c.t.Helper()
 	total := 0
 	for range 20 {
-		r := Run(c.s, c.now)
+		r := Run(c.s, c.now, c.led)
 		total += len(r.Commands)
 		if len(r.Commands) == 0 {
 			return total
@@ -180,12 +182,17 @@ func (c *cluster) settle() {
 	c.t.Fatal("the cluster never settles")
 }
 
+func (c *cluster) due() (time.Time, bool) {
+	next := Run(c.s, c.now, c.led).Next
+	return next, !next.IsZero()
+}
+
 // advance lets time pass, waking the planners when they want to be woken.
 func (c *cluster) advance(d time.Duration) {
 	end := c.now.Add(d)
 	c.settle()
 	for {
-		next, ok := NextDue(c.s, c.now)
+		next, ok := c.due()
 		if !ok || next.After(end) {
 			break
 		}
@@ -243,10 +250,18 @@ func (c *cluster) command(d *datadriven.TestData) string {
 		c.advance(dur)
 		return ""
 	case "next":
-		if due, ok := NextDue(c.s, c.now); ok {
+		if due, ok := c.due(); ok {
 			return "in " + due.Sub(c.now).String() + "\n"
 		}
 		return "never\n"
+	case "elect": // after a time without any leader
+		dur, err := time.ParseDuration(name)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.now = c.now.Add(dur)
+		c.led = c.now
+		return ""
 	case "restart":
 		c.restart()
 		return ""
