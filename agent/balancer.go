@@ -14,11 +14,26 @@ import (
 type kernelBalancer struct {
 	mesh *kernel.Mesh
 	vips *kernel.VIPs
+	by   kernel.Balancer
 	log  *slog.Logger
 }
 
+// Balancing is how a node balances; the zero value is by nftables.
+type Balancing = kernel.Choice
+
+// ChooseBalancing meets a wish for a balancer (auto, ipvs or nft) and one of IPVS's schedulers (empty: any), or says why the kernel cannot. The log is
+// told what decided.
+func ChooseBalancing(wish, scheduler string, log *slog.Logger) (Balancing, error) {
+	b, why, err := kernel.Choose(wish, scheduler)
+	if why != nil {
+		log.Info("balancing with nftables", "why", why)
+	}
+	return b, err
+}
+
 func newBalancer(cfg Config, k kernel.Config) balancer {
-	return kernelBalancer{kernel.NewMesh(k), kernel.NewVIPs(k), cfg.Logger}
+	k.Balancer = cfg.Balancing.New(k.Clocks)
+	return kernelBalancer{kernel.NewMesh(k), kernel.NewVIPs(k), k.Balancer, cfg.Logger}
 }
 
 func (b kernelBalancer) Mesh(ctx context.Context, m ingress.Mesh) error {
@@ -33,6 +48,8 @@ func (b kernelBalancer) VIPs(ctx context.Context, netnsPath string, v ingress.VI
 	_, err := b.vips.Reconcile(ctx, netnsPath, v)
 	return err
 }
+
+func (b kernelBalancer) Told() bool { return b.by.Told() }
 
 func (b kernelBalancer) Held() []swarmnet.PortSpec {
 	var out []swarmnet.PortSpec

@@ -40,6 +40,7 @@ type Config struct {
 	// ResolvConf is the host's resolver configuration (default /etc/resolv.conf), DNS the servers to ask instead of its own.
 	ResolvConf string
 	DNS        []netip.Addr
+	Balancing  Balancing
 	Logger     *slog.Logger
 	// OnSet is told of every new assignment set. It must not block.
 	OnSet func(swarmnet.AssignmentSet)

@@ -85,6 +85,7 @@ func (f fakeBalancer) Mesh(_ context.Context, m ingress.Mesh) error {
 	return nil
 }
 func (f fakeBalancer) VIPs(context.Context, string, ingress.VIPs) error { return nil }
+func (f fakeBalancer) Told() bool                                       { return true }
 func (f fakeBalancer) Held() []swarmnet.PortSpec                        { return nil }
 func (f fakeBalancer) Degraded() []swarmnet.DegradedPort                { return nil }
 func (f fakeBalancer) Remove(context.Context) error                     { f.do("remove mesh", func() {}); return nil }

@@ -81,7 +81,10 @@ func (n *network) apply(ctx context.Context, w netWant) error {
 	}
 	full := n.stale.Swap(false) || !n.quiet || !n.a.parts.watcher.Hears() || time.Since(n.ensuredAt) > fullLook || !sandboxes.There(w.sandbox.Name)
 	if !full && reflect.DeepEqual(n.ensured, w) {
-		return nil
+		if n.a.parts.balancer.Told() {
+			return nil
+		}
+		return n.a.parts.balancer.VIPs(ctx, sandboxes.Path(w.sandbox.Name), w.vips)
 	}
 	if full || !reflect.DeepEqual(n.ensured.sandbox, w.sandbox) {
 		n.ensuredAt, n.quiet = time.Time{}, false

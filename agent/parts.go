@@ -41,6 +41,8 @@ type fabric interface {
 type balancer interface {
 	Mesh(ctx context.Context, m ingress.Mesh) error
 	VIPs(ctx context.Context, netnsPath string, v ingress.VIPs) error
+	// Told reports whether the watcher hears of what changes in what VIPs made.
+	Told() bool
 	// Held are the published ports that this node holds on the host, in no order.
 	Held() []swarmnet.PortSpec
 	// Degraded are those that it cannot hold, ordered, and why.

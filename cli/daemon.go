@@ -48,6 +48,7 @@ func (a *app) daemonCmd() *cobra.Command {
 	fl.StringVar(&f.c.DataPathAddr, "data-path-addr", "", "address of VXLAN traffic (default: the advertised one)")
 	fl.IntVar(&f.c.GossipPort, "gossip-port", 7946, "port of gossip")
 	fl.StringVar(&f.c.Balancer, "balancer", "auto", "auto, ipvs or nft")
+	fl.StringVar(&f.c.IPVSScheduler, "ipvs-scheduler", "", "how IPVS picks a task: rr, wrr, lc, sh or mh (default rr)")
 	fl.StringArrayVar(&f.dns, "dns", nil, "name server for outside names (default: the host's); repeatable")
 	fl.StringVar(&f.c.Hostname, "hostname", "", "name of this node (default: the host's)")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")

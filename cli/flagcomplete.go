@@ -12,6 +12,7 @@ var flagValues = map[string][]string{
 	"availability":      {"active", "pause", "drain"},
 	"balancer":          {"auto", "ipvs", "nft"},
 	"endpoint-mode":     {"vip", "dnsrr"},
+	"ipvs-scheduler":    {"rr", "wrr", "lc", "sh", "mh"},
 	"log-format":        {"text", "json"},
 	"log-level":         {"debug", "info", "warn", "error"},
 	"mode":              {"replicated", "global", "external"},

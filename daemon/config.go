@@ -26,8 +26,10 @@ type Config struct {
 	AdvertiseAddr string
 	// DataPathAddr is the underlay address of VXLAN traffic; default: the advertised host.
 	DataPathAddr string
-	GossipPort   int // default 7946
-	Balancer     string
+	GossipPort   int    // default 7946
+	Balancer     string // auto (the default), ipvs or nft
+	// IPVSScheduler is how IPVS picks a task, a wish for IPVS; default: rr, and no wish.
+	IPVSScheduler string
 	// DNS are the servers that sandboxes' queries for outside names go to; default: those of ResolvConf.
 	DNS        []netip.Addr
 	ResolvConf string // default /etc/resolv.conf
@@ -71,13 +73,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if _, _, err := splitHostPort(c.ListenAddr, 0); err != nil {
 		return c, fmt.Errorf("--listen-addr: %w", err)
-	}
-	switch c.Balancer {
-	case "auto", "nft":
-	case "ipvs":
-		return c, errors.New("--balancer ipvs: this version balances with nftables only; use auto or nft")
-	default:
-		return c, fmt.Errorf("--balancer %q: one of auto, ipvs, nft is wanted", c.Balancer)
 	}
 	return c, nil
 }

@@ -55,14 +55,6 @@ func TestResolveAddressesPrefersTheRequest(t *testing.T) {
 	}
 }
 
-func TestBalancerWishIsChecked(t *testing.T) {
-	for _, b := range []string{"ipvs", "iptables"} {
-		if _, err := (Config{Balancer: b, Hostname: "h"}).withDefaults(); err == nil {
-			t.Errorf("--balancer %s was taken", b)
-		}
-	}
-}
-
 func TestRecordSurvivesAndDamageIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	if _, ok, err := loadRecord(dir); ok || err != nil {

@@ -33,6 +33,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	balancing, err := agent.ChooseBalancing(cfg.Balancer, cfg.IPVSScheduler, cfg.Logger)
+	if err != nil {
+		return err
+	}
 	for _, dir := range []string{cfg.DataDir, cfg.RunDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("cannot make %s: %w", dir, err)
@@ -47,7 +51,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{cfg: cfg, log: cfg.Logger, started: time.Now(), changed: make(chan struct{}, 1), agentSet: make(chan struct{})}
+	d := &daemon{cfg: cfg, balancing: balancing, log: cfg.Logger, started: time.Now(), changed: make(chan struct{}, 1), agentSet: make(chan struct{})}
 	if err := d.openLocal(); err != nil {
 		l.Close()
 		return err
@@ -73,9 +77,10 @@ func Run(ctx context.Context, cfg Config) error {
 
 // daemon holds the node's membership, none or one at a time, and what is the node's own.
 type daemon struct {
-	cfg     Config
-	log     *slog.Logger
-	started time.Time
+	cfg       Config
+	balancing agent.Balancing
+	log       *slog.Logger
+	started   time.Time
 
 	// commands serialises Init, Join and Leave.
 	commands sync.Mutex

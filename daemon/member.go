@@ -110,6 +110,7 @@ func (m *member) agentConfig() agent.Config {
 		Version:    version.Version,
 		ResolvConf: cfg.ResolvConf,
 		DNS:        cfg.DNS,
+		Balancing:  m.d.balancing,
 		Logger:     m.log,
 		OnSet:      m.observe,
 		Local:      m.d.local,

@@ -59,6 +59,8 @@ type Port struct {
 	HostIP netip.Addr
 	// Backends that take new connections, ordered by address. Empty: the port is held and refuses.
 	Backends []Backend
+	// Draining are those that take no new connections but may still have old ones, Lost those of them that are Task.Lost; both ordered.
+	Draining, Lost []Backend
 }
 
 // Backend is a task behind a published port.

@@ -29,6 +29,7 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 		m.Peers = peers(set)
 	}
 	ports, tasks := map[portKey]*Port{}, map[netip.Addr]Task{}
+	all := map[*Port][]Backend{} // whatever connections to the port may lead to
 	byOwner, former := targets(set)
 	for id, s := range set.Services {
 		by := owner{service: id}
@@ -38,7 +39,10 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 				continue
 			}
 			for _, ep := range gossip.Usable(set, view, byOwner[by]) {
-				port.add(set, ep, p.Target, carried)
+				port.Backends = addBackends(port.Backends, set, ep, p.Target, carried)
+			}
+			for _, ep := range slices.Concat(byOwner[by], former[by]) {
+				all[port] = addBackends(all[port], set, ep, p.Target, carried)
 			}
 		}
 		if len(s.IngressPorts()) == 0 {
@@ -61,27 +65,40 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 			for _, ep := range own { // whoever has the port: what is here must not depend on the order of a map
 				addTasks(tasks, set, view, ep)
 			}
-			for _, ep := range former[by] {
-				if ep.Task == id && ep.Node == set.Self {
-					addFormer(tasks, set, []swarmnet.PeerEndpoint{ep})
-				}
-			}
+			others := slices.DeleteFunc(slices.Clone(former[by]), func(ep swarmnet.PeerEndpoint) bool { return ep.Task != id || ep.Node != set.Self })
+			addFormer(tasks, set, others)
 			port := claim(ports, by, p)
 			if port == nil {
 				continue
 			}
 			for _, ep := range gossip.Usable(set, view, own) {
-				port.add(set, ep, p.Target, everyFamily)
+				port.Backends = addBackends(port.Backends, set, ep, p.Target, everyFamily)
+			}
+			for _, ep := range append(own, others...) {
+				all[port] = addBackends(all[port], set, ep, p.Target, everyFamily)
 			}
 		}
 	}
-	for _, p := range ports {
+	for p := range all {
 		for _, b := range p.Backends { // a node in doubt is tried when all are: then its tasks are not given up either
 			t := tasks[b.Addr]
 			t.Lost = false
 			tasks[b.Addr] = t
 		}
-		slices.SortFunc(p.Backends, func(a, b Backend) int { return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port)) })
+	}
+	for _, p := range ports {
+		for _, b := range all[p] {
+			switch {
+			case slices.Contains(p.Backends, b):
+			case tasks[b.Addr].Lost:
+				p.Lost = append(p.Lost, b)
+			default:
+				p.Draining = append(p.Draining, b)
+			}
+		}
+		for _, list := range [][]Backend{p.Backends, p.Draining, p.Lost} {
+			slices.SortFunc(list, func(a, b Backend) int { return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port)) })
+		}
 		m.Ports = append(m.Ports, *p)
 	}
 	slices.SortFunc(m.Ports, func(a, b Port) int {
@@ -226,16 +243,18 @@ func carriedBy(n swarmnet.Network) func(netip.Addr) bool {
 	}
 }
 
-func (p *Port) add(set swarmnet.AssignmentSet, ep swarmnet.PeerEndpoint, target uint16, carried func(netip.Addr) bool) {
+// addBackends adds the endpoint's addresses that are carried, each once.
+func addBackends(list []Backend, set swarmnet.AssignmentSet, ep swarmnet.PeerEndpoint, target uint16, carried func(netip.Addr) bool) []Backend {
 	for _, a := range ep.Addrs {
 		if !carried(a.Addr()) {
 			continue
 		}
 		b := Backend{Addr: a.Addr(), Port: target, Node: set.Nodes[ep.Node].Index}
-		if !slices.Contains(p.Backends, b) {
-			p.Backends = append(p.Backends, b)
+		if !slices.Contains(list, b) {
+			list = append(list, b)
 		}
 	}
+	return list
 }
 
 func addTasks(tasks map[netip.Addr]Task, set swarmnet.AssignmentSet, view gossip.View, ep swarmnet.PeerEndpoint) {

@@ -38,16 +38,31 @@ func (m Mesh) String() string {
 
 // String is one line: `tcp dport 8080 dnat to { 10.0.1.2:80, 10.0.1.3:80 }`.
 func (p Port) String() string {
-	list := make([]string, len(p.Backends))
-	for i, b := range p.Backends {
-		list[i] = netip.AddrPortFrom(b.Addr, b.Port).String()
-	}
-	out := p.Protocol.String() + " dport " + strconv.Itoa(int(p.Published)) + target(list)
+	out := p.Protocol.String() + " dport " + strconv.Itoa(int(p.Published)) + target(places(p.Backends))
 	if p.HostIP.IsValid() {
 		out = "daddr " + p.HostIP.String() + " " + out
 	}
 	if p.Mode != 0 {
 		out += " " + p.Mode.String()
+	}
+	return out + leftOver(places(p.Draining), places(p.Lost))
+}
+
+func places(list []Backend) []string {
+	out := make([]string, len(list))
+	for i, b := range list {
+		out[i] = netip.AddrPortFrom(b.Addr, b.Port).String()
+	}
+	return out
+}
+
+// leftOver are those that may have old connections still.
+func leftOver(draining, lost []string) (out string) {
+	if len(draining) > 0 {
+		out += " draining { " + strings.Join(draining, ", ") + " }"
+	}
+	if len(lost) > 0 {
+		out += " lost { " + strings.Join(lost, ", ") + " }"
 	}
 	return out
 }
@@ -56,14 +71,7 @@ func (p Port) String() string {
 func (v VIPs) String() string {
 	var b strings.Builder
 	for _, vip := range v {
-		b.WriteString("daddr " + vip.Addr.String() + target(texts(vip.Backends)))
-		if len(vip.Draining) > 0 {
-			b.WriteString(" draining { " + strings.Join(texts(vip.Draining), ", ") + " }")
-		}
-		if len(vip.Lost) > 0 {
-			b.WriteString(" lost { " + strings.Join(texts(vip.Lost), ", ") + " }")
-		}
-		b.WriteByte('\n')
+		b.WriteString("daddr " + vip.Addr.String() + target(texts(vip.Backends)) + leftOver(texts(vip.Draining), texts(vip.Lost)) + "\n")
 	}
 	return b.String()
 }

@@ -15,6 +15,10 @@ type Balancer interface {
 	Ports(ctx context.Context, fabricNS string, addrs []netip.Addr, ports []ingress.Port) (changes int, err error)
 	// VIPs balances what a sandbox sends to virtual addresses. One without backends refuses.
 	VIPs(ctx context.Context, sandboxNS string, vips ingress.VIPs) (changes int, err error)
-	// RemovePorts takes away what Ports made.
-	RemovePorts(ctx context.Context, fabricNS string) error
+	// RemovePorts takes away what Ports made, with whatever balancer.
+	RemovePorts(ctx context.Context, fabricNS string, addrs []netip.Addr) error
+	// Name is what the balancer is called, with its scheduler where it has one: "ipvs rr", "nft".
+	Name() string
+	// Told reports whether the kernel tells those who listen of whatever changes in what the balancer made. What it does not tell is to be looked for.
+	Told() bool
 }

@@ -46,6 +46,12 @@ const (
 
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
+	return newClusterOver(t, n, nil)
+}
+
+// newClusterOver makes the cluster with a balancer for each node; nil: the default.
+func newClusterOver(t *testing.T, n int, balancer func() Balancer) *cluster {
+	t.Helper()
 	kerneltest.Require(t, kerneltest.Namespaces, kerneltest.Bridge, kerneltest.VXLAN, kerneltest.NFTables)
 	c := &cluster{t: t, set: swarmnet.EmptyAssignmentSet(), outside: kerneltest.NewNamespace(t)}
 	c.set.Cluster.DataPathPort = swarmnet.DefaultDataPathPort
@@ -70,6 +76,9 @@ func newCluster(t *testing.T, n int) *cluster {
 			}
 		})
 		cfg := Config{HostNS: node.host.Path, FabricNS: filepath.Join(dir, overlaykernel.FabricName)}
+		if balancer != nil {
+			cfg.Balancer = balancer()
+		}
 		if testing.Verbose() {
 			cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 		}

@@ -40,9 +40,7 @@ func (c Config) withDefaults() Config {
 		c.Clocks = &nft.Clocks{}
 	}
 	if c.Balancer == nil {
-		n := NewNFTables()
-		n.clocks = c.Clocks
-		c.Balancer = n
+		c.Balancer = NewNFTables(c.Clocks)
 	}
 	if c.Doubt == nil {
 		c.Doubt = func() bool { return true }

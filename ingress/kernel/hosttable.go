@@ -19,6 +19,13 @@ const (
 	prioritySrcNAT = 100
 )
 
+// Priorities of chains beside IPVS's own (ip_vs_ops4 in net/netfilter/ipvs/ip_vs_core.c): just after it balanced what the namespace itself sends,
+// and before it looks for answers among what is forwarded.
+const (
+	priorityAfterIPVS  = priorityDstNAT + 3
+	priorityBeforeIPVS = prioritySrcNAT - 2
+)
+
 func base(kind string, hook uint32, priority int32) *nft.Base {
 	return &nft.Base{Type: kind, Hook: hook, Priority: priority}
 }

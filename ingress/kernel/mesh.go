@@ -194,7 +194,7 @@ func (k *Mesh) Remove(ctx context.Context) error {
 	errs := []error{withNFT(k.cfg.HostNS, func(c *nft.Conn) error { return c.Remove(nft.INet, tableName) }), k.Close()}
 	k.host, k.fabric, k.routes, k.flows = made[hostWant]{}, made[fabricWant]{}, madeRoutes{}, nil
 	for _, remove := range []func() error{
-		func() error { return k.cfg.Balancer.RemovePorts(ctx, k.cfg.FabricNS) },
+		func() error { return k.cfg.Balancer.RemovePorts(ctx, k.cfg.FabricNS, k.cfg.FabricAddrs) },
 		func() error {
 			return withNFT(k.cfg.FabricNS, func(c *nft.Conn) error {
 				return errors.Join(c.Remove(nft.INet, tableName, hairpinName), c.Remove(nft.Bridge, tableName))

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/ingress/kernel/ipvs"
 	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nft"
 )
@@ -38,6 +39,7 @@ type NFTables struct {
 	mu    sync.Mutex
 	ports map[string]*made[balanced] // by namespace path
 	vips  map[string]*made[ingress.VIPs]
+	clean map[string]bool // by namespace path: nothing of IPVS's is left there
 }
 
 // balanced is what the ports' table is made from.
@@ -46,16 +48,30 @@ type balanced struct {
 	ports []ingress.Port
 }
 
-// NewNFTables returns the balancer.
-func NewNFTables() *NFTables {
-	return &NFTables{clocks: &nft.Clocks{}, ports: map[string]*made[balanced]{}, vips: map[string]*made[ingress.VIPs]{}}
+// NewNFTables returns the balancer. The clocks are shared with those who have tables of ours in the same namespaces; nil: with nobody.
+func NewNFTables(clocks *nft.Clocks) *NFTables {
+	if clocks == nil {
+		clocks = &nft.Clocks{}
+	}
+	return &NFTables{clocks: clocks, clean: map[string]bool{}, ports: map[string]*made[balanced]{}, vips: map[string]*made[ingress.VIPs]{}}
 }
+
+// Name implements Balancer.
+func (n *NFTables) Name() string { return "nft" }
+
+// Told implements Balancer.
+func (n *NFTables) Told() bool { return true }
 
 // Ports implements Balancer.
 func (n *NFTables) Ports(ctx context.Context, ns string, addrs []netip.Addr, ports []ingress.Port) (int, error) {
-	return ensureIn(ctx, n, n.ports, ns, balanced{addrs, ports}, restrictBalanced, func(b balanced) []nft.Table {
+	changes, err := ensureIn(ctx, n, n.ports, ns, balanced{addrs, ports}, restrictBalanced, func(b balanced) []nft.Table {
 		return []nft.Table{portTable(b.addrs, b.ports)}
 	})
+	if err != nil {
+		return changes, err
+	}
+	retired, err := n.retire(ctx, ns, oursInFabric(addrs))
+	return changes + retired, err
 }
 
 func restrictBalanced(a, b balanced) (balanced, balanced) {
@@ -66,21 +82,51 @@ func restrictBalanced(a, b balanced) (balanced, balanced) {
 // VIPs implements Balancer. A sandbox that never had any gets no table: its connections need not be tracked.
 func (n *NFTables) VIPs(ctx context.Context, ns string, vips ingress.VIPs) (int, error) {
 	if len(vips) == 0 {
-		var have *nft.Table
-		err := n.with(ns, func(c *nft.Conn) (err error) {
-			have, err = c.Observe(nft.INet, vipTable)
-			return err
-		})
-		if err != nil || have == nil {
+		if there, err := n.hasVIPTable(ns); err != nil || !there {
 			return 0, err
 		}
 	}
-	return ensureIn(ctx, n, n.vips, ns, vips, restrictVIPs, func(v ingress.VIPs) []nft.Table { return []nft.Table{vipsTable(v)} })
+	changes, err := ensureIn(ctx, n, n.vips, ns, vips, restrictVIPs, func(v ingress.VIPs) []nft.Table { return []nft.Table{vipsTable(v)} })
+	if err != nil {
+		return changes, err
+	}
+	retired, err := n.retire(ctx, ns, oursInSandbox)
+	return changes + retired, err
+}
+
+func (n *NFTables) hasVIPTable(ns string) (there bool, err error) {
+	err = n.with(ns, func(c *nft.Conn) error {
+		have, err := c.Observe(nft.INet, vipTable)
+		there = have != nil
+		return err
+	})
+	return there, err
 }
 
 // RemovePorts implements Balancer.
-func (n *NFTables) RemovePorts(_ context.Context, ns string) error {
-	return withNFT(ns, func(c *nft.Conn) error { return c.Remove(nft.INet, balancerTable) })
+func (n *NFTables) RemovePorts(ctx context.Context, ns string, addrs []netip.Addr) error {
+	if err := withNFT(ns, func(c *nft.Conn) error { return c.Remove(nft.INet, balancerTable) }); err != nil {
+		return err
+	}
+	return removeServices(ctx, ns, oursInFabric(addrs))
+}
+
+// retire sees to what IPVS did in a namespace before, until nothing of it is left.
+func (n *NFTables) retire(ctx context.Context, ns string, ours func(ipvs.Key) bool) (int, error) {
+	n.mu.Lock()
+	clean := n.clean[ns] || !ipvs.Loaded()
+	n.mu.Unlock()
+	if clean {
+		return 0, nil
+	}
+	changes, clean, err := retire(ctx, ns, ours)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.clean) >= maxMemos {
+		clear(n.clean)
+	}
+	n.clean[ns] = clean
+	return changes, err
 }
 
 // ensureIn makes the tables of a namespace out of a wish. Each namespace is used by one goroutine at a time.
@@ -203,21 +249,17 @@ func portTable(addrs []netip.Addr, ports []ingress.Port) nft.Table {
 func vipsTable(vips ingress.VIPs) nft.Table {
 	t := nft.Table{Family: nft.INet, Name: vipTable}
 	out := nft.Chain{Name: "output", Base: base("nat", unix.NF_INET_LOCAL_OUT, priorityDstNAT)}
-	refuse := nft.Chain{Name: "refuse", Base: base("filter", unix.NF_INET_LOCAL_OUT, priorityFilter)}
+	refuse := refuseChain()
 	var chains []nft.Chain
 	for _, v6 := range families {
 		services := nft.Set{Name: "vips" + suffix(v6), Key: typeAddr(v6), Verdict: true, Elems: map[string]string{}}
 		backends := nft.Set{Name: "backends" + suffix(v6), Key: nft.Concat(typeAddr(v6), nft.TypeMark), Data: typeAddr(v6), Elems: map[string]string{}}
-		refused := nft.Set{Name: "refused" + suffix(v6), Key: typeAddr(v6), Elems: map[string]string{}}
+		refused := refusedSet(vips, v6)
 		p := picks{v6: v6, made: map[int]nft.Chain{}, rule: func(n int) nft.Rule {
 			return nft.R(nft.INet, nft.DNATMap(v6, false, backends.Name, nft.FieldDaddr(v6), nft.FieldRandom(uint32(n))))
 		}}
 		for _, v := range vips {
-			if v.Addr.Is6() != v6 {
-				continue
-			}
-			if len(v.Backends) == 0 {
-				refused.Elems[keyAddr(v.Addr)] = ""
+			if v.Addr.Is6() != v6 || len(v.Backends) == 0 {
 				continue
 			}
 			services.Elems[keyAddr(v.Addr)] = p.of(len(v.Backends))
@@ -226,12 +268,32 @@ func vipsTable(vips ingress.VIPs) nft.Table {
 			}
 		}
 		out.Rules = append(out.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.Goto(services.Name, nft.FieldDaddr(v6))))
-		refuse.Rules = append(refuse.Rules,
-			nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.L4Proto(unix.IPPROTO_TCP), nft.In(refused.Name, nft.FieldDaddr(v6)), nft.RejectTCP()),
-			nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.In(refused.Name, nft.FieldDaddr(v6)), nft.Reject()))
+		refuse.Rules = append(refuse.Rules, refuseRules(refused.Name, v6)...)
 		t.Sets = append(t.Sets, backends, services, refused)
 		chains = append(chains, p.chains()...)
 	}
 	t.Chains = append([]nft.Chain{out, refuse}, chains...)
 	return t
+}
+
+// refuseChain refuses new connections to virtual addresses with nothing behind them.
+func refuseChain() nft.Chain {
+	return nft.Chain{Name: "refuse", Base: base("filter", unix.NF_INET_LOCAL_OUT, priorityFilter)}
+}
+
+func refusedSet(vips ingress.VIPs, v6 bool) nft.Set {
+	s := nft.Set{Name: "refused" + suffix(v6), Key: typeAddr(v6), Elems: map[string]string{}}
+	for _, v := range vips {
+		if v.Addr.Is6() == v6 && len(v.Backends) == 0 {
+			s.Elems[keyAddr(v.Addr)] = ""
+		}
+	}
+	return s
+}
+
+func refuseRules(set string, v6 bool) []nft.Rule {
+	return []nft.Rule{
+		nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.L4Proto(unix.IPPROTO_TCP), nft.In(set, nft.FieldDaddr(v6)), nft.RejectTCP()),
+		nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.In(set, nft.FieldDaddr(v6)), nft.Reject()),
+	}
 }

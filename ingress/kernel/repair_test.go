@@ -246,7 +246,7 @@ func TestKernelBulk(t *testing.T) {
 		}
 		ports, vips = append(ports, p), append(vips, v)
 	}
-	b := NewNFTables()
+	b := NewNFTables(nil)
 	addrs := []netip.Addr{netip.MustParseAddr("169.254.77.2")}
 	other := netip.MustParseAddr("10.77.0.1")
 	for _, kind := range []struct {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -99,10 +100,11 @@ func addrPort(s string) netip.AddrPort {
 	return netip.MustParseAddrPort(s)
 }
 
+var said atomic.Uint64
+
 // say sends a line and returns the name of the task that answered and the address that it saw.
 func say(c net.Conn) (name string, saw netip.AddrPort, err error) {
-	buf := make([]byte, 1500)
-	n := 0
+	line := fmt.Sprintf("hello-%d", said.Add(1))
 	// A datagram may be lost, as in the second in which a bridge takes notice of a new port: ask again, as clients do.
 	tries, each := 1, patience
 	if c.LocalAddr().Network() == "udp" {
@@ -110,23 +112,34 @@ func say(c net.Conn) (name string, saw netip.AddrPort, err error) {
 	}
 	for ; tries > 0; tries-- {
 		_ = c.SetDeadline(time.Now().Add(each))
-		if _, err = fmt.Fprintf(c, "hello\n"); err != nil {
+		if _, err = fmt.Fprintln(c, line); err != nil {
 			return "", saw, err
 		}
-		n, err = c.Read(buf)
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+		if name, saw, err = answerTo(c, line); !errors.Is(err, os.ErrDeadlineExceeded) {
 			break
 		}
 	}
-	if err != nil {
-		return "", saw, err
+	return name, saw, err
+}
+
+// answerTo reads the answer to a line. Those to others, which came late, are passed over.
+func answerTo(c net.Conn, line string) (name string, saw netip.AddrPort, err error) {
+	buf := make([]byte, 1500)
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			return "", saw, err
+		}
+		f := strings.Fields(string(buf[:n]))
+		if len(f) < 2 {
+			return "", saw, fmt.Errorf("odd answer %q", buf[:n])
+		}
+		if len(f) == 3 && f[2] != line {
+			continue
+		}
+		saw, err = netip.ParseAddrPort(f[1])
+		return f[0], saw, err
 	}
-	f := strings.Fields(string(buf[:n]))
-	if len(f) < 2 {
-		return "", saw, fmt.Errorf("odd answer %q", buf[:n])
-	}
-	saw, err = netip.ParseAddrPort(f[1])
-	return f[0], saw, err
 }
 
 // ask makes one exchange and fails the test when there is no answer.

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/swarmnet/swarmnet/ingress"
-	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
@@ -60,9 +59,4 @@ func (k *VIPs) Reconcile(ctx context.Context, nsPath string, vips ingress.VIPs) 
 	}
 	k.flows[nsPath] = vips
 	return changes, nil
-}
-
-// Remove takes the balancing out of a sandbox that stays. One that is deleted takes it along.
-func (k *VIPs) Remove(_ context.Context, nsPath string) error {
-	return withNFT(nsPath, func(c *nft.Conn) error { return c.Remove(nft.INet, vipTable) })
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/nftables/expr"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/ingress/kernel/ipvs"
 	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nl"
 )
@@ -26,23 +27,26 @@ const (
 	IPv6       Feature = "IPv6"
 	Macvlan    Feature = "macvlan devices"
 	VLAN       Feature = "VLAN devices (IEEE 802.1Q)"
+	IPVS       Feature = "IPVS"
 )
 
-// modular are the features that kernels without modules often lack: a test of one skips where the probe says so, whatever RequireEnv is.
-var modular = map[Feature]bool{VLAN: true}
+// modular are the features that kernels without modules often lack: a test of one skips where the probe says so, unless RequireEnv is "all".
+var modular = map[Feature]bool{VLAN: true, IPVS: true}
 
-// RequireEnv names the environment variable which, set to 1, says that this machine has all features but modular ones: what is missing fails.
+// RequireEnv names the environment variable which, set to 1, says that this machine has all features but modular ones, and set to "all" that it has
+// those, too: what is missing fails.
 const RequireEnv = "SWARMNET_REQUIRE_KERNEL"
 
 // Require probes features, each by using it in a namespace of its own, and skips the test when one is missing.
 func Require(t testing.TB, features ...Feature) {
 	t.Helper()
+	must := os.Getenv(RequireEnv)
 	for _, f := range features {
 		err := f.probe()
 		switch {
 		case err == nil:
-		case os.Getenv(RequireEnv) == "1" && !modular[f]:
-			t.Fatalf("%s must be there (%s=1): %v", f, RequireEnv, err)
+		case must == "all" || must == "1" && !modular[f]:
+			t.Fatalf("%s must be there (%s=%s): %v", f, RequireEnv, must, err)
 		default:
 			t.Skipf("needs %s: %v", f, err)
 		}
@@ -81,6 +85,8 @@ func (f Feature) probe() error {
 		return c.AddAddr(l.Index, netip.MustParsePrefix("fd00::1/128"))
 	case NFTables:
 		return probeNFT(c.NS())
+	case IPVS:
+		return ipvs.Probe(ipvs.RoundRobin)
 	}
 	return fmt.Errorf("nobody knows how to probe %s", f)
 }

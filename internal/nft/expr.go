@@ -180,17 +180,37 @@ func CTReply() Part {
 	return part(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg0}, compare(expr.CmpOpEq, []byte{1}))
 }
 
-// CTDNAT is `ct status dnat`: connections whose destination was translated.
-func CTDNAT() Part {
+// CTDNAT is `ct status dnat`: connections whose destination was translated; CTNotDNAT is `ct status ! dnat`.
+func CTDNAT() Part    { return ctDNAT(expr.CmpOpNeq) }
+func CTNotDNAT() Part { return ctDNAT(expr.CmpOpEq) }
+
+func ctDNAT(op expr.CmpOp) Part {
 	const ipsDstNAT = 1 << 5 // linux/netfilter/nf_conntrack_common.h
 	return part(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg0},
-		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(ipsDstNAT), Xor: native(0)}, compare(expr.CmpOpNeq, native(0)))
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(ipsDstNAT), Xor: native(0)}, compare(op, native(0)))
 }
 
 // CTMarkHas is `ct mark and BIT == BIT`.
 func CTMarkHas(bit uint32) Part {
 	return part(&expr.Ct{Key: expr.CtKeyMARK, Register: reg0},
 		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(bit), Xor: native(0)}, compare(expr.CmpOpEq, native(bit)))
+}
+
+// MarkIs is `meta mark and MASK == VALUE`.
+func MarkIs(value, mask uint32) Part {
+	return part(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg0},
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(mask), Xor: native(0)}, compare(expr.CmpOpEq, native(value)))
+}
+
+// FlipProto is `ip protocol set ip protocol ^ BITS`, or `ip6 nexthdr …`, without mending checksums: whoever does it twice has changed nothing.
+func FlipProto(v6 bool, bits byte) Part {
+	offset := uint32(9)
+	if v6 {
+		offset = 6
+	}
+	return part(&expr.Payload{DestRegister: reg0, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1},
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 1, Mask: []byte{0xff}, Xor: []byte{bits}},
+		&expr.Payload{OperationType: expr.PayloadWrite, SourceRegister: reg0, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1})
 }
 
 // MarkFromCT is `meta mark set ct mark`.

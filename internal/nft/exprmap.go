@@ -120,6 +120,11 @@ func CTMarkMap(set string, f field) Part {
 	return part(append(lookup(set, []field{f}), &expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: reg0})...)
 }
 
+// MarkMap is `meta mark set FIELD map @set`.
+func MarkMap(set string, f field) Part {
+	return part(append(lookup(set, []field{f}), &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg0})...)
+}
+
 // CTOriginalZoneMap is `ct original zone set FIELD map @set`.
 func CTOriginalZoneMap(set string, f field) Part {
 	return func(family Family) [][]byte {

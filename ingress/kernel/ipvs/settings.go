@@ -1,0 +1,66 @@
+package ipvs
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/moby/ipvs"
+
+	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/plan"
+)
+
+// sysctls of a namespace that balances (Documentation/networking/ipvs-sysctl.rst).
+var sysctls = [][2]string{
+	// Connection tracking sees translated connections as they are: answers find their way back, and the marks of connections hold.
+	{"net/ipv4/vs/conntrack", "1"},
+	// A client that uses a port again is a new connection: it does not go on to a destination that takes no new ones.
+	{"net/ipv4/vs/conn_reuse_mode", "1"},
+	// The connections of a destination go with it, so that datagrams go to another at once.
+	{"net/ipv4/vs/expire_nodest_conn", "1"},
+	{"net/ipv4/vs/expire_quiescent_template", "1"},
+	// A connection that nobody knows any more is handed to a destination, which resets it; left alone it would hang.
+	{"net/ipv4/vs/sloppy_tcp", "1"},
+}
+
+// timeouts after which an idle connection is forgotten. IPVS's own for TCP is 15 minutes; this is connection tracking's, 5 days.
+var timeouts = ipvs.Config{TimeoutTCP: 432000 * time.Second, TimeoutTCPFin: 120 * time.Second, TimeoutUDP: 300 * time.Second}
+
+// EnsureSettings makes the settings of the connection's namespace, which is the one at path, what they must be.
+func (c *Conn) EnsureSettings(ctx context.Context, path string) (changes int, err error) {
+	ns, err := nl.OpenIn(ctx, path)
+	if err != nil {
+		return 0, err
+	}
+	defer ns.Close()
+	for _, s := range sysctls {
+		have, err := ns.GetSysctl(s[0])
+		if err != nil {
+			return changes, fmt.Errorf("IPVS: %w", err)
+		}
+		if have == s[1] {
+			continue
+		}
+		if err := ns.Sysctl(s[0], s[1]); err != nil {
+			return changes, err
+		}
+		changes++
+	}
+	have, err := c.h.GetConfig()
+	if err != nil {
+		return changes, fmt.Errorf("cannot read IPVS's timeouts: %w", err)
+	}
+	if *have == timeouts {
+		return changes, nil
+	}
+	p := plan.From(ctx)
+	p.Add("ipvs timeouts tcp %v tcpfin %v udp %v", timeouts.TimeoutTCP, timeouts.TimeoutTCPFin, timeouts.TimeoutUDP)
+	if p.IsDry() {
+		return changes + 1, nil
+	}
+	if err := c.h.SetConfig(&timeouts); err != nil {
+		return changes, fmt.Errorf("cannot set IPVS's timeouts: %w", err)
+	}
+	return changes + 1, nil
+}
