@@ -47,6 +47,15 @@ func (a *app) probeCmd() *cobra.Command {
 	}}
 	fetch.Flags().Int64Var(&octets, "octets", 0, "octets that must come")
 	fetch.Flags().Int64Var(&pace, "pace", 0, "octets a second at most; 0: as they come")
+	var every time.Duration
+	hold := &cobra.Command{Use: "hold URL", Args: exactly("URL"), RunE: func(cmd *cobra.Command, args []string) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), duration)
+		defer cancel()
+		return probe.Hold(ctx, a.stdout, args[0], count, every, timeout)
+	}}
+	hold.Flags().IntVar(&count, "count", 1, "connections")
+	hold.Flags().DurationVar(&every, "every", time.Second, "time between two requests over each")
+	hold.Flags().DurationVar(&duration, "duration", time.Minute, "how long")
 	same := &cobra.Command{Use: "sameport URL…", Args: atLeast("URL"), RunE: func(cmd *cobra.Command, args []string) error {
 		return write(probe.SamePort(cmd.Context(), args, port, timeout))
 	}}
@@ -59,7 +68,7 @@ func (a *app) probeCmd() *cobra.Command {
 		return write(out)
 	}}
 	udp.Flags().IntVar(&udpPort, "port", 0, "local port; 0: any")
-	for _, c := range []*cobra.Command{ask, load, flood, same, udp} {
+	for _, c := range []*cobra.Command{ask, load, flood, hold, same, udp} {
 		c.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "of one request")
 	}
 	serve := &cobra.Command{Use: "serve", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,6 +79,6 @@ func (a *app) probeCmd() *cobra.Command {
 		return probe.Get(cmd.Context(), a.stdout, args[0], time.Minute)
 	}}
 	cmd.AddCommand(a.probeDNSCmds()...)
-	cmd.AddCommand(ask, load, flood, fetch, same, serve, get, udp, a.probeWritesCmd())
+	cmd.AddCommand(ask, load, flood, hold, fetch, same, serve, get, udp, a.probeWritesCmd())
 	return cmd
 }

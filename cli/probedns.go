@@ -68,5 +68,8 @@ func (a *app) probeDNSCmds() []*cobra.Command {
 		}
 		return json.NewEncoder(a.stdout).Encode(s)
 	}}
-	return []*cobra.Command{ask, storm, serve, stack}
+	lookup := &cobra.Command{Use: "lookup NAME", Args: exactly("NAME"), RunE: func(cmd *cobra.Command, args []string) error {
+		return json.NewEncoder(a.stdout).Encode(probe.Look(cmd.Context(), "", args[0]))
+	}}
+	return []*cobra.Command{ask, storm, serve, stack, lookup}
 }

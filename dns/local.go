@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	mdns "github.com/miekg/dns"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/dns/records"
 )
 
 const headerLen = 12
@@ -45,9 +48,9 @@ func (c *sandbox) parse(raw []byte) (q, reply *mdns.Msg) {
 func (c *sandbox) local(q *mdns.Msg) *mdns.Msg {
 	question := q.Question[0]
 	name := lower(strings.TrimSuffix(question.Name, "."))
-	networks, records := c.place.Load().networks, c.srv.records.Load()
+	networks, known := c.place.Load().networks, c.srv.records.Load()
 	if addr, ok := reverseAddr(name); ok {
-		target, ok := records.Reverse(networks, addr)
+		target, ok := known.Reverse(networks, addr)
 		if !ok {
 			return nil
 		}
@@ -57,7 +60,12 @@ func (c *sandbox) local(q *mdns.Msg) *mdns.Msg {
 		}
 		return reply
 	}
-	answer, ok := records.Lookup(networks, name)
+	if strings.HasPrefix(name, "_") {
+		if servers, ok := known.Services(networks, name); ok {
+			return c.services(q, networks, servers)
+		}
+	}
+	answer, ok := known.Lookup(networks, name)
 	if !ok {
 		return nil
 	}
@@ -69,6 +77,29 @@ func (c *sandbox) local(q *mdns.Msg) *mdns.Msg {
 	}
 	if rrs := reply.Answer; answer.Rotate && len(rrs) > 1 {
 		rand.Shuffle(len(rrs), func(i, j int) { rrs[i], rrs[j] = rrs[j], rrs[i] })
+	}
+	return reply
+}
+
+// services answers with SRV records, which weigh the same, and with the addresses of their targets (RFC 2782).
+func (c *sandbox) services(q *mdns.Msg, networks []swarmnet.NetworkID, servers []records.Server) *mdns.Msg {
+	question := q.Question[0]
+	reply := c.known(q)
+	if question.Qtype != mdns.TypeSRV && question.Qtype != mdns.TypeANY {
+		return reply
+	}
+	for _, i := range rand.Perm(len(servers)) {
+		s := servers[i]
+		target := mdns.Fqdn(s.Target)
+		reply.Answer = append(reply.Answer, &mdns.SRV{Hdr: header(question.Name, mdns.TypeSRV), Weight: 1, Port: s.Port, Target: target})
+		answer, _ := c.srv.records.Load().Lookup(networks, s.Target)
+		for _, a := range answer.Addrs {
+			qtype := mdns.TypeA
+			if a.Is6() {
+				qtype = mdns.TypeAAAA
+			}
+			reply.Extra = append(reply.Extra, addressRecord(mdns.Question{Name: target, Qtype: qtype}, a))
+		}
 	}
 	return reply
 }

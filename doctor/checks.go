@@ -51,6 +51,17 @@ func forwarding(f Facts) []Finding {
 	return out
 }
 
+// leastIdle is for how long RFC 5382 section 5 (REQ-5) asks a translator to remember an idle TCP connection.
+const leastIdle = 2*time.Hour + 4*time.Minute
+
+func idleConnections(f Facts) []Finding {
+	if f.IdleTCP == 0 || f.IdleTCP >= leastIdle {
+		return nil
+	}
+	return one("idle", Note, fmt.Sprintf("this host forgets TCP connections that are idle for %s: those to published ports break then", f.IdleTCP),
+		"`sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=432000`; find in /etc/sysctl.d what lowers it")
+}
+
 func vxlanPort(f Facts) []Finding {
 	p := f.VXLAN
 	switch {

@@ -35,6 +35,8 @@ type Facts struct {
 	// Forward and Forward6 are what ip_forward and IPv6 forwarding are set to, "0" or "1"; NeedsIPv6 says that a network has IPv6.
 	Forward, Forward6 string
 	NeedsIPv6         bool
+	// IdleTCP is for how long the host remembers a TCP connection on which nothing is sent; 0: unknown.
+	IdleTCP time.Duration
 	// HostLink is the host's end of the way into the fabric.
 	HostLink string
 	// Chains are the base chains of others on the hook that forwarded packets pass, with what they jump to.
@@ -107,7 +109,7 @@ type Path struct {
 func Examine(f Facts) []Finding {
 	var out []Finding
 	for _, check := range []func(Facts) []Finding{
-		daemon, features, forwarding, firewall, vxlanPort, publishedPorts, queries, underlay, bridgeNetfilter, clock, certificate, managers, nodes,
+		daemon, features, forwarding, idleConnections, firewall, vxlanPort, publishedPorts, queries, underlay, bridgeNetfilter, clock, certificate, managers, nodes,
 	} {
 		out = append(out, check(f)...)
 	}

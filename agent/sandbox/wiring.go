@@ -101,6 +101,7 @@ func (w *wiring) prepare(lo nl.Link) error {
 	err := w.in.Sysctls([][2]string{
 		{"net/ipv4/conf/all/rp_filter", "0"},
 		{"net/ipv4/conf/default/rp_filter", "0"},
+		nl.KeepIdleTCP,
 		{"net/ipv6/conf/all/accept_dad", "0"},
 		{"net/ipv6/conf/default/accept_dad", "0"},
 		{"net/ipv6/conf/all/accept_ra", "0"},

@@ -52,7 +52,7 @@ func TestPublish(t *testing.T) {
 func TestPublishTwice(t *testing.T) {
 	for in, ok := range map[string]bool{
 		"8080:80 8080:81":         false,
-		"8080:80 8080:80":         false,
+		"8080:80 8080:80":         true, // one port (S12)
 		"8080:80 8080:80/udp":     true,
 		"80 80":                   true, // two ports, each chosen by the cluster
 		"8080-8082:80-82 8081:90": false,

@@ -5,6 +5,7 @@ package parse
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -151,7 +152,7 @@ func port(what, s string) (int, error) {
 	return int(n), nil
 }
 
-// AllPublish reads every --publish of a command. One port twice is refused, TCP and UDP apart.
+// AllPublish reads every --publish of a service's command. The same port twice is one; one port for two is refused, TCP and UDP apart.
 func AllPublish(args []string) ([]swarmnet.PortSpec, error) {
 	var out []swarmnet.PortSpec
 	for _, s := range args {
@@ -160,9 +161,12 @@ func AllPublish(args []string) ([]swarmnet.PortSpec, error) {
 			return nil, err
 		}
 		for _, p := range ps {
+			if p.Published != 0 && slices.Contains(out, p) {
+				continue
+			}
 			for _, q := range out {
-				if p.Published != 0 && p.Published == q.Published && p.Protocol == q.Protocol && (!p.HostIP.IsValid() || !q.HostIP.IsValid() || p.HostIP == q.HostIP) {
-					return nil, fmt.Errorf("--publish %q: port %d/%s is published twice", s, p.Published, p.Protocol)
+				if p.Published != 0 && p.Clashes(q) {
+					return nil, fmt.Errorf("--publish %q: port %d/%s is published twice, as %s and as %s: give one of them another port", s, p.Published, p.Protocol, q, p)
 				}
 			}
 			out = append(out, p)

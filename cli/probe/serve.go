@@ -32,6 +32,19 @@ type Looked struct {
 	Err   string   `json:"err,omitempty"`
 }
 
+// Look is Lookup with its outcome as a value, the addresses in the order in which they came.
+func Look(ctx context.Context, network, name string) Looked {
+	addrs, err := Lookup(ctx, network, name)
+	out := Looked{Addrs: []string{}}
+	for _, a := range addrs {
+		out.Addrs = append(out.Addrs, a.Unmap().String())
+	}
+	if err != nil {
+		out.Err = err.Error()
+	}
+	return out
+}
+
 func handler() http.Handler {
 	mux := http.NewServeMux()
 	number := func(r *http.Request, key string) int64 {
@@ -48,15 +61,7 @@ func handler() http.Handler {
 		write(w, Repeat(r.Context(), r.URL.Query()["url"], int(number(r, "count")), 5*time.Second))
 	})
 	mux.HandleFunc("GET /lookup", func(w http.ResponseWriter, r *http.Request) {
-		addrs, err := Lookup(r.Context(), r.FormValue("network"), r.FormValue("name"))
-		out := Looked{Addrs: []string{}}
-		for _, a := range addrs {
-			out.Addrs = append(out.Addrs, a.Unmap().String())
-		}
-		if err != nil {
-			out.Err = err.Error()
-		}
-		write(w, out)
+		write(w, Look(r.Context(), r.FormValue("network"), r.FormValue("name")))
 	})
 	mux.HandleFunc("GET /fetch", func(w http.ResponseWriter, r *http.Request) {
 		write(w, Fetch(r.Context(), r.FormValue("url"), number(r, "octets"), 0))

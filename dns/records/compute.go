@@ -14,6 +14,8 @@ import (
 //
 //	SERVICE, its aliases              its virtual address, or with dnsrr those of its usable tasks, in random order
 //	tasks.SERVICE, tasks.ALIAS        the addresses of its usable tasks
+//	_PORT._PROTO.SERVICE, …ALIAS      for SRV: the published ports, at the service's name, or with dnsrr at those of its usable tasks
+//	_PORT._PROTO.tasks.SERVICE        the same, at those of its usable tasks
 //	task name, 12-character task id,
 //	aliases of an endpoint            the endpoint's addresses, while its task is there
 //
@@ -42,11 +44,7 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View) *Records {
 	for _, id := range slices.SortedFunc(maps.Keys(set.Services), func(a, b swarmnet.ServiceID) int { return cmp.Compare(a, b) }) {
 		for _, att := range set.Services[id].Spec.Networks {
 			if z := r.zones[att.Network]; z != nil {
-				var addrs []netip.Addr
-				for _, ep := range gossip.Usable(set, view, members[attachment{id, att.Network}]) {
-					addrs = append(addrs, addresses(ep)...)
-				}
-				z.addService(set.Services[id], att, addrs)
+				z.addService(set.Services[id], att, gossip.Usable(set, view, members[attachment{id, att.Network}]))
 			}
 		}
 	}
@@ -58,16 +56,24 @@ type attachment struct {
 	network swarmnet.NetworkID
 }
 
-func (z *zone) addService(s swarmnet.Service, att swarmnet.NetworkAttachment, tasks []netip.Addr) {
+func (z *zone) addService(s swarmnet.Service, att swarmnet.NetworkAttachment, usable []swarmnet.PeerEndpoint) {
 	vips := s.VIPOn(att.Network)
+	var tasks []netip.Addr
+	var names []string
+	for _, ep := range usable {
+		tasks, names = append(tasks, addresses(ep)...), append(names, cmp.Or(ep.TaskName, swarmnet.ShortID(ep.Task)))
+	}
 	z.reverse(s.Spec.Name, vips...)
 	for _, name := range append([]string{s.Spec.Name}, att.Aliases...) {
 		if s.Spec.EndpointMode == swarmnet.EndpointDNSRR {
 			z.add(name, true, tasks...)
+			z.addPorts(s, name, names)
 		} else {
 			z.add(name, false, vips...)
+			z.addPorts(s, name, []string{name})
 		}
 		z.add("tasks."+name, true, tasks...)
+		z.addPorts(s, "tasks."+name, names)
 	}
 }
 

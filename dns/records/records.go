@@ -19,6 +19,8 @@ type zone struct {
 	suffix string // "." and the network's name
 	names  map[string]*entry
 	byAddr map[netip.Addr]string
+	// servers are those of the ports of services, by _PORT._PROTO.NAME.
+	servers map[string][]Server
 }
 
 type entry struct {
@@ -68,7 +70,7 @@ func (r *Records) Reverse(networks []swarmnet.NetworkID, addr netip.Addr) (strin
 }
 
 func newZone(n swarmnet.Network) *zone {
-	return &zone{suffix: "." + strings.ToLower(n.Spec.Name), names: map[string]*entry{}, byAddr: map[netip.Addr]string{}}
+	return &zone{suffix: "." + strings.ToLower(n.Spec.Name), names: map[string]*entry{}, byAddr: map[netip.Addr]string{}, servers: map[string][]Server{}}
 }
 
 // add makes name known, also when no address is given. A name that is already known answers with both.

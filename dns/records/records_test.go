@@ -3,6 +3,7 @@ package records
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,11 +16,11 @@ import (
 // TestRecords runs scripts. They build up an assignment set and a gossip view:
 //
 //	network NAME [ingress]
-//	service NAME network=NET[,…] [vip=ADDR[,…]] [mode=dnsrr] [alias=NAME[,…]]
+//	service NAME network=NET[,…] [vip=ADDR[,…]] [mode=dnsrr] [alias=NAME[,…]] [port=[NAME:]TARGET[/PROTO][,…]]
 //	task SERVICE.SLOT node=NODE network=NET addr=ADDR[,…] [state=…] [desired=…] [alias=NAME[,…]]
 //	row TASK up|ready|draining, node NAME alive|dead
 //
-// and ask: records, lookup networks=A,B NAME…, reverse networks=A,B ADDR…
+// and ask: records, lookup networks=A,B NAME…, servers networks=A,B NAME…, reverse networks=A,B ADDR…
 func TestRecords(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		w := &world{set: swarmnet.EmptyAssignmentSet(), view: gossip.View{Endpoints: map[swarmnet.EndpointID]gossip.EndpointRow{}, Nodes: map[swarmnet.NodeID]gossip.Liveness{}}}
@@ -45,6 +46,14 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 				return "not known"
 			}
 			return fmt.Sprint(a.Addrs)
+		})
+	case "servers":
+		return w.ask(d, func(nets []swarmnet.NetworkID, name string) string {
+			s, ok := r.Services(nets, name)
+			if !ok {
+				return "not known"
+			}
+			return fmt.Sprint(s)
 		})
 	case "reverse":
 		return w.ask(d, func(nets []swarmnet.NetworkID, addr string) string {
@@ -128,6 +137,22 @@ func (w *world) object(words []string) error {
 			if i < len(opt["vip"]) {
 				s.VIPs = append(s.VIPs, swarmnet.VIP{Network: id, Addr: netip.MustParseAddr(opt["vip"][i])})
 			}
+		}
+		for _, v := range opt["port"] {
+			var p swarmnet.PortSpec
+			v, proto, hasProto := strings.Cut(v, "/")
+			if hasProto {
+				p.Protocol, _ = swarmnet.ParseProtocol(proto)
+			}
+			if name, target, named := strings.Cut(v, ":"); named {
+				p.Name, v = name, target
+			}
+			n, err := strconv.ParseUint(v, 10, 16)
+			if err != nil {
+				return err
+			}
+			p.Target = uint16(n)
+			s.Ports = append(s.Ports, p)
 		}
 		w.set.Services[s.ID] = s
 	case "task":

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -78,6 +79,10 @@ func (o *observer) look() {
 	defer host.Close()
 	f.Forward, _ = host.GetSysctl("net/ipv4/ip_forward")
 	f.Forward6, _ = host.GetSysctl("net/ipv6/conf/all/forwarding")
+	if v, err := host.GetSysctl(nl.IdleTCPKey); err == nil {
+		seconds, _ := strconv.Atoi(v) //nolint:errcheck // the kernel's own number
+		f.IdleTCP = time.Duration(seconds) * time.Second
+	}
 	f.NeedsIPv6 = o.cfg.IPv6
 	f.BridgeNF = bridgeNetfilter(host)
 	if c, err := nl.Open(o.fabric()); err == nil {

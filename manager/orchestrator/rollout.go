@@ -43,6 +43,9 @@ func (s *service) updateConfig() swarmnet.UpdateConfig {
 func (s *service) rollout(slots []*slot) *rollout {
 	cfg := s.updateConfig()
 	r := &rollout{order: cfg.Order, slots: len(slots)}
+	if len(state.HostPorts(s.Ports)) > 0 {
+		r.order = swarmnet.StopFirst // no node can have the old task's ports and the new one's at once
+	}
 	if s.Update.State == swarmnet.UpdatePaused || s.Update.State == swarmnet.UpdateRollbackPaused || s.Allocated != s.SpecVersion {
 		r.stale = true
 		return r

@@ -1,0 +1,8 @@
+package nl
+
+// IdleTCPKey is for how many seconds connection tracking remembers an established TCP connection on which nothing is sent.
+const IdleTCPKey = "net/netfilter/nf_conntrack_tcp_timeout_established"
+
+// KeepIdleTCP keeps a connection that has been idle for days, as the kernel does by itself: whose translation is forgotten, a packet of it goes
+// anywhere. RFC 5382 section 5 (REQ-5) asks for two hours and four minutes at least.
+var KeepIdleTCP = [2]string{IdleTCPKey, "432000"}
