@@ -46,8 +46,8 @@ func dnsBugs() []Bug {
 		Why:  "The name of a service without a task is looked for outside.",
 	}, {
 		Name: "dns-name-draining-tasks", File: "dns/records/compute.go",
-		Old:  "				for _, ep := range gossip.Usable(set, view, members[attachment{id, att.Network}]) {",
-		New:  "				for _, ep := range members[attachment{id, att.Network}] {",
+		Old:  "att, gossip.Usable(set, view, members[attachment{id, att.Network}]))",
+		New:  "att, members[attachment{id, att.Network}])",
 		Test: Test{"dns/records", "TestRecords"},
 		Why:  "Names lead to tasks that drain.",
 	}, {

@@ -4,6 +4,30 @@ package main
 func plannerBugs() []Bug {
 	scripts := Test{"manager/planner", "TestScripts"}
 	return []Bug{{
+		Name: "orchestrator-host-ports-start-first", File: "manager/orchestrator/rollout.go",
+		Old:  "	if len(state.HostPorts(s.Ports)) > 0 {\n		r.order",
+		New:  "	if false {\n		r.order",
+		Test: scripts,
+		Why:  "The update of a service whose ports of the hosts are taken on every node, by itself, never ends.",
+	}, {
+		Name: "external-join-any-service", File: "manager/state/member.go",
+		Old:  "	case v.Spec.Mode != swarmnet.External:",
+		New:  "	case false:",
+		Test: scripts,
+		Why:  "Any node lets a sandbox of its own take connections of a service of tasks.",
+	}, {
+		Name: "external-drained-by-another-node", File: "manager/state/member.go",
+		Old:  "	case t.Node != c.Node:",
+		New:  "	case false:",
+		Test: scripts,
+		Why:  "A node takes another's sandbox out of its service.",
+	}, {
+		Name: "external-drains-for-good", File: "manager/state/member.go",
+		Old:  "		if anew && !st.State.Terminal() {",
+		New:  "		if false {",
+		Test: scripts,
+		Why:  "A sandbox that was stopped once is no part of its service when it runs again.",
+	}, {
 		Name: "allocator-map-order", File: "manager/allocator/plan.go",
 		Old: "	slices.SortFunc(todo, func(a, b swarmnet.Network) int { return cmp.Compare(a.Meta.Created, b.Meta.Created) })\n",
 		New: `	unordered := map[swarmnet.NetworkID]swarmnet.Network{}
