@@ -20,6 +20,7 @@ import (
 type Told struct {
 	Degraded []swarmnet.DegradedPort // that it cannot publish
 	Refused  map[string]uint64       // queries, by the name of their sandbox
+	IPv6     bool                    // a network of this node's own has it
 }
 
 // Doctor looks for what keeps this host's networks from working. It needs no running daemon: what it must know of the cluster it reads from
@@ -47,6 +48,7 @@ func Doctor(ctx context.Context, cfg Config, down string, told Told) []doctor.Fi
 			know(&sight, set)
 		}
 	}
+	sight.IPv6 = sight.IPv6 || told.IPv6
 	f := look.Observe(ctx, sight)
 	f.Daemon, f.Member, f.Cert = down, member, cert
 	for _, p := range told.Degraded {
@@ -93,6 +95,9 @@ func (s *localServer) Doctor(ctx context.Context, _ *pb.DoctorRequest) (*pb.Doct
 	s.d.mu.Unlock()
 	if a != nil {
 		told = Told{Degraded: a.Degraded(), Refused: a.RefusedQueries()}
+	}
+	for _, n := range s.d.local.Read().Networks {
+		told.IPv6 = told.IPv6 || n.Spec.IPv6
 	}
 	for _, f := range Doctor(ctx, s.d.cfg, "", told) {
 		resp.Findings = append(resp.Findings, &pb.Finding{Check: f.Check, Verdict: string(f.Verdict), Found: f.Found, Cure: f.Cure})

@@ -41,12 +41,20 @@ func forwarding(f Facts) []Finding {
 		out = one("forwarding", Wrong, "net.ipv4.ip_forward is 0: nothing gets from sandboxes to other hosts, nor to published ports",
 			"`sysctl -w net.ipv4.ip_forward=1`; find in /etc/sysctl.d what turns it off")
 	}
+	if f.NeedsIPv6 && f.Forward6 == "" && f.Forward != "" {
+		out = append(out, Finding{"forwarding", Note, "this kernel has no IPv6, and a network has it: its members cannot run here, and ports are published by IPv4 alone",
+			"boot without `ipv6.disable=1`, or with a kernel that has CONFIG_IPV6"})
+	}
 	if f.NeedsIPv6 && f.Forward6 == "0" {
 		out = append(out, Finding{"forwarding", Wrong, "net.ipv6.conf.all.forwarding is 0, and a network has IPv6",
 			"`sysctl -w net.ipv6.conf.all.forwarding=1`; find in /etc/sysctl.d what turns it off"})
 	}
 	if out == nil && f.Forward != "" {
-		out = one("forwarding", OK, "net.ipv4.ip_forward is "+f.Forward, "")
+		found := "net.ipv4.ip_forward is " + f.Forward
+		if f.NeedsIPv6 {
+			found += ", net.ipv6.conf.all.forwarding is " + f.Forward6
+		}
+		out = one("forwarding", OK, found, "")
 	}
 	return out
 }

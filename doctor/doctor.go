@@ -32,7 +32,7 @@ type Facts struct {
 	// Member says that the node is in a cluster.
 	Member   bool
 	Features []Feature
-	// Forward and Forward6 are what ip_forward and IPv6 forwarding are set to, "0" or "1"; NeedsIPv6 says that a network has IPv6.
+	// Forward and Forward6 are what ip_forward and IPv6 forwarding are set to, "0" or "1", or empty where there is no such thing; NeedsIPv6 says that a network has IPv6.
 	Forward, Forward6 string
 	NeedsIPv6         bool
 	// IdleTCP is for how long the host remembers a TCP connection on which nothing is sent; 0: unknown.

@@ -48,6 +48,7 @@ func TestC60_EachWrong(t *testing.T) {
 		"forwarding off":       {func(f *Facts) { f.Forward = "0" }, "forwarding", Wrong, "ip_forward is 0", "sysctl -w net.ipv4.ip_forward=1"},
 		"IPv6 forwarding off":  {func(f *Facts) { f.NeedsIPv6 = true }, "forwarding", Wrong, "conf.all.forwarding is 0", "net.ipv6.conf.all.forwarding=1"},
 		"short memory":         {func(f *Facts) { f.IdleTCP = 10 * time.Minute }, "idle", Note, "idle for 10m0s", "nf_conntrack_tcp_timeout_established=432000"},
+		"no IPv6":              {func(f *Facts) { f.NeedsIPv6, f.Forward6 = true, "" }, "forwarding", Note, "this kernel has no IPv6", "ipv6.disable=1"},
 		"drop policy":          {func(f *Facts) { f.Chains = []Chain{ipt} }, "firewall", Wrong, "chain FORWARD of table ip filter drops what is forwarded from sandboxes to other hosts and from other hosts to published ports: its policy is drop", "iptables -I FORWARD -i swarmnet0 -j ACCEPT"},
 		"taken port":           {func(f *Facts) { f.VXLAN = Port{Number: 4789, Holder: "flanneld (pid 7)"} }, "vxlan-port", Wrong, "UDP port 4789 is taken by flanneld (pid 7)", "--data-path-port"},
 		"small MTU":            {func(f *Facts) { f.Underlay.MTU = 1400 }, "underlay", Wrong, "eth0 has an MTU of 1400, less than 1500: sandboxes get 1350", "ip link set eth0 mtu 1500"},

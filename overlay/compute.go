@@ -114,8 +114,12 @@ func gateways(n swarmnet.Network) []netip.Prefix {
 	return out
 }
 
-// lowered is the MTU of a network on a path that takes mtu octets.
+// lowered is the MTU of a network on a path that takes mtu octets. A network with IPv6 takes what every link of that must (RFC 8200 section 5): on a
+// narrower path the outer packets are fragmented.
 func lowered(n swarmnet.Network, mtu int) int {
+	if slices.ContainsFunc(n.Subnets, func(s swarmnet.Subnet) bool { return s.Prefix.Addr().Is6() }) {
+		mtu = max(mtu, minIPv6MTU)
+	}
 	for _, name := range []string{"mtu", OptionMTU} {
 		if wish, err := strconv.Atoi(n.Spec.Options[name]); err == nil && wish >= minMTU && wish < mtu {
 			return wish

@@ -34,8 +34,7 @@ func (t *tracer) name(name string) {
 			return
 		}
 		if !want.Rotate {
-			t.address(got[0])
-			return
+			got = oneOfEach(got)
 		}
 		for _, a := range got { // the client takes any
 			if !t.address(a) {
@@ -43,6 +42,17 @@ func (t *tracer) name(name string) {
 			}
 		}
 	}
+}
+
+// oneOfEach are the first address of either family: a client may take either.
+func oneOfEach(addrs []netip.Addr) []netip.Addr {
+	out := addrs[:1:1]
+	for _, a := range addrs[1:] {
+		if a.Is6() != out[0].Is6() {
+			return append(out, a)
+		}
+	}
+	return out
 }
 
 // byShortName goes to a task that is named as tables do, without its id: that is no name which resolves. It reports whether there is one.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/swarmnet/swarmnet/internal/nl"
@@ -115,6 +116,14 @@ func (w *wiring) ensurePort(i Interface, port, bridge nl.Link) error {
 	return w.fabric.SetUp(port.Index)
 }
 
+// disableIPv6 keeps an interface on a network without IPv6 from having a link-local address and from what the kernel sends for its sake.
+func disableIPv6(i Interface) string {
+	if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		return "0"
+	}
+	return "1"
+}
+
 // ensureInside sets up the sandbox's end.
 func (w *wiring) ensureInside(i Interface, l nl.Link) error {
 	if l.MAC != i.MAC && !i.MAC.IsZero() {
@@ -126,6 +135,9 @@ func (w *wiring) ensureInside(i Interface, l nl.Link) error {
 		if err := w.in.SetMTU(l.Index, i.MTU); err != nil {
 			return err
 		}
+	}
+	if err := w.in.Sysctls([][2]string{{"net/ipv6/conf/" + i.Name + "/disable_ipv6", disableIPv6(i)}}); err != nil {
+		return err
 	}
 	have, err := w.in.Addrs(l.Index)
 	if err != nil {

@@ -96,12 +96,14 @@ type connected struct {
 }
 
 // prepare sets up what does not depend on the interfaces. Replies may take another way than requests came (rp_filter), our IPv6 addresses are
-// unique by allocation (accept_dad), and routers are not asked (accept_ra).
+// unique by allocation (accept_dad), and routers are not asked (accept_ra). That the host does without IPv6 does not count here (disable_ipv6).
 func (w *wiring) prepare(lo nl.Link) error {
 	err := w.in.Sysctls([][2]string{
 		{"net/ipv4/conf/all/rp_filter", "0"},
 		{"net/ipv4/conf/default/rp_filter", "0"},
 		nl.KeepIdleTCP,
+		{"net/ipv6/conf/all/disable_ipv6", "0"},
+		{"net/ipv6/conf/default/disable_ipv6", "0"},
 		{"net/ipv6/conf/all/accept_dad", "0"},
 		{"net/ipv6/conf/default/accept_dad", "0"},
 		{"net/ipv6/conf/all/accept_ra", "0"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/swarmnet/swarmnet/ingress"
@@ -67,9 +68,21 @@ type madeRoutes struct {
 // fullLook is how often routes are looked at although there is no cause to doubt them.
 const fullLook = 30 * time.Second
 
+// withoutIPv6 is what a kernel without IPv6 can route: the other family's ways are made all the same.
+func withoutIPv6(m ingress.Mesh) ingress.Mesh {
+	m.Peers = slices.Clone(m.Peers)
+	for i := range m.Peers {
+		m.Peers[i].Addrs = slices.DeleteFunc(slices.Clone(m.Peers[i].Addrs), netip.Addr.Is6)
+	}
+	return m
+}
+
 // ensureRoutes makes the fabric's routes and rules what m wants. What is new is added before what is old goes.
 func (k *Mesh) ensureRoutes(ctx context.Context, c *nl.Conn, m ingress.Mesh) (changes int, err error) {
 	bridge := 0
+	if !c.HasIPv6() {
+		m = withoutIPv6(m)
+	}
 	if m.VNI != 0 {
 		l, ok, err := c.Link(overlay.BridgeName(m.VNI))
 		if err != nil {

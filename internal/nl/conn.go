@@ -113,6 +113,12 @@ func (c *Conn) GetSysctl(key string) (string, error) {
 	return out, err
 }
 
+// HasIPv6 reports whether the namespace can have IPv6 addresses.
+func (c *Conn) HasIPv6() bool {
+	v, err := c.GetSysctl("net/ipv6/conf/all/disable_ipv6")
+	return err == nil && v == "0"
+}
+
 // dump repeats a dump until the kernel gives it in one piece: another change meanwhile interrupts it (NLM_F_DUMP_INTR).
 func dump[T any](what string, f func() ([]T, error)) ([]T, error) {
 	for try := 0; ; try++ {

@@ -117,7 +117,7 @@ func ensureEnd(c *nl.Conn, l nl.Link, mtu int, want ...netip.Prefix) error {
 		return err
 	}
 	for _, p := range want {
-		if p.IsValid() && !contains(have, p) && (p.Addr().Is4() || hasIPv6(c)) {
+		if p.IsValid() && !contains(have, p) && (p.Addr().Is4() || c.HasIPv6()) {
 			if err := c.AddAddr(l.Index, p); err != nil {
 				return err
 			}
@@ -136,7 +136,7 @@ func ensureDefaults(c *nl.Conn, uplink int, gateways ...netip.Addr) error {
 		return err
 	}
 	for _, gw := range gateways {
-		if gw.Is6() && !hasIPv6(c) {
+		if gw.Is6() && !c.HasIPv6() {
 			continue
 		}
 		want := nl.Route{Dst: netip.PrefixFrom(unspecified(gw), 0), Via: gw, Index: uplink}
@@ -163,12 +163,6 @@ func contains[T comparable](list []T, want T) bool {
 		}
 	}
 	return false
-}
-
-// hasIPv6 reports whether the namespace can have IPv6 addresses.
-func hasIPv6(c *nl.Conn) bool {
-	v, err := c.GetSysctl("net/ipv6/conf/all/disable_ipv6")
-	return err == nil && v == "0"
 }
 
 // largestMTU keeps the uplink from being the narrowest part of the way out.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,6 +150,10 @@ func (f *Fabric) look(ctx context.Context, d overlay.Desired) ([]overlay.Op, err
 		return nil, fmt.Errorf("fabric: %w", err)
 	}
 	defer c.close()
+	want := d.Objects()
+	if !c.fabric.HasIPv6() {
+		want = withoutIPv6(want)
+	}
 	var done []overlay.Op
 	for range passes {
 		f.looked = time.Now()
@@ -156,7 +161,7 @@ func (f *Fabric) look(ctx context.Context, d overlay.Desired) ([]overlay.Op, err
 		if err != nil {
 			return done, fmt.Errorf("fabric: %w", err)
 		}
-		ops := overlay.Diff(have, d.Objects())
+		ops := overlay.Diff(have, want)
 		if len(ops) == 0 && stray.none() {
 			return done, nil
 		}
@@ -173,6 +178,11 @@ func (f *Fabric) look(ctx context.Context, d overlay.Desired) ([]overlay.Op, err
 		done = append(done, ops...)
 	}
 	return done, nil
+}
+
+// withoutIPv6 are the objects that a kernel without IPv6 can have: what is wanted of the other family does not keep them from being made.
+func withoutIPv6(all []overlay.Object) []overlay.Object {
+	return slices.DeleteFunc(slices.Clone(all), func(o overlay.Object) bool { return o.Prefix.Addr().Is6() || o.Addr.Is6() })
 }
 
 // Remove takes the fabric, everything in it and our marks on the host away. The devices go first: a namespace goes some time after it was removed, and

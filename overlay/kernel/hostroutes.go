@@ -58,7 +58,7 @@ func (c *conns) applyHostRoute(op overlay.Op) error {
 // the kernel takes a packet for ::1 only by the device that a route of the local table names. What bears such an address on the wire is dropped before
 // (RFC 4291 section 2.5.3). The route is behind the one by the loopback device, so that nothing else goes by it.
 func ensureLoopback6(host *nl.Conn, link int) error {
-	if !hasIPv6(host) {
+	if !host.HasIPv6() {
 		return nil
 	}
 	want := nl.Route{Dst: netip.PrefixFrom(netip.IPv6Loopback(), 128), Index: link, Table: unix.RT_TABLE_LOCAL, Metric: hostMetric, Local: true}

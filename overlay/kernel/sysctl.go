@@ -17,6 +17,8 @@ func ensureSysctls(c *conns, d overlay.Desired) error {
 		{"net/ipv4/conf/" + UplinkName + "/rp_filter", "0"},
 		{"net/ipv4/conf/all/send_redirects", "0"},
 		{"net/ipv4/conf/default/send_redirects", "0"},
+		{"net/ipv6/conf/all/disable_ipv6", "0"}, // the host may do without
+		{"net/ipv6/conf/default/disable_ipv6", "0"},
 		{"net/ipv6/conf/all/forwarding", "1"},
 		{"net/ipv6/conf/default/accept_dad", "0"},
 		{"net/ipv6/conf/default/accept_ra", "0"},
