@@ -40,7 +40,7 @@ func (a *app) probeCmd() *cobra.Command {
 	flood := &cobra.Command{Use: "flood URL…", Args: atLeast("URL"), RunE: func(cmd *cobra.Command, args []string) error {
 		return probe.Flood(cmd.Context(), a.stdout, args, parallel, floodRate, timeout)
 	}}
-	flood.Flags().Float64Var(&floodRate, "rate", 500, "requests a second")
+	flood.Flags().Float64Var(&floodRate, "rate", 500, "requests a second; 0: as many as are answered")
 	flood.Flags().IntVar(&parallel, "parallel", 50, "clients at once, every other over a connection that it keeps")
 	fetch := &cobra.Command{Use: "fetch URL", Args: exactly("URL"), RunE: func(cmd *cobra.Command, args []string) error {
 		return write(probe.Fetch(cmd.Context(), args[0], octets, pace))

@@ -21,17 +21,23 @@ type flood struct {
 	each int // requests of each sort that are made during each thing, at least
 }
 
-// floodAll asks through the nodes. $SWARMNET_REQUESTS is how many requests are made of each sort during each thing (make soak: 50,000), and
-// $SWARMNET_RATE how many a second.
+// number is a figure of the environment.
+func number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// away is for how long there is no manager: longer than a node may be away before its tasks are given up.
+func away() time.Duration { return time.Duration(number("SWARMNET_AWAY", 6)) * time.Second }
+
+// floodAll asks through the nodes, with 50 clients at once over kept connections and 50 over new ones. $SWARMNET_REQUESTS is how many requests
+// are made of each sort during each thing (make flood: 50,000), $SWARMNET_RATE how many a second, 0 for as many as are answered, and
+// $SWARMNET_AWAY for how many seconds there is no manager.
 func (c cluster) floodAll(port int, nodes ...string) *flood {
 	c.t.Helper()
-	number := func(name string, otherwise int) int {
-		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-			return n
-		}
-		return otherwise
-	}
-	args := []string{"probe", "flood", "--timeout", "8s", "--rate", strconv.Itoa(number("SWARMNET_RATE", 400))}
+	args := []string{"probe", "flood", "--timeout", "8s", "--parallel", "100", "--rate", strconv.Itoa(number("SWARMNET_RATE", 400))}
 	for _, n := range nodes {
 		args = append(args, fmt.Sprintf("http://%s:%d", lab.Addr(n), port))
 	}
@@ -148,13 +154,15 @@ func TestE2ENoFailedRequestWithoutDaemons(t *testing.T) {
 			}
 		})
 	}
-	f.during("no manager at all", func() {
+	f.during(fmt.Sprintf("no manager at all for %v", away()), func() {
 		for _, n := range three {
 			if err := c.Stop(n, false); err != nil {
 				t.Fatal(err)
 			}
 		}
+		until := time.After(away())
 		f.reach(f.tallies(), f.each)
+		<-until
 		for _, n := range three {
 			if err := c.Start(t.Context(), n); err != nil {
 				t.Fatal(err)

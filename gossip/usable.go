@@ -7,21 +7,28 @@ import "github.com/swarmnet/swarmnet"
 // Raft bounds what gossip may say: an endpoint that is not placed, that is to stop, or whose node was declared down is never
 // usable, and a row counts only when the node that the endpoint is bound to owns it. Within that, the owner's own row is
 // fresher than what the managers last heard. A node in doubt (the membership calls it dead, or the managers have just lost its
-// session) takes nothing while another node can; when all are in doubt, all are tried: a daemon that restarts, or a partition
-// that makes everybody else look dead, must not take a service away whose tasks are well.
+// session) takes nothing while another node can. When all are in doubt, those are tried that the membership has alive: the managers' word
+// may be of long ago. When it has none of them alive, all are tried: a daemon that restarts, or a partition that makes everybody else look
+// dead, must not take a service away whose tasks are well.
 func Usable(set swarmnet.AssignmentSet, view View, eps []swarmnet.PeerEndpoint) []swarmnet.PeerEndpoint {
-	var sure, doubtful []swarmnet.PeerEndpoint
+	var sure, alive, doubtful []swarmnet.PeerEndpoint
 	for _, ep := range eps {
-		switch {
-		case !ready(set, view, ep):
-		case inDoubt(set, view, ep.Node):
-			doubtful = append(doubtful, ep)
-		default:
+		if !ready(set, view, ep) {
+			continue
+		}
+		doubtful = append(doubtful, ep)
+		if view.Nodes[ep.Node] == Alive {
+			alive = append(alive, ep)
+		}
+		if !inDoubt(set, view, ep.Node) {
 			sure = append(sure, ep)
 		}
 	}
-	if len(sure) > 0 {
+	switch {
+	case len(sure) > 0:
 		return sure
+	case len(alive) > 0:
+		return alive
 	}
 	return doubtful
 }

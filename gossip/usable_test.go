@@ -46,6 +46,11 @@ func TestUsable(t *testing.T) {
 			eps[0].Desired = swarmnet.DesireShutdown
 			v.Nodes["n2"], v.Nodes["n3"] = Dead, Dead
 		}, "b c"},
+		{"all that is left is in doubt, and the membership has one of them alive", func(set *swarmnet.AssignmentSet, v *View, eps []swarmnet.PeerEndpoint) {
+			eps[0].Desired = swarmnet.DesireShutdown
+			set.Nodes["n2"] = swarmnet.Node{Status: swarmnet.NodeStatus{State: swarmnet.NodeDisconnected}}
+			v.Nodes["n2"], v.Nodes["n3"] = Alive, Dead
+		}, "b"},
 		{"all that is left is down", func(set *swarmnet.AssignmentSet, v *View, eps []swarmnet.PeerEndpoint) {
 			eps[0].Desired = swarmnet.DesireShutdown
 			for _, n := range []swarmnet.NodeID{"n2", "n3"} {

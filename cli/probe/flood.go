@@ -28,12 +28,12 @@ type Tallies struct {
 // floodPeriod is how often the tallies are written.
 const floodPeriod = 100 * time.Millisecond
 
-// Flood has many clients at once ask whoamis at the URLs in turn, every other client over one connection that it keeps, until ctx ends. rate is
-// that of all requests a second. It writes the Tallies so far as a line of JSON, again and again. Nothing is asked twice: what is kept
+// Flood has many clients at once ask whoamis at the URLs in turn, every other client over connections that it keeps, one a URL, until ctx ends.
+// rate is that of all requests a second; 0: each client asks again as soon as it has its answer. It writes the Tallies so far as a line of JSON, again and again. Nothing is asked twice: what is kept
 // alive is asked by POST, which net/http repeats only if nothing of it was sent.
 func Flood(ctx context.Context, w io.Writer, urls []string, parallel int, rate float64, timeout time.Duration) error {
-	if rate <= 0 || len(urls) == 0 || parallel < 2 {
-		return fmt.Errorf("a rate above 0, a URL and two clients at least are wanted")
+	if rate < 0 || len(urls) == 0 || parallel < 2 {
+		return fmt.Errorf("a rate that is not negative, a URL and two clients at least are wanted")
 	}
 	var (
 		mu  sync.Mutex
@@ -51,7 +51,10 @@ func Flood(ctx context.Context, w io.Writer, urls []string, parallel int, rate f
 			t.First, t.FirstAt = fmt.Sprintf("%s: %v", url, err), time.Now()
 		}
 	}
-	pause := time.Duration(float64(parallel) / rate * float64(time.Second))
+	pause := time.Nanosecond
+	if rate > 0 {
+		pause = max(pause, time.Duration(float64(parallel)/rate*float64(time.Second)))
+	}
 	for i := range parallel {
 		wg.Go(func() {
 			c, ask, t := client(timeout, 0), askNew, &all.New

@@ -23,6 +23,8 @@ const (
 	tickPeriod   = 200 * time.Millisecond
 	repairPeriod = 5 * time.Second
 	bindRetry    = time.Second
+	// strangerFor is how long a node that the managers name may take to be met: longer than two daemons need that can reach each other.
+	strangerFor = 5 * time.Second
 )
 
 // Config is what a member is made from.
@@ -57,6 +59,7 @@ type Member struct {
 	speaker *gossip.Speaker        // nil until the cluster is known
 	early   map[gossip.RowKey][]byte
 	peers   map[swarmnet.NodeID]PeerInfo
+	named   map[swarmnet.NodeID]time.Time // since when they are
 	seen    map[swarmnet.NodeID]*node
 	view    *gossip.View // nil: to be made anew
 	viewGen uint64
@@ -95,6 +98,7 @@ func New(cfg Config) (*Member, error) {
 		reliable: make(reliable, 256),
 		early:    map[gossip.RowKey][]byte{},
 		seen:     map[swarmnet.NodeID]*node{},
+		named:    map[swarmnet.NodeID]time.Time{},
 	}, nil
 }
 

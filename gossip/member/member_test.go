@@ -230,6 +230,20 @@ func TestRowsAndADeath(t *testing.T) {
 	w.eventually("its old rows are gone", 5*time.Second, w.rowIs("early4", gossip.EndpointUnknown))
 }
 
+// A daemon that starts on a node which is cut off has never met the others: after a while they count as dead all the same.
+func TestWhoIsNeverMetIsDead(t *testing.T) {
+	w := newWorld(t, 3)
+	for i := range 2 {
+		w.up(i, w.settings(1, key1))
+	}
+	w.eventually("one is met, the other is as good as dead", 15*time.Second, func() bool {
+		v := w.nodes[0].View()
+		return v.Nodes["node1"] == gossip.Alive && v.Nodes["node2"] == gossip.Dead
+	})
+	w.up(2, w.settings(1, key1))
+	w.eventually("it is alive once it is met", 10*time.Second, w.whole)
+}
+
 func TestThreeNodesNoticeAPowerCut(t *testing.T) {
 	w := newWorld(t, 3)
 	for i := range 3 {

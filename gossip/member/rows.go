@@ -1,6 +1,8 @@
 package member
 
 import (
+	"time"
+
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/gossip"
 )
@@ -52,15 +54,17 @@ func (m *Member) View() gossip.View {
 // Changed gets a value after each change of what View returns; changes that nobody has waited for are one.
 func (m *Member) Changed() <-chan struct{} { return m.changed }
 
+// liveness is what is known of the nodes that the managers name. One that has not been met within a while is as good as dead: a daemon that
+// starts on a node which is cut off has never seen the others.
 func (m *Member) liveness() map[swarmnet.NodeID]gossip.Liveness {
 	out := map[swarmnet.NodeID]gossip.Liveness{m.cfg.NodeID: gossip.Alive}
-	for id, n := range m.seen {
-		if _, ok := m.peers[id]; !ok {
-			continue
-		}
-		out[id] = gossip.Dead
-		if n.alive {
+	for id := range m.peers {
+		n := m.seen[id]
+		switch {
+		case n != nil && n.alive:
 			out[id] = gossip.Alive
+		case n != nil || m.list != nil && time.Since(m.named[id]) >= strangerFor:
+			out[id] = gossip.Dead
 		}
 	}
 	return out

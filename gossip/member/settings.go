@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 
@@ -83,6 +84,10 @@ func (m *Member) setPeers(peers []PeerInfo) bool {
 		if p.NodeID != m.cfg.NodeID {
 			m.peers[p.NodeID] = p
 			keys[p.NodeID] = ed25519.PublicKey(p.PubKey)
+			if _, known := old[p.NodeID]; !known {
+				m.named[p.NodeID] = time.Now()
+				time.AfterFunc(strangerFor, m.lookAgain)
+			}
 		}
 	}
 	keys[m.cfg.NodeID] = m.cfg.Key.Public().(ed25519.PublicKey)
@@ -91,6 +96,13 @@ func (m *Member) setPeers(peers []PeerInfo) bool {
 	return old == nil || !maps.EqualFunc(old, m.peers, func(a, b PeerInfo) bool {
 		return a.GossipAddr == b.GossipAddr && bytes.Equal(a.PubKey, b.PubKey)
 	})
+}
+
+// lookAgain has the view made anew: time has passed.
+func (m *Member) lookAgain() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.touch()
 }
 
 // reachable tells the speaker who can be reached. mu is held.

@@ -69,8 +69,8 @@ func gossipBugs() []Bug {
 		Why:  "A partition takes a service away whose tasks are well.",
 	}, {
 		Name: "gossip-serve-from-the-dead", File: dir + "/usable.go",
-		Old:  "		case inDoubt(set, view, ep.Node):",
-		New:  "		case false:",
+		Old:  "		if !inDoubt(set, view, ep.Node) {\n",
+		New:  "		if true {\n",
 		Test: Test{dir, "TestUsable"},
 		Why:  "Connections are led to a node that is dead.",
 	}}
