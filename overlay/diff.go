@@ -167,6 +167,34 @@ func Diff(have, want []Object) []Op {
 	return append(add, remove...)
 }
 
+// mostMoves bounds how many addresses are told of at once: more are no moves, but a network that fills up.
+const mostMoves = 64
+
+// Moved are the addresses of other nodes' endpoints that ops bring to a network that is here already, or to another MAC there: the members here may
+// know them elsewhere, and no word of those who moved gets past the VXLAN devices. have is what was there before.
+func Moved(have []Object, ops []Op) []Object {
+	known, made := map[Object]bool{}, map[swarmnet.VNI]bool{}
+	for _, o := range have {
+		if o.Kind == KindProxy {
+			known[o.key()] = true
+		}
+	}
+	var out []Object
+	for _, op := range ops { // devices come first
+		switch {
+		case op.Remove:
+		case op.Kind == KindDevices:
+			made[op.VNI] = true
+		case op.Kind == KindProxy && !made[op.VNI]:
+			out = append(out, op.Object)
+		}
+	}
+	if len(out) > mostMoves {
+		out = slices.DeleteFunc(out, func(o Object) bool { return !known[o.key()] })
+	}
+	return out[:min(len(out), mostMoves)]
+}
+
 // goesWith reports whether an object goes by itself, with the devices that it is on. A route of the host is on none: its VNI is zero.
 func goesWith(o Object, removed map[Object]Object) bool {
 	_, gone := removed[Object{Kind: KindDevices, VNI: o.VNI}]

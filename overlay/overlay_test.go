@@ -3,6 +3,7 @@ package overlay
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -208,4 +209,18 @@ func TestDiffLeadsFromAnyStateToAnyOther(t *testing.T) {
 			t.Fatalf("a second pass yields %v", again)
 		}
 	})
+}
+
+// A network with IPv6 takes 1280 octets on the narrowest path (RFC 8200 section 5), one without fits the path.
+func TestMTUOfIPv6(t *testing.T) {
+	for underlay, want := range map[int][2]int{1500: {1450, 1450}, 1300: {1280, 1250}, 1330: {1280, 1280}} {
+		set := twoNodes()
+		n := set.Networks["app"]
+		n.Subnets = append(slices.Clone(n.Subnets), swarmnet.Subnet{Prefix: netip.MustParsePrefix("fd00::/64")})
+		six := twoNodes()
+		six.Networks["app"] = n
+		if got := [2]int{Compute(six, underlay).Networks[1].MTU, Compute(set, underlay).Networks[1].MTU}; got != want {
+			t.Errorf("underlay %d: with IPv6 and without it %v, want %v", underlay, got, want)
+		}
+	}
 }

@@ -33,13 +33,19 @@ func (w *wiring) ensureInterface(sandbox string, i Interface, have nl.Link) (int
 	if err := w.ensurePort(i, port, bridge); err != nil {
 		return 0, err
 	}
-	if err := w.ensureInside(i, have); err != nil || have.Up && port.Up || w.plan.IsDry() {
+	news, err := w.ensureInside(i, have)
+	if err != nil || w.plan.IsDry() {
 		return have.Index, err
 	}
-	if err := w.in.AwaitRunning(have.Index); err != nil {
-		return 0, err
+	if !have.Up || !port.Up {
+		if err := w.in.AwaitRunning(have.Index); err != nil {
+			return 0, err
+		}
+		if err := w.fabric.AwaitRunning(port.Index); err != nil { // the bridge forwards
+			return 0, err
+		}
 	}
-	return have.Index, w.fabric.AwaitRunning(port.Index) // the bridge forwards
+	return have.Index, w.in.Announce(news)
 }
 
 // aliasIn is the mark of the sandbox's end. It names the port, so that an interface that moved to another network is noticed.
@@ -124,41 +130,48 @@ func disableIPv6(i Interface) string {
 	return "1"
 }
 
-// ensureInside sets up the sandbox's end.
-func (w *wiring) ensureInside(i Interface, l nl.Link) error {
+// ensureInside sets up the sandbox's end. news are the addresses that were elsewhere before, or nowhere: those on the network who knew them there are
+// to be told.
+func (w *wiring) ensureInside(i Interface, l nl.Link) (news []nl.Neigh, err error) {
+	mac, moved := l.MAC, false
 	if l.MAC != i.MAC && !i.MAC.IsZero() {
 		if err := w.in.SetMAC(l.Index, i.MAC); err != nil {
-			return err
+			return nil, err
 		}
+		mac, moved = i.MAC, true
 	}
 	if l.MTU != i.MTU && i.MTU != 0 {
 		if err := w.in.SetMTU(l.Index, i.MTU); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := w.in.Sysctls([][2]string{{"net/ipv6/conf/" + i.Name + "/disable_ipv6", disableIPv6(i)}}); err != nil {
-		return err
+		return nil, err
 	}
 	have, err := w.in.Addrs(l.Index)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, p := range i.Addrs {
-		if !slices.Contains(have, p) {
+		there := slices.Contains(have, p)
+		if !there || moved {
+			news = append(news, nl.Neigh{Index: l.Index, MAC: mac, Addr: p.Addr()})
+		}
+		if !there {
 			if err := w.in.AddAddr(l.Index, p); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	for _, p := range have {
 		if !slices.Contains(i.Addrs, p) {
 			if err := w.in.DelAddr(l.Index, p); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	if l.Up {
-		return nil
+		return news, nil
 	}
-	return w.in.SetUp(l.Index)
+	return news, w.in.SetUp(l.Index)
 }

@@ -44,7 +44,16 @@ func (w *wiring) ensureMacvlan(sandbox string, i Interface, have nl.Link) (int, 
 			return 0, err
 		}
 	}
-	return have.Index, w.ensureInside(i, have)
+	news, err := w.ensureInside(i, have)
+	if err != nil || w.plan.IsDry() {
+		return have.Index, err
+	}
+	if !have.Up {
+		if err := w.in.AwaitRunning(have.Index); err != nil {
+			return 0, err
+		}
+	}
+	return have.Index, w.in.Announce(news)
 }
 
 // macvlanName is what an interface is called at first: older kernels (6.1 is one) make it in the host's namespace, where its own name may be

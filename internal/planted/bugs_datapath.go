@@ -45,6 +45,29 @@ func dataPathBugs() []Bug {
 		Test: Test{overlay, "TestSameInputsSameDesired"},
 		Why:  "What is desired differs each time it is computed.",
 	}, {
+		Name: "overlay-move-untold", File: "overlay/diff.go",
+		Old:  "		case op.Kind == KindProxy && !made[op.VNI]:",
+		New:  "		case op.Kind == KindProxy && made[op.VNI]:",
+		Test: Test{overlay, "TestMoved"},
+		Why:  "Sandboxes go on sending to where an address was, until their kernel gives up.",
+	}, {
+		Name: "overlay-ipv6-below-its-mtu", File: "overlay/compute.go",
+		Old:  "		mtu = max(mtu, minIPv6MTU)\n",
+		Test: Test{overlay, "TestMTUOfIPv6"},
+		Why:  "On a narrow path the kernel refuses the IPv6 addresses of bridges, and with them the whole change.",
+	}, {
+		Name: "ingress-family-that-is-not-carried", File: "ingress/mesh.go",
+		Old:  "		if !carried(a.Addr()) {",
+		New:  "		if false {",
+		Test: Test{ingress, "TestS11MeshFamilies"},
+		Why:  "A port answers over IPv6 where a task happens to be, and leads nowhere elsewhere.",
+	}, {
+		Name: "ipam-family-order", File: "ipam/pool.go",
+		Old:  "			out[0] = c",
+		New:  "			out[len(out)-1] = c",
+		Test: Test{"ipam", "TestWishes"},
+		Why:  "A network that names its IPv4 subnet loses its IPv6 one.",
+	}, {
 		Name: "ingress-drop-tie-break", File: "ingress/mesh.go",
 		Old:  "		case first < 0 || first == 0 && have.Mode < p.Mode:",
 		New:  "		case first == 0 && have.Mode < p.Mode:",

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 
+	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/overlay"
 )
@@ -68,6 +69,23 @@ func (c *conns) apply(ops []overlay.Op) error {
 		}
 	}
 	return nil
+}
+
+// announce tells the members of networks on this node where addresses are now.
+func (c *conns) announce(moved []overlay.Object) error {
+	var list []nl.Neigh
+	index := map[swarmnet.VNI]int{}
+	for _, o := range moved {
+		if _, known := index[o.VNI]; !known {
+			l, ok, err := c.fabric.Link(overlay.BridgeName(o.VNI))
+			if err != nil || !ok {
+				return err
+			}
+			index[o.VNI] = l.Index
+		}
+		list = append(list, nl.Neigh{Index: index[o.VNI], MAC: o.MAC, Addr: o.Addr})
+	}
+	return c.fabric.Announce(list)
 }
 
 // applyAddr sets or removes an address of a bridge, or the route to a subnet on it. The kernel makes that route with the address, and never again

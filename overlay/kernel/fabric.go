@@ -103,8 +103,8 @@ func (f *Fabric) Reconcile(ctx context.Context, d overlay.Desired) ([]overlay.Op
 	known := !f.cfg.Doubt() && made != nil && time.Since(f.looked) < fullLook
 	if known && !made.Equal(d) {
 		if was, is, ok := overlay.Step(*made, d); ok {
-			ops := overlay.Diff(was.Objects(), is.Objects())
-			if err := f.change(ctx, ops); err != nil {
+			ops, err := f.change(ctx, was.Objects(), is.Objects())
+			if err != nil {
 				return nil, wrap(err)
 			}
 			f.made = &d
@@ -129,15 +129,24 @@ func (f *Fabric) Reconcile(ctx context.Context, d overlay.Desired) ([]overlay.Op
 // fullLook is how often the networks are looked at although there is no cause to doubt them.
 const fullLook = 30 * time.Second
 
-// change does what is known to be missing or too much.
-func (f *Fabric) change(ctx context.Context, ops []overlay.Op) error {
+// change goes from what is known to be there to what is wanted in its place.
+func (f *Fabric) change(ctx context.Context, have, want []overlay.Object) ([]overlay.Op, error) {
 	c, err := f.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer c.close()
+	ops := overlay.Diff(c.possible(have), c.possible(want))
 	note(c.plan, ops)
-	return c.fabric.Quietly(func() error { return c.host.Quietly(func() error { return c.apply(ops) }) })
+	return ops, c.perform(have, ops)
+}
+
+// perform does what a pass has to do to what it has found.
+func (c *conns) perform(have []overlay.Object, ops []overlay.Op) error {
+	if err := c.fabric.Quietly(func() error { return c.host.Quietly(func() error { return c.apply(ops) }) }); err != nil {
+		return err
+	}
+	return c.announce(overlay.Moved(have, ops))
 }
 
 // look compares what there is with d, and makes the difference.
@@ -150,10 +159,7 @@ func (f *Fabric) look(ctx context.Context, d overlay.Desired) ([]overlay.Op, err
 		return nil, fmt.Errorf("fabric: %w", err)
 	}
 	defer c.close()
-	want := d.Objects()
-	if !c.fabric.HasIPv6() {
-		want = withoutIPv6(want)
-	}
+	want := c.possible(d.Objects())
 	var done []overlay.Op
 	for range passes {
 		f.looked = time.Now()
@@ -169,7 +175,7 @@ func (f *Fabric) look(ctx context.Context, d overlay.Desired) ([]overlay.Op, err
 		if c.plan.IsDry() {
 			return nil, c.removeStrays(stray)
 		}
-		if err := c.fabric.Quietly(func() error { return c.host.Quietly(func() error { return c.apply(ops) }) }); err != nil {
+		if err := c.perform(have, ops); err != nil {
 			return done, fmt.Errorf("fabric: %w", err)
 		}
 		if err := c.removeStrays(stray); err != nil {
@@ -180,8 +186,11 @@ func (f *Fabric) look(ctx context.Context, d overlay.Desired) ([]overlay.Op, err
 	return done, nil
 }
 
-// withoutIPv6 are the objects that a kernel without IPv6 can have: what is wanted of the other family does not keep them from being made.
-func withoutIPv6(all []overlay.Object) []overlay.Object {
+// possible are the objects that this kernel can have: on one without IPv6, what is wanted of that does not keep the rest from being made.
+func (c *conns) possible(all []overlay.Object) []overlay.Object {
+	if c.fabric.HasIPv6() {
+		return all
+	}
 	return slices.DeleteFunc(slices.Clone(all), func(o overlay.Object) bool { return o.Prefix.Addr().Is6() || o.Addr.Is6() })
 }
 

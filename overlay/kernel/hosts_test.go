@@ -24,6 +24,7 @@ type site struct {
 	t     testing.TB
 	hosts []*host
 	set   swarmnet.AssignmentSet // of no node in particular
+	mtu   int                    // of the underlay
 }
 
 // host is one host of a site: its namespace stands for the machine.
@@ -38,7 +39,7 @@ type host struct {
 func newSite(t testing.TB, n int, networks ...swarmnet.VNI) *site {
 	t.Helper()
 	kerneltest.Require(t, kerneltest.Bridge, kerneltest.VXLAN, kerneltest.NFTables)
-	s := &site{t: t, set: swarmnet.EmptyAssignmentSet()}
+	s := &site{t: t, set: swarmnet.EmptyAssignmentSet(), mtu: underlayMTU}
 	s.set.Cluster.DataPathPort = swarmnet.DefaultDataPathPort
 	s.addNetwork(swarmnet.FirstVNI, true)
 	for _, v := range networks {
@@ -137,7 +138,7 @@ func (h *host) desired() overlay.Desired {
 			set.Tasks[id] = t
 		}
 	}
-	return overlay.Compute(set, underlayMTU)
+	return overlay.Compute(set, h.site.mtu)
 }
 
 func (h *host) reconcile() []overlay.Op {
