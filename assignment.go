@@ -58,3 +58,8 @@ func (a AssignmentSet) IngressNetwork() (Network, bool) {
 	}
 	return Network{}, false
 }
+
+// Equal reports whether two endpoints are the same.
+func (e PeerEndpoint) Equal(f PeerEndpoint) bool {
+	return e.TaskName == f.TaskName && e.Slot == f.Slot && e.Desired == f.Desired && e.State == f.State && e.Endpoint.Equal(f.Endpoint)
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"reflect"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -56,7 +55,8 @@ type Agent struct {
 	inForce                 atomic.Uint64 // the newest revision of the assignments that is
 	lookAgain               atomic.Bool   // plan must look at the host itself, too
 	drifts                  drifts
-	orphans                 orphans // used by plan alone
+	orphans                 orphans         // used by plan alone
+	planner                 desired.Planner // likewise
 	pruning                 atomic.Bool
 	mtu                     int // of the underlay, as last read by plan; 0: not yet
 
@@ -111,17 +111,15 @@ func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
 		Dial: cfg.Dial, Managers: cfg.Managers, Describe: a.describe, Path: cfg.assignmentsFile(), Diff: a.Diff, Logger: cfg.Logger,
 	})
 	a.fabric = reconcile.New(reconcile.Config[overlay.Desired]{
-		Name: "networks", Apply: a.applyFabric, Slot: a.fabricPace.slot, Equal: deepEqual[overlay.Desired],
+		Name: "networks", Apply: a.applyFabric, Slot: a.fabricPace.slot, Equal: overlay.Desired.Equal,
 		Resync: resyncEvery, Drift: a.driftOf(swarmnet.PartNetworks, ""), Done: a.planAgain, Logger: cfg.Logger,
 	})
 	a.mesh = reconcile.New(reconcile.Config[ingress.Mesh]{
-		Name: "published ports", Apply: a.applyMesh, Equal: deepEqual[ingress.Mesh],
+		Name: "published ports", Apply: a.applyMesh, Equal: ingress.Mesh.Equal,
 		Resync: resyncEvery, Drift: a.driftOf(swarmnet.PartPorts, ""), Done: a.planAgain, Logger: cfg.Logger,
 	})
 	return a
 }
-
-func deepEqual[T any](a, b T) bool { return reflect.DeepEqual(a, b) }
 
 // Run keeps the node as it must be until ctx ends. Then it lets go of everything and changes nothing: workloads run on, names
 // wait, the data path stays as it is.
@@ -202,7 +200,7 @@ func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) 
 		return due // the next resync looks again
 	}
 	set, view := local.Merge(r.Set, own), a.parts.gossip.View()
-	want := desired.Compute(set, view, desired.Local{UnderlayMTU: mtu, Stacks: own.Stacks})
+	want := a.planner.Compute(set, view, desired.Local{UnderlayMTU: mtu, Stacks: own.Stacks})
 	fabric := a.fabric.Set(want.Overlay)
 	a.keepVNIs(want.Overlay)
 	a.parts.resolver.Update(set, view)

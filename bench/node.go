@@ -28,6 +28,8 @@ type node struct {
 	mesh   *kernel.Mesh
 	vips   *kernel.VIPs
 	names  *dns.Server
+
+	planner desired.Planner
 }
 
 // newNode makes the host's device and a client on it.
@@ -99,7 +101,7 @@ func (p parts) sum() float64 { return p.compute + p.names + p.fabric + p.mesh + 
 func (n *node) program(ctx context.Context, w *world) (p parts, err error) {
 	lap := stopwatch()
 	set := local.Merge(w.set, local.Fragment{})
-	want := desired.Compute(set, w.view, desired.Local{UnderlayMTU: 1500})
+	want := n.planner.Compute(set, w.view, desired.Local{UnderlayMTU: 1500})
 	p.compute = lap()
 	n.names.Update(dns.Compute(set, w.view))
 	p.names = lap()

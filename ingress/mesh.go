@@ -101,13 +101,11 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 		}
 		m.Ports = append(m.Ports, *p)
 	}
-	slices.SortFunc(m.Ports, func(a, b Port) int {
-		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Published, b.Published), a.HostIP.Compare(b.HostIP))
-	})
+	slices.SortFunc(m.Ports, comparePorts)
 	for _, t := range tasks {
 		m.Tasks = append(m.Tasks, t)
 	}
-	slices.SortFunc(m.Tasks, func(a, b Task) int { return a.Addr.Compare(b.Addr) })
+	slices.SortFunc(m.Tasks, compareTasks)
 	m.Gateways, m.Direct = localGateways(set), direct(set, tasks)
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/ordered"
 )
 
 // Step leaves out of two desired states, both alike, the endpoints that are the same in both: the Diff of the objects of what is left is that of the
@@ -42,6 +43,13 @@ func remoteMAC(r Remote) swarmnet.MAC { return r.MAC }
 
 func localMAC(n Neighbour) swarmnet.MAC { return n.MAC }
 
+func byMAC[T any](mac func(T) swarmnet.MAC) func(a, b T) int {
+	return func(a, b T) int {
+		x, y := mac(a), mac(b)
+		return bytes.Compare(x[:], y[:])
+	}
+}
+
 func isNode(r Remote) bool { return r.Node }
 
 func (r Remote) equal(s Remote) bool {
@@ -57,14 +65,13 @@ func sameButEndpoints(a, b Network) bool {
 
 // differ notes of which MACs two lists that are ordered by MAC do not have the same entries.
 func differ[T any](differing map[swarmnet.MAC]bool, a, b []T, mac func(T) swarmnet.MAC, equal func(T, T) bool) {
-	if len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) {
+	if ordered.Same(a, b) {
 		return
 	}
 	for len(a) > 0 || len(b) > 0 {
 		na, nb := leading(a, mac), leading(b, mac)
 		if na > 0 && nb > 0 {
-			x, y := mac(a[0]), mac(b[0])
-			switch c := bytes.Compare(x[:], y[:]); {
+			switch c := byMAC(mac)(a[0], b[0]); {
 			case c < 0:
 				nb = 0
 			case c > 0:
@@ -98,4 +105,28 @@ func leading[T any](list []T, mac func(T) swarmnet.MAC) int {
 		n++
 	}
 	return n
+}
+
+// Splice puts into a desired state, in the place of the endpoints that are in was, those that are in is. ok is false when they differ in more, or the
+// whole does not have what is to be taken out of it.
+func Splice(whole, was, is Desired) (out Desired, ok bool) {
+	was, is, ok = Step(was, is)
+	if !ok || len(whole.Networks) != len(was.Networks) {
+		return out, false
+	}
+	out = whole
+	out.Networks = slices.Clone(whole.Networks)
+	for i := range out.Networks {
+		n := &out.Networks[i]
+		if !sameButEndpoints(*n, is.Networks[i]) {
+			return out, false
+		}
+		var ok1, ok2 bool
+		n.Remotes, ok1 = ordered.Splice(n.Remotes, was.Networks[i].Remotes, is.Networks[i].Remotes, byMAC(remoteMAC), Remote.equal)
+		n.Locals, ok2 = ordered.Splice(n.Locals, was.Networks[i].Locals, is.Networks[i].Locals, byMAC(localMAC), Neighbour.equal)
+		if !ok1 || !ok2 {
+			return out, false
+		}
+	}
+	return out, true
 }

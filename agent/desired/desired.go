@@ -76,12 +76,21 @@ type Interface struct {
 
 // Compute returns what must be on the node set.Self.
 func Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeState {
+	return compute(set, view, local, ingress.NetworkVIPs(set, view))
+}
+
+func compute(set swarmnet.AssignmentSet, view gossip.View, local Local, vips map[swarmnet.NetworkID]ingress.VIPs) NodeState {
 	s := NodeState{
 		Revision: set.Revision,
 		Overlay:  overlay.Compute(set, local.UnderlayMTU),
 		Mesh:     ingress.ComputeMesh(set, view),
 	}
-	vips := ingress.ComputeVIPs(set, view)
+	s.Tasks = tasksOf(set, local, s.Overlay, ingress.TaskVIPs(set, vips))
+	return s
+}
+
+// tasksOf are the node's own tasks, with their sandboxes on the fabric's networks.
+func tasksOf(set swarmnet.AssignmentSet, local Local, fabric overlay.Desired, vips map[swarmnet.TaskID]ingress.VIPs) (out []Task) {
 	endpoints := map[swarmnet.TaskID][]swarmnet.PeerEndpoint{}
 	for _, ep := range set.Endpoints {
 		if _, here := set.Tasks[ep.Task]; here && ep.Node == set.Self {
@@ -99,12 +108,12 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeStat
 		case swarmnet.ModeShared:
 			task.Sandbox.Name, task.Ready = string(stack.Owner), stack.OwnerUp
 		default:
-			task.Sandbox, task.Ready = sandboxOf(set, t, task.Endpoints, s.Overlay, stack)
+			task.Sandbox, task.Ready = sandboxOf(set, t, task.Endpoints, fabric, stack)
 		}
-		s.Tasks = append(s.Tasks, task)
+		out = append(out, task)
 	}
-	slices.SortFunc(s.Tasks, func(a, b Task) int { return cmp.Compare(a.ID, b.ID) })
-	return s
+	slices.SortFunc(out, func(a, b Task) int { return cmp.Compare(a.ID, b.ID) })
+	return out
 }
 
 // lookupOrder puts overlay networks first, then goes by the priority of their gateways and by name, as the default route does.

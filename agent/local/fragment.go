@@ -110,7 +110,7 @@ func Merge(cluster swarmnet.AssignmentSet, f Fragment) swarmnet.AssignmentSet {
 	out := cluster
 	out.Networks = maps.Clone(cluster.Networks)
 	maps.Copy(out.Networks, f.Networks)
-	out.Tasks, out.Endpoints = maps.Clone(cluster.Tasks), maps.Clone(cluster.Endpoints)
+	out.Tasks = maps.Clone(cluster.Tasks)
 	maps.DeleteFunc(out.Tasks, func(_ swarmnet.TaskID, t swarmnet.Task) bool { return t.Standalone() })
 	for id, t := range f.Tasks {
 		t.Node, t.Member = out.Self, cluster.Tasks[id].Member

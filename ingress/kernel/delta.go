@@ -99,28 +99,3 @@ func restrictVIPs(a, b ingress.VIPs) (ra, rb ingress.VIPs) {
 	}
 	return ra, rb
 }
-
-// differ returns what is in one of two ordered lists alone; of many equal ones, all.
-func differ[T comparable](a, b []T, compare func(a, b T) int) (onlyA, onlyB []T) {
-	if sameSlice(a, b) {
-		return nil, nil
-	}
-	for len(a) > 0 && len(b) > 0 {
-		switch c := compare(a[0], b[0]); {
-		case a[0] == b[0]:
-			a, b = a[1:], b[1:]
-		case c < 0:
-			onlyA, a = append(onlyA, a[0]), a[1:]
-		case c > 0:
-			onlyB, b = append(onlyB, b[0]), b[1:]
-		default:
-			onlyA, onlyB, a, b = append(onlyA, a[0]), append(onlyB, b[0]), a[1:], b[1:]
-		}
-	}
-	return append(onlyA, a...), append(onlyB, b...)
-}
-
-// sameSlice reports whether two slices are one.
-func sameSlice[T any](a, b []T) bool {
-	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
-}

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -10,7 +11,38 @@ import (
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/ordered"
 )
+
+// flowWant is what says which flows lead nowhere.
+type flowWant struct {
+	tasks []ingress.Task
+	ports []ingress.Port
+	own   []netip.Addr // of the host
+}
+
+// leavesMore reports where flows may lead nowhere that did not as things were before (nil: nobody knows how). What only comes leaves none, but for
+// datagrams: theirs began before there was anything to lead them to.
+func (w *flowWant) leavesMore(before *flowWant) (inFabric, inHost bool) {
+	if before == nil {
+		return true, true
+	}
+	udp := !maps.Equal(before.datagrams(), w.datagrams())
+	gone, come := ordered.Differ(before.tasks, w.tasks, func(a, b ingress.Task) int { return a.Addr.Compare(b.Addr) })
+	lost := slices.ContainsFunc(come, func(t ingress.Task) bool { return t.Lost })
+	return udp || lost || len(gone) > 0 || !slices.Equal(before.own, w.own), udp
+}
+
+// datagrams are the ports of datagrams, and whether anything is behind them.
+func (w *flowWant) datagrams() map[PortKey]bool {
+	out := map[PortKey]bool{}
+	for _, p := range w.ports {
+		if p.Protocol == swarmnet.UDP {
+			out[keyOf(p)] = len(p.Backends) > 0
+		}
+	}
+	return out
+}
 
 // staleInFabric says which flows of the fabric lead nowhere: to tasks that are gone for good, without a translation although they are for a
 // published port, or, for UDP, which has no end of its own, to tasks that are Lost.
@@ -56,6 +88,29 @@ func staleInHost(cfg Config, ports []ingress.Port) func(nl.Flow) bool {
 		}
 		return balanced[f.Dst.Port()] && !f.Translated() && f.ReplyDst == f.Src
 	}
+}
+
+// leavesMoreVIPs is leavesMore for a sandbox: something is no longer behind a virtual address, or an address is virtual now.
+func leavesMoreVIPs(before, is ingress.VIPs) bool {
+	was, now := restrictVIPs(before, is)
+	known := map[netip.Addr]ingress.VIP{}
+	for _, v := range now {
+		known[v.Addr] = v
+	}
+	old := map[netip.Addr]bool{}
+	for _, v := range was {
+		old[v.Addr] = true
+		n, still := known[v.Addr]
+		for _, a := range slices.Concat(v.Backends, v.Draining) {
+			if still && !slices.Contains(n.Backends, a) && !slices.Contains(n.Draining, a) {
+				return true
+			}
+		}
+		if still && slices.ContainsFunc(v.Lost, func(a netip.Addr) bool { return !slices.Contains(n.Lost, a) }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(now, func(v ingress.VIP) bool { return !old[v.Addr] })
 }
 
 // staleInSandbox says which flows to virtual addresses lead nowhere.

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"reflect"
-	"slices"
 
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/ordered"
 	"github.com/swarmnet/swarmnet/internal/plan"
 )
 
@@ -33,13 +32,6 @@ type hostWant struct {
 
 type fabricWant struct {
 	mesh  ingress.Mesh
-	ports []ingress.Port
-	own   []netip.Addr
-}
-
-// flowWant is what says which flows lead nowhere.
-type flowWant struct {
-	tasks []ingress.Task
 	ports []ingress.Port
 	own   []netip.Addr
 }
@@ -141,24 +133,29 @@ func (k *Mesh) ensureFabric(ctx context.Context, w fabricWant) (changes int, err
 
 func restrictFabric(a, b fabricWant) (fabricWant, fabricWant) {
 	a.ports, b.ports = restrictPorts(a.ports, b.ports)
-	a.mesh.Direct, b.mesh.Direct = differ(a.mesh.Direct, b.mesh.Direct, ingress.Direct.Compare)
+	a.mesh.Direct, b.mesh.Direct = ordered.Differ(a.mesh.Direct, b.mesh.Direct, ingress.Direct.Compare)
 	return a, b
 }
 
-// forgetFlows deletes conntrack entries that lead nowhere, when what leads where changed.
+// forgetFlows deletes conntrack entries that lead nowhere, when more of them may since the last time.
 func (k *Mesh) forgetFlows(ctx context.Context, m ingress.Mesh, ports []ingress.Port, own []netip.Addr) (changes int, err error) {
-	is := &flowWant{m.Tasks, ports, own}
-	if plan.From(ctx).IsDry() || k.flows != nil && k.flows.same(*is) {
+	if plan.From(ctx).IsDry() {
 		return 0, nil
 	}
+	is := &flowWant{m.Tasks, ports, own}
+	inFabric, inHost := is.leavesMore(k.flows)
 	balanced, hairpin := staleInFabric(k.cfg, m), staleHairpin(m, ports, own)
 	for _, f := range []struct {
 		ns    string
+		due   bool
 		stale func(nl.Flow) bool
 	}{
-		{k.cfg.FabricNS, func(f nl.Flow) bool { return balanced(f) || hairpin(f) }},
-		{k.cfg.HostNS, staleInHost(k.cfg, ports)},
+		{k.cfg.FabricNS, inFabric, func(f nl.Flow) bool { return balanced(f) || hairpin(f) }},
+		{k.cfg.HostNS, inHost, staleInHost(k.cfg, ports)},
 	} {
+		if !f.due {
+			continue
+		}
 		n, err := deleteFlows(f.ns, f.stale)
 		changes += n
 		if err != nil {
@@ -167,11 +164,6 @@ func (k *Mesh) forgetFlows(ctx context.Context, m ingress.Mesh, ports []ingress.
 	}
 	k.flows = is
 	return changes, nil
-}
-
-func (w flowWant) same(is flowWant) bool {
-	return slices.Equal(w.own, is.own) && slices.Equal(w.tasks, is.tasks) &&
-		slices.EqualFunc(w.ports, is.ports, func(a, b ingress.Port) bool { return reflect.DeepEqual(a, b) })
 }
 
 func deleteFlows(ns string, stale func(nl.Flow) bool) (int, error) {

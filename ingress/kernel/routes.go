@@ -10,6 +10,7 @@ import (
 
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/ordered"
 	"github.com/swarmnet/swarmnet/internal/plan"
 	"github.com/swarmnet/swarmnet/overlay"
 )
@@ -113,7 +114,7 @@ func (k *Mesh) ensureRoutes(ctx context.Context, c *nl.Conn, m ingress.Mesh) (ch
 // stepRoutes goes from one mesh, whose routes are there, to another.
 func stepRoutes(c *nl.Conn, from, to ingress.Mesh, bridge int) (changes int, err error) {
 	if from.VNI == to.VNI && from.Node == to.Node && reflect.DeepEqual(from.Peers, to.Peers) {
-		from.Tasks, to.Tasks = differ(from.Tasks, to.Tasks, func(a, b ingress.Task) int { return a.Addr.Compare(b.Addr) })
+		from.Tasks, to.Tasks = ordered.Differ(from.Tasks, to.Tasks, func(a, b ingress.Task) int { return a.Addr.Compare(b.Addr) })
 	}
 	was, wasBack, wasRules := wantRoutes(from, bridge)
 	is, back, rules := wantRoutes(to, bridge)

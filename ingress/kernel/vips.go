@@ -3,8 +3,6 @@ package kernel
 import (
 	"context"
 	"fmt"
-	"reflect"
-	"slices"
 	"sync"
 
 	"github.com/swarmnet/swarmnet/ingress"
@@ -43,11 +41,10 @@ func (k *VIPs) Reconcile(ctx context.Context, nsPath string, vips ingress.VIPs) 
 	k.mu.Lock()
 	last, known := k.flows[nsPath]
 	k.mu.Unlock()
-	same := known && slices.EqualFunc(last, vips, func(a, b ingress.VIP) bool { return reflect.DeepEqual(a, b) })
-	if same {
-		return changes, nil
+	n := 0
+	if !known || leavesMoreVIPs(last, vips) {
+		n, err = deleteFlows(nsPath, staleInSandbox(vips))
 	}
-	n, err := deleteFlows(nsPath, staleInSandbox(vips))
 	changes += n
 	if err != nil {
 		return changes, fmt.Errorf("virtual addresses: %w", err)

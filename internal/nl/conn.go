@@ -43,7 +43,7 @@ func Open(path string) (*Conn, error) {
 	}
 	// Best effort: kernels before 4.20 dump everything and the results are filtered here all the same.
 	_ = h.SetStrictCheck(true)
-	r, err := openRaw(ns)
+	r, err := openRaw(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		h.Close()
 		ns.Close()

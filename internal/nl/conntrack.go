@@ -1,13 +1,12 @@
 package nl
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
-	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,43 +22,139 @@ type Flow struct {
 func (f Flow) Translated() bool { return f.ReplySrc != f.Dst }
 
 // DeleteFlows forgets the flows for which match answers true, of both families, and returns how many there were. It dumps the
-// namespace's whole table: not for every pass.
+// namespace's whole table, for which the kernel walks the host's: some 10 ms, and not for every pass.
 func (c *Conn) DeleteFlows(match func(Flow) bool) (int, error) {
-	h, err := netlink.NewHandleAt(vnetns.NsHandle(c.ns.FD()), unix.NETLINK_NETFILTER)
+	if n, err := c.GetSysctl("net/netfilter/nf_conntrack_count"); err == nil && n == "0" {
+		return 0, nil
+	}
+	r, err := openRaw(c.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return 0, fmt.Errorf("cannot open conntrack: %w", err)
 	}
-	defer h.Close()
-	total := 0
-	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
-		for try := 0; ; try++ {
-			n, err := h.ConntrackDeleteFilters(netlink.ConntrackTable, family, flowFilter(match))
-			total += int(n)
-			if errors.Is(err, netlink.ErrDumpInterrupted) && try < 5 {
-				continue
-			}
-			// A kernel without it tracks nothing; nor has an ordinary user's namespace every family.
-			if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EAFNOSUPPORT) {
-				return total, fmt.Errorf("cannot delete conntrack entries: %w", err)
-			}
-			break
+	defer r.close()
+	for try := 0; ; try++ {
+		found, err := r.dumpFlows(match)
+		if errors.Is(err, netlink.ErrDumpInterrupted) && try < 5 {
+			continue
 		}
+		n := 0
+		for _, entry := range found {
+			gone, derr := r.deleteFlow(entry)
+			if gone {
+				n++
+			}
+			err = errors.Join(err, derr)
+		}
+		// A kernel without it tracks nothing.
+		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return n, fmt.Errorf("cannot delete conntrack entries: %w", err)
+		}
+		return n, nil
 	}
-	return total, nil
 }
 
-type flowFilter func(Flow) bool
+// Messages and attributes of ctnetlink (linux/netfilter/nfnetlink_conntrack.h).
+const (
+	ctGet    = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1
+	ctDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2
 
-// MatchConntrackFlow implements netlink.CustomConntrackFilter.
-func (f flowFilter) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
-	return f(Flow{
-		Proto: flow.Forward.Protocol, Mark: flow.Mark,
-		Src: addrPort(flow.Forward.SrcIP, flow.Forward.SrcPort), Dst: addrPort(flow.Forward.DstIP, flow.Forward.DstPort),
-		ReplySrc: addrPort(flow.Reverse.SrcIP, flow.Reverse.SrcPort), ReplyDst: addrPort(flow.Reverse.DstIP, flow.Reverse.DstPort),
+	sizeofNfgenmsg = 4 // linux/netfilter/nfnetlink.h
+
+	ctaTupleOrig, ctaTupleReply, ctaMark = 1, 2, 8
+	ctaTupleIP, ctaTupleProto            = 1, 2
+	ctaSrc4, ctaDst4, ctaSrc6, ctaDst6   = 1, 2, 3, 4
+	ctaProtoNum, ctaSrcPort, ctaDstPort  = 1, 2, 3
+)
+
+// dumpFlows returns the bodies of the messages about the flows that match: struct nfgenmsg, attributes.
+func (r *raw) dumpFlows(match func(Flow) bool) (found [][]byte, err error) {
+	const seq = 1
+	msg := make([]byte, unix.NLMSG_HDRLEN+sizeofNfgenmsg) // of every family
+	putHeader(msg, ctGet, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, seq)
+	if err := r.send(msg); err != nil {
+		return nil, err
+	}
+	interrupted := false
+	err = r.receive(func(a answer) (bool, error) {
+		if a.seq != seq {
+			return false, nil
+		}
+		interrupted = interrupted || a.flags&unix.NLM_F_DUMP_INTR != 0
+		switch {
+		case a.typ == unix.NLMSG_DONE || a.typ == unix.NLMSG_ERROR:
+			if e := a.errno(); e != 0 {
+				return true, e
+			}
+			return true, nil
+		case len(a.body) > sizeofNfgenmsg:
+			if match(parseFlow(a.body[sizeofNfgenmsg:])) {
+				found = append(found, append([]byte(nil), a.body...))
+			}
+		}
+		return false, nil
 	})
+	if err == nil && interrupted {
+		err = netlink.ErrDumpInterrupted
+	}
+	return found, err
 }
 
-func addrPort(ip net.IP, port uint16) netip.AddrPort {
-	a, _ := netip.AddrFromSlice(ip)
-	return netip.AddrPortFrom(a.Unmap(), port)
+// deleteFlow takes back what was dumped: its tuples, zone and id name it. gone is false when it went by itself.
+func (r *raw) deleteFlow(body []byte) (gone bool, err error) {
+	const seq = 2
+	msg := append(make([]byte, unix.NLMSG_HDRLEN), body...)
+	putHeader(msg, ctDelete, unix.NLM_F_REQUEST|unix.NLM_F_ACK, seq)
+	if err := r.send(msg); err != nil {
+		return false, err
+	}
+	err = r.receive(func(a answer) (bool, error) {
+		if a.seq != seq || a.typ != unix.NLMSG_ERROR {
+			return false, nil
+		}
+		switch e := a.errno(); e {
+		case 0:
+			gone = true
+		case unix.ENOENT:
+		default:
+			return true, e
+		}
+		return true, nil
+	})
+	return gone, err
+}
+
+func parseFlow(b []byte) (f Flow) {
+	eachAttr(b, func(typ uint16, data []byte) {
+		switch {
+		case typ == ctaTupleOrig:
+			f.Src, f.Dst, f.Proto = parseTuple(data)
+		case typ == ctaTupleReply:
+			f.ReplySrc, f.ReplyDst, _ = parseTuple(data)
+		case typ == ctaMark && len(data) == 4:
+			f.Mark = binary.BigEndian.Uint32(data)
+		}
+	})
+	return f
+}
+
+func parseTuple(b []byte) (src, dst netip.AddrPort, proto uint8) {
+	var from, to netip.Addr
+	var sport, dport uint16
+	eachAttr(b, func(typ uint16, data []byte) {
+		eachAttr(data, func(inner uint16, data []byte) {
+			switch {
+			case typ == ctaTupleIP && (inner == ctaSrc4 || inner == ctaSrc6):
+				from, _ = netip.AddrFromSlice(data)
+			case typ == ctaTupleIP && (inner == ctaDst4 || inner == ctaDst6):
+				to, _ = netip.AddrFromSlice(data)
+			case typ == ctaTupleProto && inner == ctaProtoNum && len(data) > 0:
+				proto = data[0]
+			case typ == ctaTupleProto && inner == ctaSrcPort && len(data) == 2:
+				sport = binary.BigEndian.Uint16(data)
+			case typ == ctaTupleProto && inner == ctaDstPort && len(data) == 2:
+				dport = binary.BigEndian.Uint16(data)
+			}
+		})
+	})
+	return netip.AddrPortFrom(from, sport), netip.AddrPortFrom(to, dport), proto
 }

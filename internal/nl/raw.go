@@ -14,7 +14,7 @@ import (
 // rawTimeout is how long an answer may take. The kernel answers within the call that asks; the bound is against waiting for ever.
 const rawTimeout = 10 * time.Second
 
-// raw is a socket for neighbour and forwarding entries, of which there can be tens of thousands: many changes travel in one
+// raw is a socket for neighbour and forwarding entries, routes and flows, of which there can be tens of thousands: many changes travel in one
 // system call, and a dump is read without a heap object for each attribute. The library's own dump also leaves the padding of struct ndmsg as it
 // finds it, which the kernel's strict checking refuses (EINVAL) when that is not zero.
 type raw struct {
@@ -22,15 +22,15 @@ type raw struct {
 	buf []byte
 }
 
-// openRaw opens the socket in the namespace.
-func openRaw(ns *netns.Handle) (*raw, error) {
+// openRaw opens a socket of a netlink family in the namespace.
+func openRaw(ns *netns.Handle, family int) (*raw, error) {
 	r := &raw{fd: -1, buf: make([]byte, 64<<10)}
 	err := ns.Do(func() (err error) {
-		r.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+		r.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot open rtnetlink: %w", err)
+		return nil, fmt.Errorf("cannot open netlink: %w", err)
 	}
 	tv := unix.NsecToTimeval(int64(rawTimeout))
 	err = errors.Join(
@@ -41,7 +41,7 @@ func openRaw(ns *netns.Handle) (*raw, error) {
 	)
 	if err != nil {
 		unix.Close(r.fd)
-		return nil, fmt.Errorf("cannot set up rtnetlink: %w", err)
+		return nil, fmt.Errorf("cannot set up netlink: %w", err)
 	}
 	// Kernels before 4.20 do not know it and dump everything; what was not asked for is left out here.
 	_ = unix.SetsockoptInt(r.fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
@@ -82,12 +82,12 @@ func (r *raw) receive(fn func(answer) (done bool, err error)) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("cannot read rtnetlink's answer: %w", err)
+			return fmt.Errorf("cannot read netlink's answer: %w", err)
 		}
 		for b := r.buf[:n]; len(b) >= unix.NLMSG_HDRLEN; {
 			length := int(binary.NativeEndian.Uint32(b))
 			if length < unix.NLMSG_HDRLEN || length > len(b) {
-				return errors.New("rtnetlink's answer is malformed")
+				return errors.New("netlink's answer is malformed")
 			}
 			done, err := fn(answer{
 				typ: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]), seq: binary.NativeEndian.Uint32(b[8:]),
