@@ -18,6 +18,7 @@ import (
 // dnsResolver is the resolver of package dns.
 type dnsResolver struct {
 	srv  *dns.Server
+	book dns.Book
 	cfg  Config
 	path func(name string) string // of a sandbox's network namespace
 }
@@ -53,7 +54,7 @@ func atPort53(servers []netip.Addr) []netip.AddrPort {
 func (r *dnsResolver) Run(ctx context.Context) error { return r.srv.Run(ctx) }
 
 func (r *dnsResolver) Update(set swarmnet.AssignmentSet, view gossip.View) {
-	r.srv.Update(dns.Compute(set, view))
+	r.srv.Update(r.book.Compute(set, view))
 }
 
 func (r *dnsResolver) Attach(t desired.Task, socks *executor.Sockets) error {

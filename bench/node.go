@@ -30,6 +30,7 @@ type node struct {
 	names  *dns.Server
 
 	planner desired.Planner
+	book    dns.Book
 }
 
 // newNode makes the host's device and a client on it.
@@ -103,7 +104,7 @@ func (n *node) program(ctx context.Context, w *world) (p parts, err error) {
 	set := local.Merge(w.set, local.Fragment{})
 	want := n.planner.Compute(set, w.view, desired.Local{UnderlayMTU: 1500})
 	p.compute = lap()
-	n.names.Update(dns.Compute(set, w.view))
+	n.names.Update(n.book.Compute(set, w.view))
 	p.names = lap()
 	if _, err := n.fabric.Reconcile(ctx, want.Overlay); err != nil {
 		return p, err

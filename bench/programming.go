@@ -109,4 +109,5 @@ func alone(ctx context.Context, into any, helper string, args ...string) error {
 	}
 	return json.Unmarshal([]byte(text), into)
 }
+
 var profStart, profStop = func() {}, func() {}

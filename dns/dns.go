@@ -4,9 +4,7 @@ package dns
 import (
 	"net/netip"
 
-	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/dns/records"
-	"github.com/swarmnet/swarmnet/gossip"
 )
 
 // Address is where each sandbox finds its resolver.
@@ -18,7 +16,5 @@ const TTL = 3
 // Records are the names of a node's networks.
 type Records = records.Records
 
-// Compute derives the names of a node's networks; see records.Compute.
-func Compute(set swarmnet.AssignmentSet, view gossip.View) *Records {
-	return records.Compute(set, view)
-}
+// Book computes Records as things change; see records.Book.
+type Book = records.Book

@@ -43,7 +43,7 @@ func cluster() *Records {
 	for i := range 100 {
 		add("many", i)
 	}
-	return Compute(set, gossip.View{})
+	return new(Book).Compute(set, gossip.View{})
 }
 
 // upstream is a name server on loopback, over UDP and TCP, that answers as told.

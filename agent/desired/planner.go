@@ -1,12 +1,12 @@
 package desired
 
 import (
-	"maps"
 	"reflect"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/gossip"
 	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/internal/changes"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
@@ -35,17 +35,17 @@ func (p *Planner) Compute(set swarmnet.AssignmentSet, view gossip.View, local Lo
 
 // step goes on from the last state, or reports false, and nothing has changed.
 func (p *Planner) step(set swarmnet.AssignmentSet, view gossip.View, local Local) bool {
-	if !p.have || !reflect.DeepEqual(p.local, local) || !sameFrame(p.set, set) || !maps.Equal(p.view.Nodes, view.Nodes) {
+	if !p.have || !reflect.DeepEqual(p.local, local) || !changes.InServices(p.set, set, p.view, view) {
 		return false
 	}
-	changed, ok := changedServices(p.set, set, p.view, view)
+	changed, ok := changes.Services(p.set, set, p.view, view)
 	if !ok {
 		return false
 	}
 	next, vips := p.state, p.vips
 	next.Revision = set.Revision
 	if len(changed) > 0 {
-		was, is := only(p.set, changed), only(set, changed)
+		was, is := changes.Only(p.set, changed, true), changes.Only(set, changed, true)
 		var ok1, ok2, ok3 bool
 		next.Overlay, ok1 = overlay.Splice(next.Overlay, overlay.Compute(was, local.UnderlayMTU), overlay.Compute(is, local.UnderlayMTU))
 		next.Mesh, ok2 = ingress.SpliceMesh(next.Mesh, ingress.ComputeMesh(was, p.view), ingress.ComputeMesh(is, view))

@@ -66,26 +66,26 @@ func (z *zone) addService(s swarmnet.Service, att swarmnet.NetworkAttachment, us
 	z.reverse(s.Spec.Name, vips...)
 	for _, name := range append([]string{s.Spec.Name}, att.Aliases...) {
 		if s.Spec.EndpointMode == swarmnet.EndpointDNSRR {
-			z.add(name, true, tasks...)
+			z.add(s.ID, name, true, tasks...)
 			z.addPorts(s, name, names)
 		} else {
-			z.add(name, false, vips...)
+			z.add(s.ID, name, false, vips...)
 			z.addPorts(s, name, []string{name})
 		}
-		z.add("tasks."+name, true, tasks...)
+		z.add(s.ID, "tasks."+name, true, tasks...)
 		z.addPorts(s, "tasks."+name, names)
 	}
 }
 
 func (z *zone) addEndpoint(s swarmnet.Service, ep swarmnet.PeerEndpoint, addrs []netip.Addr) {
 	short := swarmnet.ShortID(ep.Task)
-	z.add(ep.TaskName, false, addrs...)
+	z.add(ep.Service, ep.TaskName, false, addrs...)
 	if short != ep.TaskName {
-		z.add(short, false, addrs...)
+		z.add(ep.Service, short, false, addrs...)
 	}
 	for _, alias := range ep.Aliases {
 		if !serviceAlias(s, ep.Network, alias) {
-			z.add(alias, false, addrs...)
+			z.add(ep.Service, alias, false, addrs...)
 		}
 	}
 	z.reverse(cmp.Or(ep.TaskName, short), addrs...)

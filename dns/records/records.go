@@ -21,11 +21,47 @@ type zone struct {
 	byAddr map[netip.Addr]string
 	// servers are those of the ports of services, by _PORT._PROTO.NAME.
 	servers map[string][]Server
+	// What has changed since names and byAddr were made, which zones share; nil and the empty name: it is not known any more.
+	newer       map[string]*entry
+	newerByAddr map[netip.Addr]string
+	newerServed map[string]served
+}
+
+// served are the servers of a port, or that it is served no more.
+type served struct {
+	by   []Server
+	gone bool
 }
 
 type entry struct {
 	addrs  []netip.Addr
 	rotate bool
+	from   swarmnet.ServiceID // that gave it the name; empty: tasks of no service
+	shared bool               // others did, too
+}
+
+// find returns what a name stands for, or nil.
+func (z *zone) find(name string) *entry {
+	if e, ok := z.newer[name]; ok {
+		return e
+	}
+	return z.names[name]
+}
+
+func (z *zone) findServers(name string) ([]Server, bool) {
+	if s, ok := z.newerServed[name]; ok {
+		return s.by, !s.gone
+	}
+	by, ok := z.servers[name]
+	return by, ok
+}
+
+func (z *zone) findAddr(addr netip.Addr) (name string, ok bool) {
+	name, ok = z.newerByAddr[addr]
+	if !ok {
+		name = z.byAddr[addr]
+	}
+	return name, name != ""
 }
 
 // Answer is what a name that is known resolves to. A known name may have no address, or none in the asked family.
@@ -40,7 +76,7 @@ type Answer struct {
 func (r *Records) Lookup(networks []swarmnet.NetworkID, name string) (Answer, bool) {
 	for _, id := range networks {
 		if z := r.zones[id]; z != nil {
-			if e := z.names[name]; e != nil {
+			if e := z.find(name); e != nil {
 				return Answer{Addrs: e.addrs, Rotate: e.rotate}, true
 			}
 		}
@@ -48,7 +84,7 @@ func (r *Records) Lookup(networks []swarmnet.NetworkID, name string) (Answer, bo
 	for _, id := range networks {
 		if z := r.zones[id]; z != nil {
 			if bare, ok := strings.CutSuffix(name, z.suffix); ok {
-				if e := z.names[bare]; e != nil {
+				if e := z.find(bare); e != nil {
 					return Answer{Addrs: e.addrs, Rotate: e.rotate}, true
 				}
 			}
@@ -61,7 +97,7 @@ func (r *Records) Lookup(networks []swarmnet.NetworkID, name string) (Answer, bo
 func (r *Records) Reverse(networks []swarmnet.NetworkID, addr netip.Addr) (string, bool) {
 	for _, id := range networks {
 		if z := r.zones[id]; z != nil {
-			if name, ok := z.byAddr[addr.Unmap()]; ok {
+			if name, ok := z.findAddr(addr.Unmap()); ok {
 				return name + z.suffix, true
 			}
 		}
@@ -73,17 +109,18 @@ func newZone(n swarmnet.Network) *zone {
 	return &zone{suffix: "." + strings.ToLower(n.Spec.Name), names: map[string]*entry{}, byAddr: map[netip.Addr]string{}, servers: map[string][]Server{}}
 }
 
-// add makes name known, also when no address is given. A name that is already known answers with both.
-func (z *zone) add(name string, rotate bool, addrs ...netip.Addr) {
+// add makes name known on behalf of a service, also when no address is given. A name that is already known answers with both.
+func (z *zone) add(from swarmnet.ServiceID, name string, rotate bool, addrs ...netip.Addr) {
 	if name == "" {
 		return
 	}
 	name = strings.ToLower(name)
 	e := z.names[name]
 	if e == nil {
-		e = &entry{}
+		e = &entry{from: from}
 		z.names[name] = e
 	}
+	e.shared = e.shared || e.from != from
 	e.rotate = e.rotate || rotate || len(e.addrs) > 0
 	for _, a := range addrs {
 		if a.IsValid() && !slices.Contains(e.addrs, a) {

@@ -19,7 +19,7 @@ type Server struct {
 func (r *Records) Services(networks []swarmnet.NetworkID, name string) ([]Server, bool) {
 	for _, id := range networks {
 		if z := r.zones[id]; z != nil {
-			if s, ok := z.servers[name]; ok {
+			if s, ok := z.findServers(name); ok {
 				return s, true
 			}
 		}
@@ -27,7 +27,7 @@ func (r *Records) Services(networks []swarmnet.NetworkID, name string) ([]Server
 	for _, id := range networks {
 		if z := r.zones[id]; z != nil {
 			if bare, ok := strings.CutSuffix(name, z.suffix); ok {
-				if s, ok := z.servers[bare]; ok {
+				if s, ok := z.findServers(bare); ok {
 					return s, true
 				}
 			}

@@ -20,6 +20,8 @@ type Conn struct {
 	// cookie names the namespace, unlike its path for good; 0 where the kernel (before 5.14) does not say.
 	cookie uint64
 	clocks *Clocks
+	// changed is set by the first transaction.
+	changed bool
 }
 
 // wantBuffer in octets is enough for the largest transaction that is likely: 100,000 elements.
@@ -52,8 +54,15 @@ func OpenWith(ns *netns.Handle, clocks *Clocks) (*Conn, error) {
 	return c, nil
 }
 
-// Close closes the connection.
-func (c *Conn) Close() error { return c.c.Close() }
+// Close closes the connection. Whoever closes a socket of nfnetlink after a transaction waits in the kernel until what it replaced is freed, which
+// takes an RCU grace period: that is left to the background.
+func (c *Conn) Close() error {
+	if !c.changed {
+		return c.c.Close()
+	}
+	go c.c.Close()
+	return nil
+}
 
 func (m message) netlink() netlink.Message {
 	return netlink.Message{Header: netlink.Header{Type: netlink.HeaderType(m.typ), Flags: netlink.HeaderFlags(m.flags)}, Data: m.body}
@@ -138,6 +147,7 @@ func (c *Conn) transact(gen uint32, list []unit) error {
 	msgs[len(msgs)-1].Header.Flags |= netlink.Acknowledge
 	last := len(msgs) - 1
 	msgs = append(msgs, edge(unix.NFNL_MSG_BATCH_END))
+	c.changed = true
 	sent, err := c.c.SendMessages(msgs)
 	if err != nil {
 		return fmt.Errorf("cannot send %d changes: %w", len(msgs)-2, err)

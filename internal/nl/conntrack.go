@@ -31,7 +31,7 @@ func (c *Conn) DeleteFlows(match func(Flow) bool) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("cannot open conntrack: %w", err)
 	}
-	defer r.close()
+	defer func() { go r.close() }() // as package nft does: it may wait for somebody's transaction of nftables
 	for try := 0; ; try++ {
 		found, err := r.dumpFlows(match)
 		if errors.Is(err, netlink.ErrDumpInterrupted) && try < 5 {

@@ -1,6 +1,9 @@
-package desired
+// Package changes tells of which services anything differs between two readings of what managers and gossip say, so that what is computed from
+// them need not be computed anew for all.
+package changes
 
 import (
+	"maps"
 	"reflect"
 
 	"github.com/swarmnet/swarmnet"
@@ -10,9 +13,9 @@ import (
 // mostChanged bounds how many services are computed by themselves, of all.
 const mostChanged = 1.0 / 4
 
-// changedServices are those of which something differs; tasks and endpoints of no service are an empty one's. ok is false when so many do that
+// Services are those of which something differs; tasks and endpoints of no service are an empty one's. ok is false when so many do that
 // nothing is gained.
-func changedServices(was, is swarmnet.AssignmentSet, wasView, isView gossip.View) (changed map[swarmnet.ServiceID]bool, ok bool) {
+func Services(was, is swarmnet.AssignmentSet, wasView, isView gossip.View) (changed map[swarmnet.ServiceID]bool, ok bool) {
 	changed = map[swarmnet.ServiceID]bool{}
 	differ(was.Services, is.Services, deepEqual, func(id swarmnet.ServiceID, _ swarmnet.Service) { changed[id] = true })
 	differ(was.Tasks, is.Tasks, deepEqual, func(_ swarmnet.TaskID, t swarmnet.Task) { changed[t.Service] = true })
@@ -57,13 +60,14 @@ func differ[K comparable, V any](a, b map[K]V, equal func(a, b V) bool, fn func(
 	}
 }
 
-// sameFrame reports whether two sets are the same but for services, endpoints and tasks.
-func sameFrame(a, b swarmnet.AssignmentSet) bool {
-	return a.Self == b.Self && reflect.DeepEqual(a.Cluster, b.Cluster) && reflect.DeepEqual(a.Nodes, b.Nodes) && reflect.DeepEqual(a.Networks, b.Networks)
+// InServices reports whether all that may differ between two readings is about services, their endpoints and tasks.
+func InServices(was, is swarmnet.AssignmentSet, wasView, isView gossip.View) bool {
+	return was.Self == is.Self && deepEqual(was.Cluster, is.Cluster) && deepEqual(was.Nodes, is.Nodes) && deepEqual(was.Networks, is.Networks) &&
+		maps.Equal(wasView.Nodes, isView.Nodes)
 }
 
-// only is the part of a set that these services have, and all of the node's own tasks.
-func only(set swarmnet.AssignmentSet, services map[swarmnet.ServiceID]bool) swarmnet.AssignmentSet {
+// Only is the part of a set that these services have, and all of the node's own tasks; with own, these tasks' endpoints, too.
+func Only(set swarmnet.AssignmentSet, services map[swarmnet.ServiceID]bool, own bool) swarmnet.AssignmentSet {
 	out := set
 	out.Services, out.Endpoints = map[swarmnet.ServiceID]swarmnet.Service{}, map[swarmnet.EndpointID]swarmnet.PeerEndpoint{}
 	for id := range services {
@@ -72,7 +76,8 @@ func only(set swarmnet.AssignmentSet, services map[swarmnet.ServiceID]bool) swar
 		}
 	}
 	for id, ep := range set.Endpoints {
-		if _, own := set.Tasks[ep.Task]; own || services[ep.Service] {
+		_, here := set.Tasks[ep.Task]
+		if services[ep.Service] || own && here {
 			out.Endpoints[id] = ep
 		}
 	}
