@@ -83,8 +83,6 @@ func programNode(ctx context.Context, args []string, out io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	profStart()
-	defer profStop()
 	r := programmed{Whole: p.list()}
 	for i := range num[2] {
 		w.replace("service7", 3, 2+i%(worldNodes-1))
@@ -110,4 +108,3 @@ func alone(ctx context.Context, into any, helper string, args ...string) error {
 	return json.Unmarshal([]byte(text), into)
 }
 
-var profStart, profStop = func() {}, func() {}

@@ -79,7 +79,7 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 			}
 		}
 	}
-	for p := range all {
+	for _, p := range ports { // not those of all, which has who lost a port, too, as it happens
 		for _, b := range p.Backends { // a node in doubt is tried when all are: then its tasks are not given up either
 			t := tasks[b.Addr]
 			t.Lost = false

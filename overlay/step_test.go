@@ -18,7 +18,7 @@ func TestStepIsTheWholeDifference(t *testing.T) {
 		draw := func(label string, set swarmnet.AssignmentSet) Desired {
 			set.Endpoints = maps.Clone(set.Endpoints)
 			for i := range rapid.IntRange(0, 6).Draw(t, label) {
-				addr := netip.AddrFrom4([4]byte{10, 0, 1, byte(rapid.IntRange(10, 16).Draw(t, label+" addr"))})
+				addr := netip.AddrFrom4([4]byte{10, 0, 1, byte(10 + 2*i + rapid.IntRange(0, 1).Draw(t, label+" addr"))}) // one endpoint's
 				id := swarmnet.EndpointID(fmt.Sprint("more", i))
 				set.Endpoints[id] = swarmnet.PeerEndpoint{Endpoint: swarmnet.Endpoint{
 					ID: id, Network: swarmnet.NetworkID(rapid.SampledFrom([]string{"app", "ingress"}).Draw(t, label+" network")), Task: swarmnet.TaskID(id),

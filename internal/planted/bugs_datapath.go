@@ -99,10 +99,28 @@ func dataPathBugs() []Bug {
 		Why:  "A task that drains loses the connections that it has.",
 	}, {
 		Name: "ingress-any-networks-vips", File: "ingress/vips.go",
-		Old:  "		if _, mine := set.Tasks[ep.Task]; mine && ep.Node == set.Self {",
-		New:  "		if ep.Node != \"\" {",
+		Old:  "		if _, mine := set.Tasks[ep.Task]; mine && ep.Node == set.Self && len(",
+		New:  "		if ep.Node != \"\" && len(",
 		Test: Test{ingress, "Test"},
 		Why:  "The balancing of other nodes' tasks is computed here.",
+	}, {
+		Name: "splice-released", File: "ingress/splice.go",
+		Old:  "ok1 && ok2 && ok3 && !released(was.Ports, is.Ports)",
+		New:  "ok1 && ok2 && ok3",
+		Test: Test{"agent/desired", "TestPlannerComputesTheSame"},
+		Why:  "Who waited for a port that another service had does not get it when that is gone.",
+	}, {
+		Name: "dns-shared-name", File: "dns/records/book.go",
+		Old:  "have == nil || have.shared || !have.equal(e)",
+		New:  "have == nil || !have.equal(e)",
+		Test: Test{"dns/records", "TestBookKnowsTheSame"},
+		Why:  "An alias that two services share is forgotten with one of them.",
+	}, {
+		Name: "overlay-step-node", File: "overlay/step.go",
+		Old:  "|| slices.ContainsFunc(a.Remotes, isNode) || slices.ContainsFunc(b.Remotes, isNode) {",
+		New:  "{",
+		Test: Test{"overlay", "TestStepIsTheWholeDifference"},
+		Why:  "A node that comes or goes is not let through the fabric's table until the next full look.",
 	}, {
 		Name: "ingress-lost-is-not", File: "ingress/mesh.go",
 		Old:  "	lost := ep.Node != set.Self && (view.Nodes",
