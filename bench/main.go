@@ -25,6 +25,7 @@ var scenarios = []scenario{
 	{"scale", "3 to 100 tasks on three nodes: all running, all in DNS everywhere", scaleUp},
 	{"sandboxes", "1,000 sandboxes on one node: started, removed, and what the daemon holds for each", manyOnOneNode},
 	{"programming", "1,000 services of 10 tasks on one node, from nothing and a task's change at a time", programming},
+	{"endpoints", "10,000 endpoints on one network, known to one node", manyEndpointsOnOneNetwork},
 }
 
 // withoutLab are the scenarios that need no lab.

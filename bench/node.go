@@ -31,6 +31,7 @@ type node struct {
 
 	planner desired.Planner
 	book    dns.Book
+	doubts  func() bool
 }
 
 // newNode makes the host's device and a client on it.
@@ -64,8 +65,8 @@ func newNode() (*node, error) {
 	return n, errors.Join(host.SetUp(lo.Index), pair(host, "under", netip.PrefixFrom(hostAddr, 24), client, netip.PrefixFrom(clientAddr, 24)))
 }
 
-// doubt is never: nobody else is here.
-func (n *node) doubt() bool { return false }
+// doubt is never, unless a scenario has it: nobody else is here.
+func (n *node) doubt() bool { return n.doubts != nil && n.doubts() }
 
 func (n *node) client() string  { return filepath.Join(n.dir, "client") }
 func (n *node) sandbox() string { return filepath.Join(n.dir, "sandbox") }
@@ -94,12 +95,14 @@ func (n *node) close() error {
 }
 
 // parts are how long the parts of a pass took, in seconds.
-type parts struct{ compute, names, fabric, mesh, vips float64 }
+type parts struct{ compute, names, fabric, mesh, vips, cpu float64 }
 
 func (p parts) sum() float64 { return p.compute + p.names + p.fabric + p.mesh + p.vips }
 
 // program brings what the managers and the gossip say into force, as the agent does, but one part after the other.
 func (n *node) program(ctx context.Context, w *world) (p parts, err error) {
+	cpu := cpuSeconds(0)
+	defer func() { p.cpu = cpuSeconds(0) - cpu }()
 	lap := stopwatch()
 	set := local.Merge(w.set, local.Fragment{})
 	want := n.planner.Compute(set, w.view, desired.Local{UnderlayMTU: 1500})

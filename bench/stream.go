@@ -31,6 +31,7 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"names":  askForNames,
 
 	"program": programNode,
+	"know":    knowEndpoints,
 }
 
 // serveStream sends BYTES of zeroes to whoever connects, in the namespace at -netns.

@@ -104,6 +104,15 @@ func (w *world) task(s swarmnet.ServiceID, slot, on int) swarmnet.EndpointID {
 	return id
 }
 
+// loose adds an endpoint of a sandbox that belongs to no service, on another node.
+func (w *world) loose(i int) {
+	id := w.task("", i, 2+i%(worldNodes-1))
+	ep := w.set.Endpoints[id]
+	ep.TaskName = ""
+	w.set.Endpoints[id] = ep
+	w.set.Revision++
+}
+
 // move puts a task on a node; the first node gets the task itself, too.
 func (w *world) move(id swarmnet.EndpointID, node swarmnet.NodeID) {
 	ep := w.set.Endpoints[id]
@@ -118,9 +127,14 @@ func (w *world) move(id swarmnet.EndpointID, node swarmnet.NodeID) {
 	}
 }
 
+// own takes the tables for itself: what was handed out before stays as it was.
+func (w *world) own() {
+	w.set.Endpoints, w.view.Endpoints = maps.Clone(w.set.Endpoints), maps.Clone(w.view.Endpoints)
+}
+
 // replace puts another task in the place of one, with another address, as an update does. What was handed out before stays as it was.
 func (w *world) replace(s swarmnet.ServiceID, slot, on int) {
-	w.set.Endpoints, w.view.Endpoints = maps.Clone(w.set.Endpoints), maps.Clone(w.view.Endpoints)
+	w.own()
 	w.task(s, slot, on)
 	w.set.Revision++
 }
