@@ -38,7 +38,7 @@ func (p *Planner) step(set swarmnet.AssignmentSet, view gossip.View, local Local
 	if !p.have || !reflect.DeepEqual(p.local, local) || !changes.InServices(p.set, set, p.view, view) {
 		return false
 	}
-	changed, ok := changes.Services(p.set, set, p.view, view)
+	changed, ok := changes.Owners(p.set, set, p.view, view)
 	if !ok {
 		return false
 	}

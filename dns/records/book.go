@@ -36,7 +36,7 @@ func (b *Book) step(set swarmnet.AssignmentSet, view gossip.View) (*Records, boo
 	if b.last == nil || !changes.InServices(b.set, set, b.view, view) {
 		return nil, false
 	}
-	changed, ok := changes.Services(b.set, set, b.view, view)
+	changed, ok := changes.Owners(b.set, set, b.view, view)
 	if !ok || len(changed) == 0 {
 		return b.last, ok
 	}

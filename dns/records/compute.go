@@ -8,6 +8,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/gossip"
+	"github.com/swarmnet/swarmnet/internal/changes"
 )
 
 // Compute derives the names of a node's networks:
@@ -66,26 +67,26 @@ func (z *zone) addService(s swarmnet.Service, att swarmnet.NetworkAttachment, us
 	z.reverse(s.Spec.Name, vips...)
 	for _, name := range append([]string{s.Spec.Name}, att.Aliases...) {
 		if s.Spec.EndpointMode == swarmnet.EndpointDNSRR {
-			z.add(s.ID, name, true, tasks...)
+			z.add(changes.Owner{Service: s.ID}, name, true, tasks...)
 			z.addPorts(s, name, names)
 		} else {
-			z.add(s.ID, name, false, vips...)
+			z.add(changes.Owner{Service: s.ID}, name, false, vips...)
 			z.addPorts(s, name, []string{name})
 		}
-		z.add(s.ID, "tasks."+name, true, tasks...)
+		z.add(changes.Owner{Service: s.ID}, "tasks."+name, true, tasks...)
 		z.addPorts(s, "tasks."+name, names)
 	}
 }
 
 func (z *zone) addEndpoint(s swarmnet.Service, ep swarmnet.PeerEndpoint, addrs []netip.Addr) {
 	short := swarmnet.ShortID(ep.Task)
-	z.add(ep.Service, ep.TaskName, false, addrs...)
+	z.add(changes.OwnerOf(ep.Service, ep.Task), ep.TaskName, false, addrs...)
 	if short != ep.TaskName {
-		z.add(ep.Service, short, false, addrs...)
+		z.add(changes.OwnerOf(ep.Service, ep.Task), short, false, addrs...)
 	}
 	for _, alias := range ep.Aliases {
 		if !serviceAlias(s, ep.Network, alias) {
-			z.add(ep.Service, alias, false, addrs...)
+			z.add(changes.OwnerOf(ep.Service, ep.Task), alias, false, addrs...)
 		}
 	}
 	z.reverse(cmp.Or(ep.TaskName, short), addrs...)

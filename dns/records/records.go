@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/changes"
 )
 
 // Records are the names of all networks of a node at one moment. They are immutable. The zero value knows no name.
@@ -36,8 +37,8 @@ type served struct {
 type entry struct {
 	addrs  []netip.Addr
 	rotate bool
-	from   swarmnet.ServiceID // that gave it the name; empty: tasks of no service
-	shared bool               // others did, too
+	from   changes.Owner // that gave it the name
+	shared bool          // others did, too
 }
 
 // find returns what a name stands for, or nil.
@@ -110,7 +111,7 @@ func newZone(n swarmnet.Network) *zone {
 }
 
 // add makes name known on behalf of a service, also when no address is given. A name that is already known answers with both.
-func (z *zone) add(from swarmnet.ServiceID, name string, rotate bool, addrs ...netip.Addr) {
+func (z *zone) add(from changes.Owner, name string, rotate bool, addrs ...netip.Addr) {
 	if name == "" {
 		return
 	}

@@ -1,4 +1,4 @@
-// Package changes tells of which services anything differs between two readings of what managers and gossip say, so that what is computed from
+// Package changes tells of which services, and tasks of none, anything differs between two readings of what managers and gossip say, so that what is computed from
 // them need not be computed anew for all.
 package changes
 
@@ -10,24 +10,40 @@ import (
 	"github.com/swarmnet/swarmnet/gossip"
 )
 
-// mostChanged bounds how many services are computed by themselves, of all.
-const mostChanged = 1.0 / 4
+// mostChanged bounds how many are computed by themselves.
+const mostChanged = 100
 
-// Services are those of which something differs; tasks and endpoints of no service are an empty one's. ok is false when so many do that
+// Owner is who has tasks and endpoints: a service, or a task that belongs to none.
+type Owner struct {
+	Service swarmnet.ServiceID
+	Task    swarmnet.TaskID
+}
+
+// OwnerOf is the owner of a task's endpoints.
+func OwnerOf(service swarmnet.ServiceID, task swarmnet.TaskID) Owner {
+	if service != "" {
+		return Owner{Service: service}
+	}
+	return Owner{Task: task}
+}
+
+// Owners are those of which something differs. ok is false when so many do that
 // nothing is gained.
-func Services(was, is swarmnet.AssignmentSet, wasView, isView gossip.View) (changed map[swarmnet.ServiceID]bool, ok bool) {
-	changed = map[swarmnet.ServiceID]bool{}
-	differ(was.Services, is.Services, deepEqual, func(id swarmnet.ServiceID, _ swarmnet.Service) { changed[id] = true })
-	differ(was.Tasks, is.Tasks, deepEqual, func(_ swarmnet.TaskID, t swarmnet.Task) { changed[t.Service] = true })
-	differ(was.Endpoints, is.Endpoints, swarmnet.PeerEndpoint.Equal, func(_ swarmnet.EndpointID, ep swarmnet.PeerEndpoint) { changed[ep.Service] = true })
+func Owners(was, is swarmnet.AssignmentSet, wasView, isView gossip.View) (changed map[Owner]bool, ok bool) {
+	changed = map[Owner]bool{}
+	differ(was.Services, is.Services, deepEqual, func(id swarmnet.ServiceID, _ swarmnet.Service) { changed[Owner{Service: id}] = true })
+	differ(was.Tasks, is.Tasks, deepEqual, func(id swarmnet.TaskID, t swarmnet.Task) { changed[OwnerOf(t.Service, id)] = true })
+	differ(was.Endpoints, is.Endpoints, swarmnet.PeerEndpoint.Equal, func(_ swarmnet.EndpointID, ep swarmnet.PeerEndpoint) {
+		changed[OwnerOf(ep.Service, ep.Task)] = true
+	})
 	gossip.Differ(wasView, isView, func(id swarmnet.EndpointID) {
 		for _, set := range []swarmnet.AssignmentSet{was, is} {
 			if ep, known := set.Endpoints[id]; known {
-				changed[ep.Service] = true
+				changed[OwnerOf(ep.Service, ep.Task)] = true
 			}
 		}
 	})
-	return changed, float64(len(changed)) <= 1+mostChanged*float64(len(is.Services))
+	return changed, len(changed) <= mostChanged
 }
 
 func deepEqual[T any](a, b T) bool { return reflect.DeepEqual(a, b) }
@@ -66,18 +82,18 @@ func InServices(was, is swarmnet.AssignmentSet, wasView, isView gossip.View) boo
 		maps.Equal(wasView.Nodes, isView.Nodes)
 }
 
-// Only is the part of a set that these services have, and all of the node's own tasks; with own, these tasks' endpoints, too.
-func Only(set swarmnet.AssignmentSet, services map[swarmnet.ServiceID]bool, own bool) swarmnet.AssignmentSet {
+// Only is the part of a set that these have, and all of the node's own tasks; with own, these tasks' endpoints, too.
+func Only(set swarmnet.AssignmentSet, owners map[Owner]bool, own bool) swarmnet.AssignmentSet {
 	out := set
 	out.Services, out.Endpoints = map[swarmnet.ServiceID]swarmnet.Service{}, map[swarmnet.EndpointID]swarmnet.PeerEndpoint{}
-	for id := range services {
-		if s, ok := set.Services[id]; ok {
-			out.Services[id] = s
+	for o := range owners {
+		if s, ok := set.Services[o.Service]; ok {
+			out.Services[o.Service] = s
 		}
 	}
 	for id, ep := range set.Endpoints {
 		_, here := set.Tasks[ep.Task]
-		if services[ep.Service] || own && here {
+		if owners[OwnerOf(ep.Service, ep.Task)] || own && here {
 			out.Endpoints[id] = ep
 		}
 	}
