@@ -28,8 +28,8 @@ import (
 )
 
 const (
-	// resyncEvery is how often what is in force is compared with the kernel.
-	resyncEvery = 5 * time.Second
+	// resyncEvery is how often what is in force is compared with the kernel: what it told nobody is put right within 5 s.
+	resyncEvery = 4 * time.Second
 	// parallelStarts bounds how many sandboxes and workloads are made at the same time, parallelUpdates how many are changed.
 	parallelStarts  = 8
 	parallelUpdates = 2
@@ -112,11 +112,11 @@ func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
 	})
 	a.fabric = reconcile.New(reconcile.Config[overlay.Desired]{
 		Name: "networks", Apply: a.applyFabric, Slot: a.fabricPace.slot, Equal: overlay.Desired.Equal,
-		Resync: resyncEvery, Drift: a.driftOf(swarmnet.PartNetworks, ""), Done: a.planAgain, Logger: cfg.Logger,
+		Resync: cfg.resync, Drift: a.driftOf(swarmnet.PartNetworks, ""), Done: a.planAgain, Logger: cfg.Logger,
 	})
 	a.mesh = reconcile.New(reconcile.Config[ingress.Mesh]{
 		Name: "published ports", Apply: a.applyMesh, Equal: ingress.Mesh.Equal,
-		Resync: resyncEvery, Drift: a.driftOf(swarmnet.PartPorts, ""), Done: a.planAgain, Logger: cfg.Logger,
+		Resync: cfg.resync, Drift: a.driftOf(swarmnet.PartPorts, ""), Done: a.planAgain, Logger: cfg.Logger,
 	})
 	return a
 }
@@ -151,7 +151,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) plan(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
-	tick := time.NewTicker(resyncEvery)
+	tick := time.NewTicker(a.cfg.resync)
 	defer tick.Stop()
 	defer a.watchOwn()()
 	look := true

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -44,6 +45,8 @@ type Config struct {
 	Logger     *slog.Logger
 	// OnSet is told of every new assignment set. It must not block.
 	OnSet func(swarmnet.AssignmentSet)
+
+	resync time.Duration // default resyncEvery
 	// Local are the node's own networks and sandboxes; nil: it has none. They outlive the agent and the node's membership.
 	Local *store.Store
 }
@@ -51,6 +54,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.ResolvConf == "" {
 		c.ResolvConf = "/etc/resolv.conf"
+	}
+	if c.resync == 0 {
+		c.resync = resyncEvery
 	}
 	if c.OnSet == nil {
 		c.OnSet = func(swarmnet.AssignmentSet) {}

@@ -18,8 +18,3 @@ type doubts struct{ fabric, mesh doubt }
 func newDoubts(hears func() bool) *doubts {
 	return &doubts{fabric: doubt{hears: hears}, mesh: doubt{hears: hears}}
 }
-
-func (d *doubts) all() {
-	d.fabric.raise.Store(true)
-	d.mesh.raise.Store(true)
-}

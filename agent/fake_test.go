@@ -121,13 +121,14 @@ func (f fakeSandboxes) List() (names []string, _ error) {
 	f.do("", func() { names = slices.Sorted(maps.Keys(f.sandboxes)) })
 	return names, nil
 }
-func (f fakeSandboxes) There(name string) (ok bool) {
-	f.do("", func() { _, ok = f.sandboxes[name] })
-	return ok
+func (f fakeSandboxes) There(name string) (there, intact bool) {
+	f.do("", func() { _, there = f.sandboxes[name] })
+	return there, there
 }
-func (f fakeSandboxes) Path(name string) string                      { return "/ns/" + name }
-func (f fakeSandboxes) Resolver(string) (*executor.Sockets, error)   { return nil, nil }
-func (f fakeSandboxes) PruneParents(context.Context, []string) error { return nil }
+func (f fakeSandboxes) Restore(context.Context, string, *executor.Sockets) error { return nil }
+func (f fakeSandboxes) Path(name string) string                                  { return "/ns/" + name }
+func (f fakeSandboxes) Resolver(string) (*executor.Sockets, error)               { return nil, nil }
+func (f fakeSandboxes) PruneParents(context.Context, []string) error             { return nil }
 
 func (f fakeSandboxes) PruneAttachments(context.Context, func(string) bool) {}
 

@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
+	"syscall"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/desired"
@@ -79,6 +81,15 @@ func (s kernelSandboxes) PruneAttachments(ctx context.Context, keep func(name st
 			s.log.Warn("CNI plugins cannot take a sandbox off their network, trying again", "sandbox", swarmnet.ShortID(name), "err", err)
 		}
 	}
+}
+
+// Restore implements sandboxes.
+func (s kernelSandboxes) Restore(ctx context.Context, name string, sockets *executor.Sockets) error {
+	sock, ok := sockets.UDP.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("sandbox %s: its resolver has no socket", name)
+	}
+	return s.Sandboxes.Restore(ctx, name, sock)
 }
 
 func (s kernelSandboxes) Resolver(name string) (*executor.Sockets, error) {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -106,7 +107,7 @@ func (w *kernelWatcher) listenInFabric(ctx context.Context, heard func(news)) (s
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	stop = func() { cancel(); wg.Wait() }
-	where := &numbers{fabric: w.fabric, boxes: w.boxes}
+	where, ports := &numbers{fabric: w.fabric, boxes: w.boxes}, &owners{fabric: w.fabric}
 	fn := func(e nl.Event) {
 		n := news{at: time.Now(), lost: e.Lost}
 		switch {
@@ -115,7 +116,7 @@ func (w *kernelWatcher) listenInFabric(ctx context.Context, heard func(news)) (s
 			return
 		case e.NSID == nl.Here:
 			n.node = true
-			if name := ownerOfPort(e.Alias); name != "" {
+			if name := ports.of(e); name != "" {
 				n.sandboxes = map[string]bool{name: true}
 			}
 		default:
@@ -188,4 +189,51 @@ func (n *numbers) read() {
 			n.by[id] = name
 		}
 	}
+}
+
+// owners says which sandbox a port in the fabric is of. What bridges tell of their ports and entries comes without the ports' marks.
+type owners struct {
+	fabric string
+
+	mu sync.Mutex
+	by map[int]string // index: sandbox; empty: of none
+}
+
+// of is the sandbox that an event in the fabric is about, or empty.
+func (o *owners) of(e nl.Event) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	name := ownerOfPort(e.Alias)
+	known, asked := o.by[e.Index]
+	switch {
+	case e.Index == 0:
+		return ""
+	case e.Gone:
+		delete(o.by, e.Index)
+		return cmp.Or(name, known)
+	case name != "":
+	case asked && (known != "" || !e.Link): // a port is made first, and marked then
+		name = known
+	default:
+		name = o.ask(e.Index)
+	}
+	if o.by == nil {
+		o.by = map[int]string{}
+	}
+	o.by[e.Index] = name
+	return name
+}
+
+// ask looks at the port itself.
+func (o *owners) ask(index int) string {
+	c, err := nl.Open(o.fabric)
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	l, err := c.LinkByIndex(index)
+	if err != nil {
+		return ""
+	}
+	return ownerOfPort(l.Alias)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/desired"
+	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/agent/reconcile"
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/plan"
@@ -49,7 +50,7 @@ func newNetwork(ctx context.Context, a *Agent, id swarmnet.TaskID, label string,
 	var was reconcile.Status
 	n.loop = reconcile.New(reconcile.Config[netWant]{
 		Name: "sandbox " + swarmnet.ShortID(id), Apply: n.apply, Slot: n.slot, Equal: func(a, b netWant) bool { return reflect.DeepEqual(a, b) },
-		Resync: resyncEvery, Drift: a.driftOf(label, id), Logger: a.cfg.Logger,
+		Resync: a.cfg.resync, Drift: a.driftOf(label, id), Logger: a.cfg.Logger,
 		Done: func(st reconcile.Status) {
 			n.note(st.Err)
 			if st.Applied != 0 && was.Applied == 0 || (st.Err == nil) != (was.Err == nil) {
@@ -74,12 +75,17 @@ func (n *network) apply(ctx context.Context, w netWant) error {
 	sandboxes, p := n.a.parts.sandboxes, plan.From(ctx)
 	if p.IsDry() {
 		_, err := sandboxes.Ensure(ctx, w.sandbox)
-		if err != nil || !sandboxes.There(w.sandbox.Name) {
+		if there, _ := sandboxes.There(w.sandbox.Name); err != nil || !there {
 			return err
 		}
 		return n.a.parts.balancer.VIPs(ctx, sandboxes.Path(w.sandbox.Name), w.vips)
 	}
-	full := n.stale.Swap(false) || !n.quiet || !n.a.parts.watcher.Hears() || time.Since(n.ensuredAt) > fullLook || !sandboxes.There(w.sandbox.Name)
+	began := time.Now()
+	there, intact := sandboxes.There(w.sandbox.Name)
+	if !there {
+		n.restore(ctx, w.sandbox.Name)
+	}
+	full := n.stale.Swap(false) || !n.quiet || !n.a.parts.watcher.Hears() || time.Since(n.ensuredAt) > fullLook || !intact
 	if !full && reflect.DeepEqual(n.ensured, w) {
 		if n.a.parts.balancer.Told() {
 			return nil
@@ -101,8 +107,28 @@ func (n *network) apply(ctx context.Context, w netWant) error {
 		return err
 	}
 	n.ensured, n.quiet = w, len(p.Lines()) == 0
-	n.settledAt.Store(time.Now().UnixNano())
+	if !n.quiet { // what is told of it is the echo of what was done; the next pass finds what else there was
+		began = time.Now()
+	}
+	n.settledAt.Store(began.UnixNano())
 	return nil
+}
+
+// restore gives the namespace of a sandbox in which something runs its name again: somebody unmounted it, and another in its place would leave
+// what runs without a network.
+func (n *network) restore(ctx context.Context, name string) {
+	id := swarmnet.TaskID(name)
+	if st := n.a.parts.executor.Status(id); st.Phase != executor.Starting && st.Phase != executor.Running {
+		return
+	}
+	socks, err := n.a.parts.executor.Sockets(id)
+	if err == nil {
+		defer socks.Close()
+		err = n.a.parts.sandboxes.Restore(ctx, name, socks)
+	}
+	if err != nil {
+		n.a.cfg.Logger.Warn("what runs in a sandbox loses its network: its namespace cannot be found again", "sandbox", swarmnet.ShortID(id), "err", err)
+	}
 }
 
 // refresh has the sandbox looked at again, now.

@@ -60,8 +60,10 @@ type sandboxes interface {
 	Delete(ctx context.Context, name string) error
 	List() ([]string, error)
 	Path(name string) string
-	// There reports whether a sandbox's namespace has its name.
-	There(name string) bool
+	// There reports whether a sandbox's namespace has its name, and intact whether what of it changes unheard is as Ensure made it.
+	There(name string) (there, intact bool)
+	// Restore gives a namespace that lives on its name again, by the resolver's sockets in it.
+	Restore(ctx context.Context, name string, s *executor.Sockets) error
 	// Resolver opens the resolver's sockets in a sandbox.
 	Resolver(name string) (*executor.Sockets, error)
 	// PruneParents takes away the VLAN devices that were made for macvlan networks, but those that are parents still.

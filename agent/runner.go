@@ -31,7 +31,7 @@ type runner struct {
 	wake chan struct{}
 	// stale says that what the sandbox hangs on has changed.
 	stale atomic.Bool
-	// settledAt is when the last pass over the sandbox ended, in nanoseconds.
+	// settledAt is when the last pass over the sandbox began, if it changed nothing, else when it ended; in nanoseconds.
 	settledAt atomic.Int64
 
 	mu      sync.Mutex // of what others set
@@ -108,7 +108,7 @@ func (r *runner) refresh() {
 	r.poke()
 }
 
-// changed says that something changed in the sandbox; what came before the last pass ended, the pass did itself, or the next finds.
+// changed says that something changed in the sandbox; what came before the last pass settled, the pass did itself or saw.
 func (r *runner) changed(at time.Time) {
 	if at.UnixNano() > r.settledAt.Load() {
 		r.refresh()

@@ -320,7 +320,9 @@ func (m *iron) host() (out []string, _ error) {
 	}
 	routes, err := c.Routes(0)
 	for _, r := range routes {
-		out = append(out, fmt.Sprintf("route of the host: %s via %s", r.Dst, r.Via))
+		if r.Via.IsValid() { // others lead to the fabric itself
+			out = append(out, fmt.Sprintf("route of the host: %s via %s", r.Dst, r.Via))
+		}
 	}
 	return out, err
 }

@@ -98,9 +98,12 @@ func (a *Agent) heed(n news) {
 		a.lookAgain.Store(true)
 		a.wakePlan()
 	}
-	if (n.node || n.lost) && n.at.UnixNano() > a.fabricClean.Load() {
-		a.parts.doubts.all()
-		a.fabric.Kick()
+	if n.node || n.lost {
+		if n.at.UnixNano() > a.fabricClean.Load() {
+			a.parts.doubts.fabric.raise.Store(true)
+			a.fabric.Kick()
+		}
+		a.parts.doubts.mesh.raise.Store(true)
 		a.mesh.Kick()
 	}
 	a.mu.Lock()

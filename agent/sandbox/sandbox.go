@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/internal/netns"
@@ -78,14 +79,30 @@ const prefix = "sb-"
 // Path is where a sandbox's namespace is.
 func (s *Sandboxes) Path(name string) string { return filepath.Join(s.cfg.NetnsDir, prefix+name) }
 
-// There reports whether a sandbox's namespace has its name.
-func (s *Sandboxes) There(name string) bool {
+// There reports whether a sandbox's namespace has its name, and intact whether what it takes to be looked at is as Ensure made it: of what else
+// changes in a sandbox the kernel tells.
+func (s *Sandboxes) There(name string) (there, intact bool) {
 	h, err := netns.Open(s.Path(name))
 	if err != nil {
-		return false
+		return false, false
 	}
-	h.Close()
-	return true
+	defer h.Close()
+	ok, err := nl.SysctlsAre(h, silent)
+	return true, ok && err == nil
+}
+
+// Restore gives the namespace of a sandbox that lives on its name again, by a socket in it.
+func (s *Sandboxes) Restore(ctx context.Context, name string, sock syscall.Conn) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	plan.From(ctx).Add("netns %s", s.Path(name))
+	h, err := netns.OfSocket(sock)
+	if err != nil {
+		return fmt.Errorf("sandbox %s: %w", name, err)
+	}
+	defer h.Close()
+	return netns.Restore(s.cfg.NetnsDir, prefix+name, h)
 }
 
 // List names the sandboxes of this node.

@@ -95,20 +95,27 @@ type connected struct {
 	theirs []nl.Route
 }
 
+// silent are the settings of a sandbox of whose change the kernel tells nobody.
+var silent = [][2]string{
+	nl.KeepIdleTCP,
+	{"net/ipv6/conf/all/accept_dad", "0"},
+	{"net/ipv6/conf/default/accept_dad", "0"},
+	{"net/ipv6/conf/all/accept_ra", "0"},
+	{"net/ipv6/conf/default/accept_ra", "0"},
+}
+
 // prepare sets up what does not depend on the interfaces. Replies may take another way than requests came (rp_filter), our IPv6 addresses are
 // unique by allocation (accept_dad), and routers are not asked (accept_ra). That the host does without IPv6 does not count here (disable_ipv6).
 func (w *wiring) prepare(lo nl.Link) error {
-	err := w.in.Sysctls([][2]string{
+	err := w.in.Sysctls(slices.Concat(silent, [][2]string{
 		{"net/ipv4/conf/all/rp_filter", "0"},
 		{"net/ipv4/conf/default/rp_filter", "0"},
-		nl.KeepIdleTCP,
 		{"net/ipv6/conf/all/disable_ipv6", "0"},
 		{"net/ipv6/conf/default/disable_ipv6", "0"},
-		{"net/ipv6/conf/all/accept_dad", "0"},
-		{"net/ipv6/conf/default/accept_dad", "0"},
-		{"net/ipv6/conf/all/accept_ra", "0"},
-		{"net/ipv6/conf/default/accept_ra", "0"},
-	})
+	}))
+	if err == nil && w.fabric != nil {
+		err = w.fabric.EnsureNSID(w.in.NS()) // one without a port in the fabric has none
+	}
 	if err != nil || lo.Up {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,6 +52,24 @@ func Open(path string) (*Handle, error) {
 
 // Current opens the calling thread's own namespace.
 func Current() (*Handle, error) { return Open("/proc/thread-self/ns/net") }
+
+// OfSocket opens the namespace that a socket is in (ioctl SIOCGSKNS, linux/sockios.h).
+func OfSocket(sock syscall.Conn) (*Handle, error) {
+	raw, err := sock.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd uintptr
+	var errno unix.Errno
+	if err := raw.Control(func(s uintptr) { fd, _, errno = unix.Syscall(unix.SYS_IOCTL, s, unix.SIOCGSKNS, 0) }); err != nil {
+		return nil, err
+	}
+	if errno != 0 {
+		return nil, fmt.Errorf("network namespace of a socket: %w", errno)
+	}
+	unix.CloseOnExec(int(fd))
+	return &Handle{os.NewFile(fd, "netns")}, nil
+}
 
 // FD is the open file of the namespace, valid until Close.
 func (h *Handle) FD() int { return int(h.f.Fd()) }

@@ -140,6 +140,9 @@ func elemSteps(have, want Set) (now, later []step) {
 
 // compatible reports whether have can be changed into want piece by piece: types of sets and hooks of chains cannot change.
 func compatible(have, want Table) bool {
+	if have.Dormant != want.Dormant {
+		return false
+	}
 	for _, h := range have.Sets {
 		for _, w := range want.Sets {
 			if h.Name == w.Name && (h.Key.Len != w.Key.Len || h.Data.Len != w.Data.Len || h.Verdict != w.Verdict) {

@@ -13,10 +13,19 @@ import (
 // accept is NF_ACCEPT (linux/netfilter.h).
 const accept = 1
 
+// dormant is NFT_TABLE_F_DORMANT (linux/netfilter/nf_tables.h).
+const dormant = 1
+
 // Observe dumps a table; nil when there is none.
 func (c *Conn) Observe(family Family, name string) (*Table, error) {
 	t := &Table{Family: family, Name: name}
-	err := c.ask(unix.NFT_MSG_GETTABLE, 0, family, func([]byte) {}, text(unix.NFTA_TABLE_NAME, name))
+	err := c.ask(unix.NFT_MSG_GETTABLE, 0, family, func(body []byte) {
+		attrs(body, func(typ uint16, data []byte) {
+			if typ == unix.NFTA_TABLE_FLAGS {
+				t.Dormant = u32(data)&dormant != 0
+			}
+		})
+	}, text(unix.NFTA_TABLE_NAME, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -28,6 +28,8 @@ type Table struct {
 	Name   string
 	Sets   []Set
 	Chains []Chain
+	// Dormant says that the kernel leaves all its chains out, as found; ours never are.
+	Dormant bool
 }
 
 // Set is a set or a map. In a verdict map the data of an element is the name of the chain to go to.

@@ -90,6 +90,22 @@ func (c *Conn) Sysctls(list [][2]string) error {
 	})
 }
 
+// SysctlsAre reports whether all values, each a key and a value, are set in a namespace; those that this kernel does not have are left out.
+func SysctlsAre(ns *netns.Handle, list [][2]string) (ok bool, err error) {
+	ok = true
+	err = ns.Do(func() error {
+		for _, s := range list {
+			b, err := os.ReadFile("/proc/sys/" + s[0])
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			ok = ok && (err != nil || strings.TrimSpace(string(b)) == s[1])
+		}
+		return nil
+	})
+	return ok, err
+}
+
 func (c *Conn) setSysctl(path, key, value string) error {
 	if _, err := os.Stat(path); err != nil {
 		return err

@@ -22,8 +22,10 @@ type Event struct {
 	Renumbered bool
 	// Alias is that of an interface that changed, where it has one.
 	Alias string
-	// Link says that an interface changed.
-	Link bool
+	// Index is that of the interface that the change is of: of itself, or of its neighbour and forwarding entries; 0: of none, or it is not told.
+	Index int
+	// Link says that an interface changed, Gone that it is there no more.
+	Link, Gone bool
 }
 
 // Here is the NSID of the listening namespace itself.
@@ -183,6 +185,8 @@ func linkEvent(typ, flags uint16, body []byte) (ev Event, ok bool) {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		ev.Link = true
 		if len(body) >= unix.SizeofIfInfomsg {
+			ev.Index = int(int32(binary.NativeEndian.Uint32(body[4:])))
+			ev.Gone = typ == unix.RTM_DELLINK && body[0] != unix.AF_BRIDGE // that is how a bridge says that a port left it
 			eachAttr(body[unix.SizeofIfInfomsg:], func(typ uint16, data []byte) {
 				if typ == unix.IFLA_IFALIAS {
 					ev.Alias = strings.TrimRight(string(data), "\x00")
@@ -194,12 +198,27 @@ func linkEvent(typ, flags uint16, body []byte) (ev Event, ok bool) {
 		return ev, len(body) >= unix.SizeofRtMsg && (body[5] == RouteProtocol || flags&unix.NLM_F_REPLACE != 0)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		const byItself = unix.NUD_INCOMPLETE | unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE
-		return ev, len(body) >= unix.SizeofNdMsg && binary.NativeEndian.Uint16(body[8:])&byItself == 0
+		if len(body) < unix.SizeofNdMsg || binary.NativeEndian.Uint16(body[8:])&byItself != 0 {
+			return ev, false
+		}
+		ev.Index = int(int32(binary.NativeEndian.Uint32(body[4:])))
+		return ev, true
 	case unix.RTM_NEWNSID, unix.RTM_DELNSID:
 		ev.Renumbered = true
 		return ev, true
 	}
 	return ev, true
+}
+
+// EnsureNSID has the connection's namespace have a number for another one, so that its listeners can hear of that.
+func (c *Conn) EnsureNSID(of *netns.Handle) error {
+	if id, err := c.h.GetNetNsIdByFd(of.FD()); err == nil && id >= 0 {
+		return nil
+	}
+	if err := c.h.SetNetNsIdByFd(of.FD(), -1); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("cannot number a network namespace: %w", err)
+	}
+	return nil
 }
 
 // NSID is the number that the connection's namespace has for another one; ok is false when it has none.

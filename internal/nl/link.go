@@ -27,6 +27,8 @@ type Link struct {
 	Master  int // index of the bridge that it is a port of; 0: none
 	Alias   string
 	VXLAN   *VXLAN // of a VXLAN device
+	// FiltersVLANs is of a bridge that keeps VLANs apart, which ours do not.
+	FiltersVLANs bool
 }
 
 // VXLAN is what is particular to a VXLAN device. All of ours neither learn nor flood, and answer ARP and neighbour
@@ -81,6 +83,15 @@ func (c *Conn) AwaitRunning(index int) error {
 	return nil
 }
 
+// LinkByIndex finds an interface by its index.
+func (c *Conn) LinkByIndex(index int) (Link, error) {
+	l, err := c.h.LinkByIndex(index)
+	if err != nil {
+		return Link{}, fmt.Errorf("cannot look up link %d: %w", index, err)
+	}
+	return fromLink(l), nil
+}
+
 func fromLink(l netlink.Link) Link {
 	a := l.Attrs()
 	out := Link{
@@ -92,6 +103,9 @@ func fromLink(l netlink.Link) Link {
 	}
 	if len(a.HardwareAddr) == 6 {
 		out.MAC = swarmnet.MAC(a.HardwareAddr)
+	}
+	if b, ok := l.(*netlink.Bridge); ok {
+		out.FiltersVLANs = b.VlanFiltering != nil && *b.VlanFiltering
 	}
 	if v, ok := l.(*netlink.Vxlan); ok {
 		local, _ := netip.AddrFromSlice(v.SrcAddr)
@@ -210,6 +224,13 @@ func (c *Conn) SetMAC(index int, mac swarmnet.MAC) error {
 // SetMaster makes an interface a port of a bridge; 0: of none.
 func (c *Conn) SetMaster(index, bridge int) error {
 	return c.setLink(index, func() error { return c.h.LinkSetMasterByIndex(ref(index), bridge) }, "master %s", c.name(bridge))
+}
+
+// FilterVLANs says whether a bridge keeps VLANs apart.
+func (c *Conn) FilterVLANs(bridge Link, on bool) error {
+	word := map[bool]string{false: "0", true: "1"}[on]
+	b := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Index: bridge.Index, Name: bridge.Name}}
+	return c.setLink(bridge.Index, func() error { return c.h.BridgeSetVlanFiltering(b, on) }, "type bridge vlan_filtering %s", word)
 }
 
 // SetAlias sets an interface's ifalias, the mark that says whose it is.

@@ -146,6 +146,11 @@ func (c *conns) ensureBridge(name string, o overlay.Object) (nl.Link, error) {
 			return nl.Link{}, err
 		}
 	}
+	if l.FiltersVLANs {
+		if err := c.fabric.FilterVLANs(l, false); err != nil {
+			return nl.Link{}, err
+		}
+	}
 	return l, c.fabric.SetUp(l.Index)
 }
 

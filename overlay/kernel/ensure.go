@@ -93,20 +93,20 @@ func (c *conns) ensureUplink() error {
 			return err
 		}
 	}
-	if err := ensureEnd(c.host, hostEnd, mtu, up.Host4, up.Host6); err != nil {
+	if err := ensureEnd(c.host, hostEnd, mtu, up.host()); err != nil {
 		return err
 	}
 	if err := ensureLoopback6(c.host, hostEnd.Index); err != nil {
 		return err
 	}
-	if err := ensureEnd(c.fabric, fabricEnd, mtu, up.Fabric4, up.Fabric6); err != nil {
+	if err := ensureEnd(c.fabric, fabricEnd, mtu, up.fabric()); err != nil {
 		return err
 	}
 	return ensureDefaults(c.fabric, fabricEnd.Index, up.Host4.Addr(), up.Host6.Addr())
 }
 
-// ensureEnd brings an end of the uplink up, with its MTU and addresses.
-func ensureEnd(c *nl.Conn, l nl.Link, mtu int, want ...netip.Prefix) error {
+// ensureEnd brings an end of the uplink up, with its MTU, addresses, and the way to the other end.
+func ensureEnd(c *nl.Conn, l nl.Link, mtu int, want []netip.Prefix) error {
 	if l.MTU != mtu {
 		if err := c.SetMTU(l.Index, mtu); err != nil {
 			return err
@@ -123,10 +123,32 @@ func ensureEnd(c *nl.Conn, l nl.Link, mtu int, want ...netip.Prefix) error {
 			}
 		}
 	}
-	if l.Up {
-		return nil
+	if !l.Up {
+		if err := c.SetUp(l.Index); err != nil {
+			return err
+		}
 	}
-	return c.SetUp(l.Index)
+	routes, err := c.Routes(0)
+	if err != nil {
+		return err
+	}
+	for _, p := range want {
+		if r := onLink(p, l.Index); p.IsValid() && !contains(routes, r) && (p.Addr().Is4() || c.HasIPv6()) {
+			if err := c.ReplaceRoute(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// onLink is the way from an end of the uplink to the other: the kernel makes one with the address, and never again when it is lost.
+func onLink(p netip.Prefix, link int) nl.Route {
+	r := nl.Route{Dst: p.Masked(), Index: link, Metric: hostMetric}
+	if p.Addr().Is4() { // with one address, the kernel's choice for IPv6 is the same
+		r.Src = p.Addr()
+	}
+	return r
 }
 
 // ensureDefaults sends what is for nobody here to the host.

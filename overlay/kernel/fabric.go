@@ -32,6 +32,9 @@ type Uplink struct {
 	Host6, Fabric6 netip.Prefix
 }
 
+func (u Uplink) host() []netip.Prefix   { return []netip.Prefix{u.Host4, u.Host6} }
+func (u Uplink) fabric() []netip.Prefix { return []netip.Prefix{u.Fabric4, u.Fabric6} }
+
 // DefaultUplink is a link-local net that a host has no other use for.
 func DefaultUplink() Uplink {
 	return Uplink{
@@ -151,6 +154,7 @@ func (c *conns) perform(have []overlay.Object, ops []overlay.Op) error {
 
 // look compares what there is with d, and makes the difference.
 func (f *Fabric) look(ctx context.Context, d overlay.Desired) ([]overlay.Op, error) {
+	began := time.Now()
 	if there, err := f.ensure(ctx, d); err != nil || !there {
 		return nil, wrap(err)
 	}
@@ -161,8 +165,13 @@ func (f *Fabric) look(ctx context.Context, d overlay.Desired) ([]overlay.Op, err
 	defer c.close()
 	want := c.possible(d.Objects())
 	var done []overlay.Op
-	for range passes {
-		f.looked = time.Now()
+	for pass := range passes {
+		if pass > 0 || len(c.plan.Lines()) > 0 { // what was told before is of what was done
+			began = time.Now()
+		}
+		if !c.plan.IsDry() {
+			f.looked = began
+		}
 		have, stray, err := c.observe()
 		if err != nil {
 			return done, fmt.Errorf("fabric: %w", err)

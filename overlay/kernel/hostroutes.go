@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -25,7 +26,7 @@ func (c *conns) observeHost() (objects []overlay.Object, wrong []nl.Route, err e
 	for _, r := range routes {
 		o := overlay.Object{Kind: overlay.KindHostRoute, Prefix: r.Dst}
 		switch {
-		case r.Index != link.Index:
+		case r.Index != link.Index, slices.ContainsFunc(c.uplink.host(), func(p netip.Prefix) bool { return p.IsValid() && r == onLink(p, link.Index) }):
 		case r == c.hostRoute(o, link.Index):
 			objects = append(objects, o)
 		default:

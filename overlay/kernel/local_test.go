@@ -1,12 +1,15 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/agent/sandbox"
@@ -170,6 +173,7 @@ func TestKernelLocalRepair(t *testing.T) {
 	br := overlay.BridgeName(swarmnet.FirstLocalSwitch)
 	up := DefaultUplink()
 	route := nl.Route{Dst: lan(0, 0), Via: up.Fabric4.Addr(), Metric: hostMetric}
+	uplink := []string{fmt.Sprint(up.Host4.Masked(), " ", hostMetric), fmt.Sprint(up.Host6.Masked(), " ", hostMetric)}
 	onHost := func(fn func(c *nl.Conn, link int) error) func() {
 		return func() { home.With(func(c *nl.Conn) error { return fn(c, home.Link(HostLink).Index) }) }
 	}
@@ -181,7 +185,9 @@ func TestKernelLocalRepair(t *testing.T) {
 		"stray": func() {
 			home.inFabric().With(func(c *nl.Conn) error { return c.AddBridge("br-99999999999", swarmnet.MAC{}, 1400) })
 		},
-		"uplink": onHost(func(c *nl.Conn, link int) error { return c.DelLink(HostLink) }),
+		"uplink":            onHost(func(c *nl.Conn, link int) error { return c.DelLink(HostLink) }),
+		"way to the fabric": func() { loseRoutes(t, home.NS, up.Host4.Masked()) },
+		"way to the host":   func() { loseRoutes(t, home.inFabric(), up.Fabric4.Masked()) },
 		"host route": onHost(func(c *nl.Conn, link int) error {
 			route.Index = link
 			return c.DelRoute(route)
@@ -208,6 +214,7 @@ func TestKernelLocalRepair(t *testing.T) {
 				}
 				return err
 			})
+			have = slices.DeleteFunc(have, func(r string) bool { return slices.Contains(uplink, r) })
 			slices.Sort(have)
 			if want := fmt.Sprintf("%s %d,%s %d", lan(0, 0), hostMetric, lan6(0, 0), hostMetric); strings.Join(have, ",") != want {
 				t.Errorf("the host has the routes %v, want %s", have, want)
@@ -218,7 +225,7 @@ func TestKernelLocalRepair(t *testing.T) {
 	home.reconcile()
 	home.With(func(c *nl.Conn) error {
 		routes, err := c.Routes(0)
-		if len(routes) != 0 {
+		if len(routes) != len(uplink) {
 			t.Errorf("the last sandbox left, routes stayed: %v", routes)
 		}
 		return err
@@ -277,4 +284,26 @@ func TestKernelUplinkMTUWithoutACluster(t *testing.T) {
 			t.Errorf("got %d, want %d: %v", got, want, err)
 		}
 	}
+}
+
+// loseRoutes deletes the routes to a prefix, whoever made them.
+func loseRoutes(t *testing.T, ns *kerneltest.NS, to netip.Prefix) {
+	t.Helper()
+	ns.Do(func() error {
+		all, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+		if err != nil {
+			return err
+		}
+		lost := 0
+		for _, r := range all {
+			if r.Dst != nil && r.Dst.String() == to.String() {
+				lost++
+				err = errors.Join(err, netlink.RouteDel(&r))
+			}
+		}
+		if lost == 0 {
+			t.Errorf("there is no route to %s", to)
+		}
+		return err
+	})
 }

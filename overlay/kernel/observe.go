@@ -19,11 +19,12 @@ type devices struct {
 
 // whole reports whether all are there, up and joined.
 func (d devices) whole() bool {
+	bridge := d.haveB && d.bridge.Kind == "bridge" && d.bridge.Up && !d.bridge.FiltersVLANs
 	if d.local {
-		return d.haveB && d.bridge.Kind == "bridge" && d.bridge.Up
+		return bridge
 	}
-	return d.haveB && d.haveV && d.bridge.Kind == "bridge" && d.vxlan.VXLAN != nil && d.bridge.Up && d.vxlan.Up &&
-		!d.learns && d.vxlan.Master == d.bridge.Index && d.vxlan.VXLAN.Proxy && !d.vxlan.VXLAN.Learn && d.vxlan.MTU == d.bridge.MTU
+	return bridge && d.haveV && d.vxlan.VXLAN != nil && d.vxlan.Up && !d.learns &&
+		d.vxlan.Master == d.bridge.Index && d.vxlan.VXLAN.Proxy && !d.vxlan.VXLAN.Learn && d.vxlan.MTU == d.bridge.MTU
 }
 
 // strays are things that have our mark and can belong to nothing.
