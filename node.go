@@ -51,7 +51,7 @@ type NodeDescription struct {
 	VTEP         netip.Addr     // the underlay address of its VXLAN traffic
 	GossipAddr   netip.AddrPort // where its gossip listens
 	APIAddr      string         // HOST:PORT of its mTLS listener
-	UnderlayMTU  int            // octets; of the device that holds VTEP
+	UnderlayMTU  int            // octets; what the device that holds VTEP takes, or less, if less arrives at another node
 	Features     []string       // kernel features that the probe found
 	GossipPubKey []byte         // Ed25519; signs its gossip rows
 }

@@ -58,7 +58,9 @@ type Agent struct {
 	orphans                 orphans         // used by plan alone
 	planner                 desired.Planner // likewise
 	pruning                 atomic.Bool
-	mtu                     int // of the underlay, as last read by plan; 0: not yet
+	mtu                     int          // of the underlay, as last read by plan; 0: not yet
+	pathMTU                 atomic.Int64 // of the largest packet that arrives at every other node; 0: not known
+	toldMTU                 atomic.Int64 // to the managers; 0: nothing yet
 
 	mu      sync.Mutex
 	runners map[swarmnet.TaskID]*runner
@@ -127,6 +129,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if !a.standalone() {
 		g.Go(func() error { return a.session.Run(ctx) })
+		g.Go(func() error { return a.probePaths(ctx) })
 	}
 	g.Go(func() error { return a.parts.gossip.Run(ctx) })
 	g.Go(func() error { return a.parts.resolver.Run(ctx) })
@@ -200,7 +203,7 @@ func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) 
 		return due // the next resync looks again
 	}
 	set, view := local.Merge(r.Set, own), a.parts.gossip.View()
-	want := a.planner.Compute(set, view, desired.Local{UnderlayMTU: mtu, Stacks: own.Stacks})
+	want := a.planner.Compute(set, view, desired.Local{UnderlayMTU: mtu, PathMTU: int(a.pathMTU.Load()), Stacks: own.Stacks})
 	fabric := a.fabric.Set(want.Overlay)
 	a.keepVNIs(want.Overlay)
 	a.parts.resolver.Update(set, view)
@@ -228,6 +231,9 @@ func (a *Agent) underlayMTU(look bool) int {
 		if err != nil {
 			a.cfg.Logger.Warn("the underlay's MTU cannot be read, going on with the last one", "last", a.mtu, "err", err)
 			return a.mtu
+		}
+		if mtu != a.mtu {
+			a.tellMTU(mtu)
 		}
 		a.mtu = mtu
 	}
@@ -331,7 +337,8 @@ func (a *Agent) describe() swarmnet.NodeDescription {
 		d.Kernel = unix.ByteSliceToString(u.Release[:])
 	}
 	if mtu, err := a.parts.fabric.UnderlayMTU(); err == nil {
-		d.UnderlayMTU = mtu
+		d.UnderlayMTU = a.ownMTU(mtu)
+		a.toldMTU.Store(int64(d.UnderlayMTU))
 	}
 	return d
 }

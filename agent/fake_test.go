@@ -27,6 +27,7 @@ import (
 	"github.com/swarmnet/swarmnet/gossip/member"
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/overlay"
+	"github.com/swarmnet/swarmnet/pathmtu"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
 )
@@ -42,6 +43,7 @@ type host struct {
 	workloads map[swarmnet.TaskID]executor.Status
 	attached  map[swarmnet.TaskID]bool
 	broken    error // of making sandboxes
+	paths     paths
 	changed   func(swarmnet.TaskID)
 	gossiped  chan struct{}
 }
@@ -50,6 +52,7 @@ func newHost() *host {
 	return &host{
 		sandboxes: map[string]desired.Sandbox{}, rows: map[swarmnet.EndpointID]gossip.EndpointState{},
 		workloads: map[swarmnet.TaskID]executor.Status{}, attached: map[swarmnet.TaskID]bool{}, gossiped: make(chan struct{}, 1),
+		paths: wide{},
 	}
 }
 
@@ -151,6 +154,11 @@ func (f fakeGossip) DeleteEndpoint(_ swarmnet.NetworkID, ep swarmnet.EndpointID)
 func (f fakeGossip) View() gossip.View        { return gossip.View{} }
 func (f fakeGossip) Changed() <-chan struct{} { return f.gossiped }
 
+// wide are ways that carry all.
+type wide struct{}
+
+func (wide) Search(context.Context, pathNet, pathmtu.Peer, int) (int, error) { return 1500, nil }
+
 type fakeResolver struct{ *host }
 
 func (f fakeResolver) Run(ctx context.Context) error              { <-ctx.Done(); return nil }
@@ -218,6 +226,8 @@ type boss struct {
 	mu      sync.Mutex
 	told    map[swarmnet.TaskID][]swarmnet.TaskStatus
 	applied uint64
+	// described is what the node last said of itself.
+	described swarmnet.NodeDescription
 }
 
 func newBoss(t *testing.T) *boss {
@@ -235,9 +245,17 @@ func newBoss(t *testing.T) *boss {
 }
 
 func (b *boss) Session(st pb.Dispatcher_SessionServer) error {
-	if _, err := st.Recv(); err != nil {
+	first, err := st.Recv()
+	if err != nil {
 		return err
 	}
+	d, err := wire.NodeDescriptionFromProto(first.GetHello().GetDescription())
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	b.described = d
+	b.mu.Unlock()
 	welcome := &pb.Welcome{Epoch: 1, HeartbeatPeriod: durationpb.New(time.Second)}
 	if err := st.Send(&pb.ManagerMessage{Message: &pb.ManagerMessage_Welcome{Welcome: welcome}}); err != nil {
 		return err
@@ -295,7 +313,7 @@ func startAgentWith(t *testing.T, h *host, lb balancer, dir string, managers ...
 		},
 	}.withDefaults()
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	a = newAgent(cfg, parts{fakeFabric{h}, lb, fakeSandboxes{h}, fakeGossip{h}, fakeResolver{h}, fakeExecutor{h}, deaf{}, nil}, key)
+	a = newAgent(cfg, parts{fakeFabric{h}, lb, fakeSandboxes{h}, fakeGossip{h}, fakeResolver{h}, fakeExecutor{h}, deaf{}, nil, h.paths}, key)
 	h.changed = a.workloadChanged
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

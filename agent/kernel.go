@@ -38,6 +38,7 @@ func newParts(cfg Config, key ed25519.PrivateKey) (parts, error) {
 		resolver:  newResolver(cfg, boxes.Path),
 		watcher:   watch,
 		doubts:    doubts,
+		paths:     kernelPaths{fabric.Path()},
 	}, nil
 }
 

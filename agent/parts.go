@@ -24,6 +24,7 @@ type parts struct {
 	executor  executor.Executor
 	watcher   watcher
 	doubts    *doubts // whether fabric and balancer must look before they change anything
+	paths     paths
 }
 
 // fabric realises overlay networks.

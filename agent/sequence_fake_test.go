@@ -59,7 +59,7 @@ func (m memory) boot(cfg Config, changed func(swarmnet.TaskID)) (parts, error) {
 	}
 	m.do("", func() { clear(m.attached) })
 	m.changed = changed
-	return parts{fakeFabric(m), fakeBalancer(m), fakeSandboxes(m), silence{}, fakeResolver(m), fakeExecutor(m), deaf{}, nil}, nil
+	return parts{fakeFabric(m), fakeBalancer(m), fakeSandboxes(m), silence{}, fakeResolver(m), fakeExecutor(m), deaf{}, nil, wide{}}, nil
 }
 
 func (m memory) kill(id swarmnet.TaskID) {

@@ -42,7 +42,7 @@ func (w *alone) restart() {
 	}
 	dir := w.TempDir()
 	cfg := Config{DataDir: dir, RunDir: dir, Hostname: "h1", Local: w.local}.withDefaults()
-	a := newAgent(cfg, parts{fakeFabric{w.h}, fakeBalancer{w.h}, fakeSandboxes{w.h}, silence{}, fakeResolver{w.h}, fakeExecutor{w.h}, deaf{}, nil}, nil)
+	a := newAgent(cfg, parts{fakeFabric{w.h}, fakeBalancer{w.h}, fakeSandboxes{w.h}, silence{}, fakeResolver{w.h}, fakeExecutor{w.h}, deaf{}, nil, wide{}}, nil)
 	w.h.changed = a.workloadChanged
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

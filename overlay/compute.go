@@ -32,11 +32,12 @@ const (
 
 // Compute returns what the fabric of set.Self must be: every network with an endpoint of a task that is here and not yet over, and the ingress
 // network as soon as the node has its address there. Overlay networks need a VTEP, node-local ones do not. underlayMTU is in octets, of the
-// device that carries VXLAN, or of the host's way out where there is none.
-func Compute(set swarmnet.AssignmentSet, underlayMTU int) Desired {
+// device that carries VXLAN, or of the host's way out where there is none; pathMTU is what gets through to the other nodes, 0 where that is not
+// known.
+func Compute(set swarmnet.AssignmentSet, underlayMTU, pathMTU int) Desired {
 	self := set.Nodes[set.Self]
 	d := Desired{VTEP: self.Description.VTEP, Port: set.Cluster.DataPathPort}
-	mtu := pathMTU(set, underlayMTU) - Overhead(d.VTEP)
+	mtu := leastMTU(set, underlayMTU, pathMTU) - Overhead(d.VTEP)
 	byNetwork := map[swarmnet.NetworkID][]swarmnet.PeerEndpoint{}
 	here := map[swarmnet.NetworkID]bool{}
 	for _, ep := range set.Endpoints {
@@ -59,9 +60,13 @@ func Compute(set swarmnet.AssignmentSet, underlayMTU int) Desired {
 	return d
 }
 
-// pathMTU is the least MTU of the nodes' underlay devices: what one sends must fit where another receives.
-func pathMTU(set swarmnet.AssignmentSet, own int) int {
+// leastMTU is the least of what any node can send and receive, by its underlay device and by what it has found of its ways to the others: the MTU
+// of a network is the same for all its members, and what one sends must arrive at another.
+func leastMTU(set swarmnet.AssignmentSet, own, path int) int {
 	mtu := own
+	if path > 0 && (mtu <= 0 || path < mtu) {
+		mtu = path
+	}
 	for _, n := range set.Nodes {
 		if m := n.Description.UnderlayMTU; m > 0 && (mtu <= 0 || m < mtu) {
 			mtu = m
@@ -97,6 +102,9 @@ func computeNetwork(set swarmnet.AssignmentSet, n swarmnet.Network, eps []swarmn
 			out.Remotes = append(out.Remotes, Remote{MAC: ep.MAC, Addrs: hosts(ep.Addrs), VTEP: peer.Description.VTEP})
 		}
 	}
+	if slices.ContainsFunc(out.Addrs, is6) || slices.ContainsFunc(n.Subnets, func(s swarmnet.Subnet) bool { return is6(s.Prefix) }) {
+		out.MTU = max(out.MTU, minIPv6MTU) // on a smaller one the kernel takes all IPv6 addresses away (RFC 8200 section 5)
+	}
 	slices.SortFunc(out.Addrs, comparePrefix)
 	slices.SortFunc(out.Remotes, func(a, b Remote) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
 	slices.SortFunc(out.Locals, func(a, b Neighbour) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
@@ -127,6 +135,8 @@ func lowered(n swarmnet.Network, mtu int) int {
 	}
 	return mtu
 }
+
+func is6(p netip.Prefix) bool { return p.Addr().Is6() }
 
 // reachable reports whether VXLAN can lead from one node to the other: a device speaks one family.
 func reachable(from, to swarmnet.Node) bool {

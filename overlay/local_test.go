@@ -29,7 +29,7 @@ func alone(options map[string]string) swarmnet.AssignmentSet {
 }
 
 func TestC02LocalNetworkNeedsNoVTEP(t *testing.T) {
-	got := Compute(alone(nil), 1500).String()
+	got := Compute(alone(nil), 1500, 0).String()
 	want := strings.TrimLeft(`
 link br-16777216 address 02:44:00:00:00:00 mtu 1500
 addr 172.18.0.1/24 dev br-16777216
@@ -50,7 +50,7 @@ func TestLocalAndOverlayNetworks(t *testing.T) {
 	ep := n.Endpoints["e1"]
 	ep.Task, ep.Node = "t1", "n1"
 	set.Endpoints["e1"] = ep
-	d := Compute(set, 1500)
+	d := Compute(set, 1500, 0)
 	if len(d.Networks) != 3 || !d.Networks[2].VNI.Local() || d.Networks[2].MTU != 1500 || d.Networks[1].MTU != 1450 {
 		t.Errorf("got\n%s", d)
 	}
@@ -61,7 +61,7 @@ func TestC10InternalLocalNetworkHasNoGateway(t *testing.T) {
 	n := set.Networks["lan"]
 	n.Spec.Internal = true
 	set.Networks["lan"] = n
-	if got := Compute(set, 1500).String(); strings.Contains(got, "addr") && strings.Contains(got, "172.18.0.1") || strings.Contains(got, "route") {
+	if got := Compute(set, 1500, 0).String(); strings.Contains(got, "addr") && strings.Contains(got, "172.18.0.1") || strings.Contains(got, "route") {
 		t.Errorf("got\n%s", got)
 	}
 }
@@ -79,7 +79,7 @@ func TestC11LocalNetworkOptions(t *testing.T) {
 		{map[string]string{"icc": "perhaps", "masquerade": "0", "mtu": "1400"}, false, true, 1400},
 		{map[string]string{OptionMTU: "1300"}, false, false, 1300},
 	} {
-		n := Compute(alone(c.options), 9000).Networks[0]
+		n := Compute(alone(c.options), 9000, 0).Networks[0]
 		if n.Isolated != c.isolated || n.Routed != c.routed || n.MTU != c.mtu {
 			t.Errorf("%v: isolated %v, routed %v, mtu %d", c.options, n.Isolated, n.Routed, n.MTU)
 		}
@@ -87,7 +87,7 @@ func TestC11LocalNetworkOptions(t *testing.T) {
 }
 
 func TestLocalMTUOfAHostWithoutAWayOut(t *testing.T) {
-	if got := Compute(alone(nil), 0).Networks[0].MTU; got != 1500 {
+	if got := Compute(alone(nil), 0, 0).Networks[0].MTU; got != 1500 {
 		t.Errorf("got %d", got)
 	}
 }

@@ -51,7 +51,7 @@ func twoNodes() swarmnet.AssignmentSet {
 }
 
 func TestComputeReadsLikeIproute(t *testing.T) {
-	got := Compute(twoNodes(), 1500).String()
+	got := Compute(twoNodes(), 1500, 0).String()
 	want := strings.TrimLeft(`
 link br-4096 address 02:42:0a:00:00:02 mtu 1450; link vx-4096 vxlan id 4096 local 192.0.2.1 dstport 4789 nolearning proxy master br-4096
 link br-4097 address 02:44:00:00:10:01 mtu 1450; link vx-4097 vxlan id 4097 local 192.0.2.1 dstport 4789 nolearning proxy master br-4097
@@ -78,7 +78,7 @@ neigh 10.0.1.2 dev br-4097 lladdr 02:42:0a:00:01:02
 func TestComputeLeavesOutWhatIsNotHere(t *testing.T) {
 	set := twoNodes()
 	set.Tasks["t1"] = swarmnet.Task{ID: "t1", Status: swarmnet.TaskStatus{State: swarmnet.TaskShutdown}}
-	if d := Compute(set, 1500); len(d.Networks) != 1 || !d.Networks[0].Ingress {
+	if d := Compute(set, 1500, 0); len(d.Networks) != 1 || !d.Networks[0].Ingress {
 		t.Errorf("after the last task of a network ended: %v", d)
 	}
 }
@@ -89,7 +89,7 @@ func TestMTUOptionOnlyLowers(t *testing.T) {
 		n := set.Networks["app"]
 		n.Spec.Options = map[string]string{"mtu": wish}
 		set.Networks["app"] = n
-		if got := Compute(set, 1500).Networks[1].MTU; got != want {
+		if got := Compute(set, 1500, 0).Networks[1].MTU; got != want {
 			t.Errorf("mtu=%q: got %d, want %d", wish, got, want)
 		}
 	}
@@ -97,16 +97,28 @@ func TestMTUOptionOnlyLowers(t *testing.T) {
 
 // The sandboxes' packets must fit where they are received, too.
 func TestMTUIsTheLeastOfAllNodes(t *testing.T) {
-	for _, c := range []struct{ own, other, want int }{
-		{1500, 0, 1450}, {9000, 1500, 1450}, {1500, 9000, 1450}, {0, 1500, 1450}, {0, 0, 1230}, {100, 0, 1230},
+	for _, c := range []struct{ own, path, other, want int }{
+		{1500, 0, 0, 1450}, {9000, 0, 1500, 1450}, {1500, 0, 9000, 1450}, {0, 0, 1500, 1450}, {0, 0, 0, 1230}, {100, 0, 0, 1230},
+		{1500, 1300, 0, 1250}, {1500, 1300, 1290, 1240}, {1500, 9000, 0, 1450}, {0, 1300, 0, 1250},
 	} {
 		set := twoNodes()
 		n := set.Nodes["n2"]
 		n.Description.UnderlayMTU = c.other
 		set.Nodes["n2"] = n
-		if got := Compute(set, c.own).Networks[0].MTU; got != c.want {
-			t.Errorf("own %d, other %d: got %d, want %d", c.own, c.other, got, c.want)
+		if got := Compute(set, c.own, c.path).Networks[0].MTU; got != c.want {
+			t.Errorf("own %d, path %d, other %d: got %d, want %d", c.own, c.path, c.other, got, c.want)
 		}
+	}
+}
+
+// A network with IPv6 keeps what that needs: the kernel would take its addresses away.
+func TestMTUIsEnoughForIPv6(t *testing.T) {
+	set := twoNodes()
+	n := set.Networks["app"]
+	n.Subnets = append(n.Subnets, swarmnet.Subnet{Prefix: netip.MustParsePrefix("fd00::/64")})
+	set.Networks["app"] = n
+	if got := Compute(set, 1500, 1300).Networks; got[0].MTU != 1250 || got[1].MTU != 1280 {
+		t.Errorf("got %d without IPv6 and %d with it", got[0].MTU, got[1].MTU)
 	}
 }
 
@@ -116,7 +128,7 @@ func TestOtherFamilysNodesAreLeftOut(t *testing.T) {
 	n := set.Nodes["n2"]
 	n.Description.VTEP = netip.MustParseAddr("2001:db8::2")
 	set.Nodes["n2"] = n
-	for _, n := range Compute(set, 1500).Networks {
+	for _, n := range Compute(set, 1500, 0).Networks {
 		if len(n.Remotes) != 0 {
 			t.Errorf("network %s leads to %v", n.VNI, n.Remotes)
 		}
@@ -125,7 +137,7 @@ func TestOtherFamilysNodesAreLeftOut(t *testing.T) {
 
 // Without a data path address nothing can be said.
 func TestComputeWithoutVTEP(t *testing.T) {
-	if d := Compute(swarmnet.EmptyAssignmentSet(), 1500); len(d.Networks) != 0 || d.String() != "" {
+	if d := Compute(swarmnet.EmptyAssignmentSet(), 1500, 0); len(d.Networks) != 0 || d.String() != "" {
 		t.Errorf("got %v", d)
 	}
 }

@@ -20,9 +20,9 @@ func TestSameInputsSameDesired(t *testing.T) {
 			ID: swarmnet.EndpointID(id), Network: "app", Task: swarmnet.TaskID(id), Node: swarmnet.NodeID(fmt.Sprint("n", 1+i%2)),
 			MAC: swarmnet.MACFor(addr), Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24)}}}
 	}
-	first := Compute(set, 1500)
+	first := Compute(set, 1500, 0)
 	for range 20 {
-		if again := Compute(set, 1500); !reflect.DeepEqual(again, first) {
+		if again := Compute(set, 1500, 0); !reflect.DeepEqual(again, first) {
 			t.Fatalf("then\n%s\nnow\n%s", first, again)
 		}
 	}

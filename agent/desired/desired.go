@@ -17,8 +17,8 @@ import (
 
 // Local is what only the node itself knows.
 type Local struct {
-	// UnderlayMTU in octets, of the device that carries VXLAN.
-	UnderlayMTU int
+	// UnderlayMTU in octets, of the device that carries VXLAN; PathMTU is what gets through to the other nodes, 0: not known.
+	UnderlayMTU, PathMTU int
 	// Stacks say where the tasks that a person runs have their network stack from. A task that is not in it has one of its own.
 	Stacks map[swarmnet.TaskID]Stack
 }
@@ -82,7 +82,7 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeStat
 func compute(set swarmnet.AssignmentSet, view gossip.View, local Local, vips map[swarmnet.NetworkID]ingress.VIPs) NodeState {
 	s := NodeState{
 		Revision: set.Revision,
-		Overlay:  overlay.Compute(set, local.UnderlayMTU),
+		Overlay:  overlay.Compute(set, local.UnderlayMTU, local.PathMTU),
 		Mesh:     ingress.ComputeMesh(set, view),
 	}
 	s.Tasks = tasksOf(set, local, s.Overlay, ingress.TaskVIPs(set, vips))

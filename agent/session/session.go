@@ -39,6 +39,7 @@ type Session struct {
 	cfg     Config
 	changed chan struct{} // something to read: set or epoch
 	send    chan struct{} // something to send
+	renew   chan struct{} // the stream is to be opened anew
 
 	mu      sync.Mutex
 	set     swarmnet.AssignmentSet
@@ -58,7 +59,7 @@ type Session struct {
 
 // New makes a session that starts from the set on disk. A damaged file is logged and passed over: the managers send it all again.
 func New(cfg Config) *Session {
-	s := &Session{cfg: cfg, changed: make(chan struct{}, 1), send: make(chan struct{}, 1), newer: make(chan struct{})}
+	s := &Session{cfg: cfg, changed: make(chan struct{}, 1), send: make(chan struct{}, 1), renew: make(chan struct{}, 1), newer: make(chan struct{})}
 	if cfg.Path == "" {
 		return s
 	}
@@ -103,6 +104,9 @@ func (s *Session) Report(task swarmnet.TaskID, status swarmnet.TaskStatus) {
 	s.mu.Unlock()
 	poke(s.send)
 }
+
+// Describe has the managers told what the node says of itself, since it is something else now: by a new stream, which begins with that.
+func (s *Session) Describe() { poke(s.renew) }
 
 // Applied tells the managers that the set of a revision is in force here.
 func (s *Session) Applied(revision uint64) {
@@ -165,7 +169,7 @@ func (s *Session) connect(ctx context.Context, save chan<- struct{}) {
 			next++
 			var err error
 			welcomed, err = s.stream(ctx, addr, save)
-			if ctx.Err() == nil && err != nil && err.Error() != lastErr {
+			if ctx.Err() == nil && err != nil && !errors.Is(err, errRenewed) && err.Error() != lastErr {
 				lastErr = err.Error()
 				s.cfg.Logger.Info("no session with a manager, trying on", "manager", addr, "err", err)
 			}

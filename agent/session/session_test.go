@@ -290,6 +290,29 @@ func TestDamagedFileIsPassedOver(t *testing.T) {
 	}
 }
 
+// A node that has become another says so by a new stream; once, however often it was asked to before the stream began.
+func TestSessionDescribesAnew(t *testing.T) {
+	m := newManager(t)
+	s := startSession(t, "", m.addr)
+	tk := within(t, "a stream", m.streams)
+	tk.welcome(t, 7)
+	waitManager := func() {
+		t.Helper()
+		for s.Read().Manager == "" {
+			within(t, "the session", s.Changed())
+		}
+	}
+	waitManager()
+	s.Describe()
+	tk = within(t, "another stream", m.streams)
+	if tk.hello.GetDescription().GetHostname() != "n1" || tk.hello.GetEpoch() != 7 {
+		t.Errorf("hello %v", tk.hello)
+	}
+	tk.welcome(t, 7)
+	tk.complete(t, set(1))
+	waitRevision(t, s, 1)
+}
+
 // The ports that cannot be published are told at once, and again on each stream, until there are none any more.
 func TestS15DegradedPortsAreTold(t *testing.T) {
 	m := newManager(t)

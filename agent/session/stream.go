@@ -17,6 +17,9 @@ import (
 // welcomeTimeout is how long a manager may take from the attempt to connect to its Welcome.
 const welcomeTimeout = 3 * time.Second
 
+// errRenewed ends a stream for the next to begin with what the node says of itself now.
+var errRenewed = errors.New("the node's description has changed")
+
 type client = pb.Dispatcher_SessionClient
 
 // stream holds one conversation until it breaks. welcomed says that the manager accepted us.
@@ -33,6 +36,10 @@ func (s *Session) stream(ctx context.Context, addr string, save chan<- struct{})
 	st, err := pb.NewDispatcherClient(conn).Session(ctx)
 	if err != nil {
 		return false, because(ctx, err)
+	}
+	select {
+	case <-s.renew: // this stream tells it
+	default:
 	}
 	hello := &pb.Hello{Description: wire.NodeDescriptionToProto(s.cfg.Describe()), Epoch: s.Read().Epoch}
 	if err := st.Send(&pb.AgentMessage{Message: &pb.AgentMessage_Hello{Hello: hello}}); err != nil {
@@ -54,7 +61,13 @@ func (s *Session) stream(ctx context.Context, addr string, save chan<- struct{})
 	defer s.ended()
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.sendAll(ctx, st, w.GetHeartbeatPeriod().AsDuration()) })
+	g.Go(func() error {
+		err := s.sendAll(ctx, st, w.GetHeartbeatPeriod().AsDuration())
+		if err != nil {
+			cancel(err) // the receiving side waits on the stream's own context
+		}
+		return err
+	})
 	ask := func(q *pb.Question) { g.Go(func() error { s.answer(ctx, q); return nil }) }
 	g.Go(func() error { return s.receiveAll(st, save, ask) })
 	return true, g.Wait()
@@ -99,6 +112,8 @@ func (s *Session) sendAll(ctx context.Context, st client, period time.Duration) 
 		select {
 		case <-ctx.Done():
 			return st.CloseSend()
+		case <-s.renew:
+			return errRenewed
 		case <-beat.C:
 			beat.Reset(period*9/10 + rand.N(period/5+1))
 			out = append(out, &pb.AgentMessage{Message: &pb.AgentMessage_Heartbeat{Heartbeat: &pb.Heartbeat{}}})

@@ -186,7 +186,7 @@ func (n *testNode) wanted() ingress.Mesh { return ingress.ComputeMesh(n.view(), 
 func (c *cluster) apply() {
 	c.t.Helper()
 	for _, n := range c.nodes {
-		if _, err := n.fabric.Reconcile(context.Background(), overlay.Compute(n.view(), underlayMTU)); err != nil {
+		if _, err := n.fabric.Reconcile(context.Background(), overlay.Compute(n.view(), underlayMTU, 0)); err != nil {
 			c.t.Fatal(err)
 		}
 		n.reconcile()

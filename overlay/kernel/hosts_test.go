@@ -25,6 +25,8 @@ type site struct {
 	hosts []*host
 	set   swarmnet.AssignmentSet // of no node in particular
 	mtu   int                    // of the underlay
+	// underlay is the switch, with ports porta, portb, …
+	underlay *kerneltest.NS
 }
 
 // host is one host of a site: its namespace stands for the machine.
@@ -50,7 +52,7 @@ func newSite(t testing.TB, n int, networks ...swarmnet.VNI) *site {
 		h := s.addHost(byte(i))
 		ends = append(ends, kerneltest.End{NS: h.NS, Name: "eth0", Addrs: []string{fmt.Sprintf("192.0.2.%d/24", i), fmt.Sprintf("2001:db8:1::%d/64", i)}})
 	}
-	kerneltest.Switch(t, underlayMTU, ends...)
+	s.underlay = kerneltest.Switch(t, underlayMTU, ends...)
 	return s
 }
 
@@ -138,7 +140,7 @@ func (h *host) desired() overlay.Desired {
 			set.Tasks[id] = t
 		}
 	}
-	return overlay.Compute(set, h.site.mtu)
+	return overlay.Compute(set, h.site.mtu, 0)
 }
 
 func (h *host) reconcile() []overlay.Op {
