@@ -56,6 +56,23 @@ type NodeDescription struct {
 	GossipPubKey []byte         // Ed25519; signs its gossip rows
 }
 
+// VXLANOverhead is what VXLAN adds to a packet, in octets: outer IP, UDP, VXLAN and inner Ethernet headers (RFC 7348 section 4.3), 50 over IPv4
+// and 70 over IPv6.
+func VXLANOverhead(vtep netip.Addr) int {
+	if vtep.Is6() && !vtep.Is4In6() {
+		return 70
+	}
+	return 50
+}
+
+// Room is the largest packet of an overlay network that the node can send and receive, in octets; 0: it has not said.
+func (d NodeDescription) Room() int {
+	if d.UnderlayMTU == 0 {
+		return 0
+	}
+	return max(d.UnderlayMTU-VXLANOverhead(d.VTEP), 0)
+}
+
 // NodeStatus is the liveness of a node, as agreed by the managers.
 type NodeStatus struct {
 	State   NodeState

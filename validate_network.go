@@ -43,16 +43,22 @@ func (s NetworkSpec) validateOptions() error {
 		return err
 	}
 	if v, ok := s.Options[OptionMTU]; ok {
-		// RFC 791 section 3.1 asks every link to carry 68 octets, RFC 8200 section 5 asks for 1280.
-		least := 68
+		// RFC 791 section 3.1 has every host take 576 octets, RFC 8200 section 5 every link 1280.
+		least := 576
 		if s.IPv6 {
 			least = 1280
 		}
-		if n, err := strconv.Atoi(v); err != nil || n < least || n > 65535 {
+		if n := s.WantedMTU(); n < least || n > 65535 {
 			return fmt.Errorf("option mtu=%s is not possible: a number from %d to 65535 is wanted", v, least)
 		}
 	}
 	return nil
+}
+
+// WantedMTU is what the mtu option asks for, in octets; 0 without it, or where it is no number.
+func (s NetworkSpec) WantedMTU() int {
+	n, _ := strconv.Atoi(s.Options[OptionMTU])
+	return n
 }
 
 // WantedVNI is the VNI that the vni option asks for, 0 without it.

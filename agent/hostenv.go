@@ -20,9 +20,13 @@ import (
 
 // HostEnv is what the host says at this moment: its routes and interfaces.
 func HostEnv(runDir string) (local.Env, error) {
-	env := local.Env{Now: time.Now()}
-	routes, err := okernel.New(okernel.Config{NetnsDir: Config{RunDir: runDir}.netnsDir()}).HostRoutes()
+	env := local.Env{Now: time.Now(), MTUs: map[string]int{}}
+	fabric := okernel.New(okernel.Config{NetnsDir: Config{RunDir: runDir}.netnsDir()})
+	routes, err := fabric.HostRoutes()
 	if err != nil {
+		return env, err
+	}
+	if env.WayOut, err = fabric.UnderlayMTU(netip.Addr{}); err != nil {
 		return env, err
 	}
 	for _, r := range routes {
@@ -34,7 +38,7 @@ func HostEnv(runDir string) (local.Env, error) {
 	}
 	for _, l := range links {
 		if l.Name != okernel.HostLink {
-			env.Links = append(env.Links, l.Name)
+			env.Links, env.MTUs[l.Name] = append(env.Links, l.Name), l.MTU
 		}
 	}
 	return env, nil

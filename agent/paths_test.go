@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/swarmnet/swarmnet"
-	"github.com/swarmnet/swarmnet/overlay"
 	"github.com/swarmnet/swarmnet/pathmtu"
 )
 
@@ -50,7 +49,7 @@ func TestNetworksFollowTheWays(t *testing.T) {
 		return func() bool {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			return len(h.fabric.Networks) == 2 && h.fabric.Networks[0].MTU == want-overlay.Overhead(netip.Addr{})
+			return len(h.fabric.Networks) == 2 && h.fabric.Networks[0].MTU == want-swarmnet.VXLANOverhead(netip.Addr{})
 		}
 	}
 	described := func(want int) func() bool {

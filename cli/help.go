@@ -146,8 +146,10 @@ member. It touches nothing of the host's own network. Runs as root, or as an ord
 	"lab kill":   {`Cut a node's power: daemon and workloads end at once, and what was not synced is lost.`, "  swarmnet lab kill n2"},
 	"lab stop":   {`End a node's daemon alone; its workloads live on.`, "  swarmnet lab stop n2"},
 	"lab start":  {`Boot a node that is off, or start its daemon.`, "  swarmnet lab start n2"},
-	"lab cut":    {`Cut a node's link to the underlay; nobody is told.`, "  swarmnet lab cut n2"},
-	"lab heal":   {`Mend a node's link to the underlay, or all links.`, "  swarmnet lab heal"},
+	"lab narrow": {`Have a node's link to the underlay lose what is larger than so many octets, in both
+directions; nobody is told. 1500 undoes it, and so does the node's next boot.`, "  swarmnet lab narrow n2 1300"},
+	"lab cut":  {`Cut a node's link to the underlay; nobody is told.`, "  swarmnet lab cut n2"},
+	"lab heal": {`Mend a node's link to the underlay, or all links.`, "  swarmnet lab heal"},
 }
 
 // finish gives every command its help and the completions that it has not.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -40,9 +41,32 @@ func (a *app) labCmd() *cobra.Command {
 		stop,
 		one("start", "Boot a node that is off, or start its daemon", func(ctx context.Context, l *lab.Lab, node string) error { return l.Start(ctx, node) }),
 		one("cut", "Cut a node's underlay link; the node is not told", func(_ context.Context, l *lab.Lab, node string) error { return l.Cut(node) }),
+		a.labNarrowCmd(&name),
 		heal,
 	)
 	return cmd
+}
+
+func (a *app) labNarrowCmd(name *string) *cobra.Command {
+	nodes := completeLabNodes(name)
+	return &cobra.Command{Use: "narrow NODE OCTETS", Short: "Have a node's underlay link lose larger packets without a word; 1500 undoes it", Args: exactly("NODE", "OCTETS"),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return []string{"1300", "1500"}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nodes(cmd, args, prefix)
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			octets, err := strconv.Atoi(args[1])
+			if err != nil {
+				return usagef("%q is no number of octets", args[1])
+			}
+			l, err := lab.Open(*name)
+			if err != nil {
+				return err
+			}
+			return l.Narrow(args[0], octets)
+		}}
 }
 
 func (a *app) labUpCmd(name *string) *cobra.Command {

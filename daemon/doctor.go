@@ -76,7 +76,11 @@ func know(c *look.Config, set swarmnet.AssignmentSet) {
 	if len(set.Cluster.Managers) > 0 {
 		c.Managers = set.Cluster.Managers
 	}
+	c.Self = set.Nodes[set.Self]
 	for _, n := range set.Networks {
+		if n.Spec.Ingress {
+			c.Ingress = n.VNI
+		}
 		c.IPv6 = c.IPv6 || n.Spec.IPv6
 	}
 	for id, n := range set.Nodes {

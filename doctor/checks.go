@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -191,6 +192,42 @@ func managers(f Facts) []Finding {
 
 func nodes(f Facts) []Finding {
 	return paths("node", f.Nodes, "see that the node is up, and that no firewall between drops UDP to the data path port")
+}
+
+// pathMTU tells of ways that lose large packets without a word, in the direction to the other node: what it finds on its ways, it tells itself.
+func pathMTU(f Facts) []Finding {
+	var out []Finding
+	tried, least := 0, 0
+	for _, p := range f.Nodes {
+		if p.Arrives == 0 {
+			continue
+		}
+		tried++
+		if least == 0 || p.Arrives < least {
+			least = p.Arrives
+		}
+		name := fmt.Sprintf("%s (%s)", p.Name, host(p.Addr))
+		switch {
+		case p.Arrives < p.Route:
+			out = append(out, Finding{"path-mtu", Wrong, fmt.Sprintf("%s: of packets that its route takes, of up to %d octets, none of more than %d arrives, and nobody says so: overlay networks are lowered to what arrives",
+				name, p.Route, p.Arrives), "have what is between carry as much as the hosts' interfaces do, or lower those; let ICMP \"fragmentation needed\" pass"})
+		case p.Told > 0 && p.Told < p.Arrives:
+			out = append(out, Finding{"path-mtu", Note, fmt.Sprintf("%s: it can send and receive %d octets, here are %d: overlay networks are lowered to the least", name, p.Told, p.Arrives),
+				"run `swarmnet doctor` there"})
+		}
+	}
+	if tried > 0 && out == nil {
+		return one("path-mtu", OK, fmt.Sprintf("packets of up to %d octets get through to %d of %d nodes", least, tried, len(f.Nodes)), "")
+	}
+	return out
+}
+
+// host is an address without its port.
+func host(addr string) string {
+	if ap, err := netip.ParseAddrPort(addr); err == nil {
+		return ap.Addr().String()
+	}
+	return addr
 }
 
 func paths(check string, list []Path, cure string) []Finding {

@@ -103,13 +103,17 @@ type Path struct {
 	Err string
 	// Remark is what is odd about a way that works.
 	Remark string
+	// Route is what the host's route takes, Arrives how much of that gets through, in octets; 0: it was not tried, or nothing was answered.
+	Route, Arrives int
+	// Told is how much the other node says that it can send and receive, in octets; 0: it has not said.
+	Told int
 }
 
 // Examine returns the outcome of every check, in their order.
 func Examine(f Facts) []Finding {
 	var out []Finding
 	for _, check := range []func(Facts) []Finding{
-		daemon, features, forwarding, idleConnections, firewall, vxlanPort, publishedPorts, queries, underlay, bridgeNetfilter, clock, certificate, managers, nodes,
+		daemon, features, forwarding, idleConnections, firewall, vxlanPort, publishedPorts, queries, underlay, bridgeNetfilter, clock, certificate, managers, nodes, pathMTU,
 	} {
 		out = append(out, check(f)...)
 	}

@@ -15,7 +15,7 @@ func healthy() Facts {
 		Now: now, Member: true, Features: []Feature{{Name: "bridges"}, {Name: "VXLAN"}}, Forward: "1", Forward6: "0", HostLink: "swarmnet0",
 		VXLAN: Port{Number: 4789, Ours: true}, Underlay: Device{Name: "eth0", Addr: netip.MustParseAddr("192.0.2.1"), MTU: 1500},
 		Clock: Clock{Known: true, Synchronised: true}, Cert: &Cert{NotBefore: now.Add(-time.Hour), NotAfter: now.Add(23 * time.Hour)},
-		Managers: []Path{{Addr: "192.0.2.1:4747"}}, Nodes: []Path{{Name: "n2", Addr: "192.0.2.2:4789"}},
+		Managers: []Path{{Addr: "192.0.2.1:4747"}}, Nodes: []Path{{Name: "n2", Addr: "192.0.2.2:4789", Route: 1500, Arrives: 1500, Told: 1500}},
 	}
 }
 
@@ -29,7 +29,7 @@ func TestC60_Healthy(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if len(got) != 11 {
+	if len(got) != 12 {
 		t.Errorf("%d checks: %+v", len(got), got)
 	}
 }
@@ -63,6 +63,8 @@ func TestC60_EachWrong(t *testing.T) {
 		"not renewed":          {func(f *Facts) { f.Now = now.Add(20 * time.Hour) }, "certificate", Wrong, "was not renewed", "quorum"},
 		"unreadable":           {func(f *Facts) { f.Cert = &Cert{Err: "it is gone"} }, "certificate", Wrong, "it is gone", "join again"},
 		"manager cut off":      {func(f *Facts) { f.Managers[0].Err = "no answer" }, "manager", Wrong, "192.0.2.1:4747: no answer", "TCP"},
+		"black hole":           {func(f *Facts) { f.Nodes[0].Route, f.Nodes[0].Arrives = 1500, 1300 }, "path-mtu", Wrong, "n2 (192.0.2.2): of packets that its route takes, of up to 1500 octets, none of more than 1300 arrives", "fragmentation needed"},
+		"one of another's":     {func(f *Facts) { f.Nodes[0].Told = 1300 }, "path-mtu", Note, "n2 (192.0.2.2): it can send and receive 1300 octets, here are 1500", "swarmnet doctor"},
 		"node cut off":         {func(f *Facts) { f.Nodes[0].Err = "no answer" }, "node", Wrong, "n2 (192.0.2.2:4789): no answer", "UDP"},
 		"daemon down":          {func(f *Facts) { f.Daemon = "it does not answer" }, "daemon", Wrong, "it does not answer", "systemctl start swarmnet"},
 		"a storm of queries":   {func(f *Facts) { f.Refused = map[string]uint64{"web": 7} }, "resolver", Note, "7 queries of web were refused", "whether its name servers answer"},

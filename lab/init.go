@@ -84,6 +84,17 @@ func (n *nodeInit) setUpLinks() error {
 	return nil
 }
 
+// segmentUnderlay has every packet that leaves the node be of the size that it would have on a wire: what is yet to be cut passes links that are too
+// small for its pieces.
+func segmentUnderlay() error {
+	links, err := openLinks()
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	return links.segment(underlayDevice, 1)
+}
+
 func (n *nodeInit) handle(c channel) {
 	var q request
 	files, err := c.receive(&q)
@@ -100,6 +111,8 @@ func (n *nodeInit) handle(c channel) {
 	case "daemon-stop":
 		err = n.stopDaemon(q.Signal)
 	case "daemon-status":
+	case "segment":
+		err = segmentUnderlay()
 	default:
 		err = fmt.Errorf("%q is not a request that this node knows", q.Op)
 	}

@@ -91,6 +91,16 @@ func (l *links) setMaster(name, bridge string) error {
 	})
 }
 
+// setMTU sets what an interface takes, in octets. The other end of a veth keeps its own, and what is larger gets lost between them without a word.
+func (l *links) setMTU(name string, mtu int) error {
+	return l.on(name, func(link nl.Link) error { return l.c.SetMTU(link.Index, mtu) })
+}
+
+// segment sets of how many segments a packet that leaves by an interface may be, to be cut later, as by offloading hardware.
+func (l *links) segment(name string, segments int) error {
+	return l.on(name, func(link nl.Link) error { return l.c.SetSegments(link.Index, segments) })
+}
+
 // remove deletes an interface; that it is gone already is no error.
 func (l *links) remove(name string) error {
 	l.mu.Lock()

@@ -220,6 +220,11 @@ func (s *supervisor) do(q request, r *reply) error {
 		return s.connect(q.Node, n, false)
 	case "heal":
 		return s.connect(q.Node, n, true)
+	case "narrow":
+		if !n.on() {
+			return fmt.Errorf("%s is off: `swarmnet lab start %s` boots it", q.Node, q.Node)
+		}
+		return s.links.setMTU(q.Node, q.MTU)
 	}
 	return fmt.Errorf("%q is not a request that this lab knows: was it started by another version?", q.Op)
 }

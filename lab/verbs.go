@@ -20,6 +20,31 @@ func (l *Lab) Kill(node string) error { return l.supervisor("kill", node) }
 // Cut cuts a node's underlay link; the node is not told.
 func (l *Lab) Cut(node string) error { return l.supervisor("cut", node) }
 
+// Narrow has a node's underlay link lose what is larger than mtu octets, in both directions and without a word; DefaultMTU undoes it, and so does
+// the node's next boot.
+func (l *Lab) Narrow(node string, mtu int) error {
+	if mtu < 576 || mtu > DefaultMTU {
+		return fmt.Errorf("a link of %d octets is not possible: from 576 to %d are", mtu, DefaultMTU)
+	}
+	nodes, err := l.Nodes()
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if !n.On {
+			continue
+		}
+		if _, err := ask(nodeSocket(l.dir, n.Name), request{Op: "segment"}, askTimeout); err != nil {
+			return err
+		}
+	}
+	_, err = ask(supervisorSocket(l.dir), request{Op: "narrow", Node: node, MTU: mtu}, askTimeout)
+	return err
+}
+
+// DefaultMTU is what the links of the underlay take, in octets.
+const DefaultMTU = underlayMTU
+
 // Heal mends a node's underlay link; no node named: all of them.
 func (l *Lab) Heal(node string) error {
 	if node != "" {

@@ -23,6 +23,8 @@ type request struct {
 	Signal syscall.Signal `json:",omitempty"`
 	// Of daemon-start.
 	Args []string `json:",omitempty"`
+	// Of narrow: the largest packet that gets through, in octets.
+	MTU int `json:",omitempty"`
 }
 
 // reply answers a request.

@@ -71,7 +71,7 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.OS{}
 	}
-	l, err := net.Listen("tcp", cfg.ListenAddr)
+	l, err := listen(cfg.ListenAddr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", cfg.ListenAddr, err)
 	}

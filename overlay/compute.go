@@ -37,7 +37,7 @@ const (
 func Compute(set swarmnet.AssignmentSet, underlayMTU, pathMTU int) Desired {
 	self := set.Nodes[set.Self]
 	d := Desired{VTEP: self.Description.VTEP, Port: set.Cluster.DataPathPort}
-	mtu := leastMTU(set, underlayMTU, pathMTU) - Overhead(d.VTEP)
+	mtu := leastMTU(set, underlayMTU, pathMTU) - swarmnet.VXLANOverhead(d.VTEP)
 	byNetwork := map[swarmnet.NetworkID][]swarmnet.PeerEndpoint{}
 	here := map[swarmnet.NetworkID]bool{}
 	for _, ep := range set.Endpoints {

@@ -55,12 +55,3 @@ type Remote struct {
 	// Node is set when it is a node: what its mesh sends is let through to the other networks.
 	Node bool
 }
-
-// Overhead is what VXLAN adds to a packet, in octets: outer IP, UDP, VXLAN and inner Ethernet headers (RFC 7348
-// section 4.3), 50 over IPv4 and 70 over IPv6.
-func Overhead(vtep netip.Addr) int {
-	if vtep.Is6() && !vtep.Is4In6() {
-		return 70
-	}
-	return 50
-}

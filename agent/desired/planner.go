@@ -47,7 +47,7 @@ func (p *Planner) step(set swarmnet.AssignmentSet, view gossip.View, local Local
 	if len(changed) > 0 {
 		was, is := changes.Only(p.set, changed, true), changes.Only(set, changed, true)
 		var ok1, ok2, ok3 bool
-		next.Overlay, ok1 = overlay.Splice(next.Overlay, overlay.Compute(was, local.UnderlayMTU), overlay.Compute(is, local.UnderlayMTU))
+		next.Overlay, ok1 = overlay.Splice(next.Overlay, overlay.Compute(was, local.UnderlayMTU, local.PathMTU), overlay.Compute(is, local.UnderlayMTU, local.PathMTU))
 		next.Mesh, ok2 = ingress.SpliceMesh(next.Mesh, ingress.ComputeMesh(was, p.view), ingress.ComputeMesh(is, view))
 		vips, ok3 = ingress.SpliceVIPs(vips, ingress.NetworkVIPs(was, p.view), ingress.NetworkVIPs(is, view))
 		if !ok1 || !ok2 || !ok3 {

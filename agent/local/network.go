@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -56,6 +57,9 @@ func (s State) CreateNetwork(id swarmnet.NetworkID, spec swarmnet.NetworkSpec, e
 			return s, Network{}, err
 		}
 	}
+	if err := checkMTU(spec, env); err != nil {
+		return s, Network{}, err
+	}
 	switch {
 	case d.Addresses != driver.Theirs:
 		n.Subnets, err = s.subnets(id, spec, d, env)
@@ -97,6 +101,19 @@ func normalise(spec swarmnet.NetworkSpec) (swarmnet.NetworkSpec, driver.Driver, 
 	same := spec
 	same.Driver = swarmnet.DriverOverlay
 	return spec, d, invalid(same.Validate())
+}
+
+// checkMTU refuses what would be lowered, or fail later.
+func checkMTU(spec swarmnet.NetworkSpec, env Env) error {
+	wish, room, by := spec.WantedMTU(), env.WayOut, "the host's way out"
+	if parent := spec.Options[driver.Parent]; parent != "" {
+		base, _, _ := strings.Cut(parent, ".")
+		room, by = cmp.Or(env.MTUs[parent], env.MTUs[base]), "its parent "+parent
+	}
+	if wish == 0 || room == 0 || wish <= room {
+		return nil
+	}
+	return refuse(Refused, "mtu=%d is more than %s takes: ask for at most %d, or raise that interface's MTU first", wish, by, room)
 }
 
 // checkParent refuses an interface that the host does not have. PARENT.ID is made where it is missing, if PARENT is there (IEEE 802.1Q).

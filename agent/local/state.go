@@ -74,6 +74,9 @@ type Env struct {
 	Routes []netip.Prefix
 	// Links are the names of the host's interfaces.
 	Links []string
+	// MTUs are what the interfaces take, by name, and WayOut what the one takes that leads outside, in octets; absent and 0: it is not known.
+	MTUs   map[string]int
+	WayOut int
 	// Cluster are the networks of the cluster that this node knows.
 	Cluster []swarmnet.Network
 	// Conf reads and checks the configuration that a network's options name; swarmnet.Network.Conf. Nil: no driver has one.

@@ -33,11 +33,14 @@ type Config struct {
 	IPv6 bool
 	// Managers are the HOST:PORT of the managers' API.
 	Managers []string
-	// Nodes are the other nodes of the cluster.
-	Nodes []swarmnet.Node
+	// Self is this node, and Nodes are the others of the cluster; Ingress is the VNI of the ingress network, 0: there is none.
+	Self    swarmnet.Node
+	Nodes   []swarmnet.Node
+	Ingress swarmnet.VNI
 }
 
-// Observe returns what was seen. What could not be seen is among the facts, too. It takes a few seconds at most.
+// Observe returns what was seen. What could not be seen is among the facts, too. It takes a few seconds, or some ten
+// where a way loses large packets.
 func Observe(ctx context.Context, cfg Config) doctor.Facts {
 	f := doctor.Facts{Now: time.Now(), HostLink: fabric.HostLink}
 	o := &observer{cfg: cfg, facts: &f}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/doctor"
 	"github.com/swarmnet/swarmnet/internal/netns"
+	fabric "github.com/swarmnet/swarmnet/overlay/kernel"
+	"github.com/swarmnet/swarmnet/pathmtu"
+	pathkernel "github.com/swarmnet/swarmnet/pathmtu/kernel"
 )
 
 const (
@@ -35,7 +39,29 @@ func reachManagers(ctx context.Context, cfg Config) []doctor.Path {
 }
 
 func reachNodes(ctx context.Context, cfg Config) []doctor.Path {
-	return eachPath(cfg.Nodes, func(n swarmnet.Node) doctor.Path { return reachNode(ctx, cfg, n) })
+	return eachPath(cfg.Nodes, func(n swarmnet.Node) doctor.Path {
+		p := reachNode(ctx, cfg, n)
+		if p.Err == "" {
+			p.Route, p.Arrives = largest(ctx, cfg, n)
+			p.Told = n.Description.UnderlayMTU
+		}
+		return p
+	})
+}
+
+// largest is what the route to a node takes and how much of that arrives; 0 where it cannot be told.
+func largest(ctx context.Context, cfg Config, n swarmnet.Node) (route, arrives int) {
+	self, ok := pathmtu.PeerOf(cfg.Self)
+	peer, has := pathmtu.PeerOf(n)
+	if !ok || !has || cfg.Ingress == 0 || self.VTEP.Is4() != peer.VTEP.Is4() {
+		return 0, 0
+	}
+	prober := pathkernel.Prober{HostNS: cfg.HostNS, Fabric: filepath.Join(cfg.NetnsDir, fabric.FabricName), Self: self, Port: cfg.Port, VNI: cfg.Ingress}
+	route, arrives, err := prober.Search(ctx, peer, 0)
+	if err != nil {
+		return 0, 0
+	}
+	return route, arrives
 }
 
 func eachPath[T any](list []T, reach func(T) doctor.Path) []doctor.Path {

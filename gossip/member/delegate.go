@@ -37,6 +37,7 @@ func (m *Member) memberlistConfig() *memberlist.Config {
 	c.DeadNodeReclaimTime = time.Second // a node may come back with another address
 	c.EnableCompression = false
 	c.HandoffQueueDepth = 4096
+	c.UDPBufferSize = 1232 // memberlist's own packets; see maxPacket
 
 	d := &delegate{m: m}
 	c.Delegate, c.Events, c.Alive = d, d, d

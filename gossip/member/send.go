@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// maxPacket is the largest message that goes as one packet; encryption, label and checksum still fit a 1,400 octet datagram.
-	maxPacket = 1200
+	// maxPacket is the largest message that goes as one packet. With encryption, label and checksum, and the headers around, it is still less than
+	// the 1,280 octets that every path must take (RFC 8200 section 5): gossip gets through where larger packets are lost.
+	maxPacket = 1100
 	// senders is how many messages are under way by TCP at once.
 	senders = 4
 )

@@ -21,7 +21,7 @@ const module = "github.com/swarmnet/swarmnet"
 var pure = []string{
 	"", "ipam", "manager/state", "manager/allocator", "manager/orchestrator", "manager/scheduler", "manager/planner",
 	"overlay", "ingress", "dns/records", "gossip", "agent/desired", "agent/local", "driver",
-	"doctor", "trace", "internal/ordered", "internal/changes",
+	"doctor", "trace", "pathmtu", "internal/ordered", "internal/changes",
 }
 
 // notPure is what a pure package may not import, and why.

@@ -216,6 +216,11 @@ func (c *Conn) SetMTU(index, mtu int) error {
 	return c.setLink(index, func() error { return c.h.LinkSetMTU(ref(index), mtu) }, "mtu %d", mtu)
 }
 
+// SetSegments sets of how many segments at most a packet that leaves by an interface may be, to be cut later (generic segmentation offload).
+func (c *Conn) SetSegments(index, segments int) error {
+	return c.setLink(index, func() error { return c.h.LinkSetGSOMaxSegs(ref(index), segments) }, "gso_max_segs %d", segments)
+}
+
 // SetMAC sets an interface's Ethernet address.
 func (c *Conn) SetMAC(index int, mac swarmnet.MAC) error {
 	return c.setLink(index, func() error { return c.h.LinkSetHardwareAddr(ref(index), mac[:]) }, "address %s", mac)

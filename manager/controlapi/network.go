@@ -3,7 +3,11 @@ package controlapi
 import (
 	"context"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/driver"
 	"github.com/swarmnet/swarmnet/manager/state"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
@@ -18,6 +22,14 @@ func (s *Server) CreateNetwork(ctx context.Context, req *pb.CreateNetworkRequest
 	if spec.Driver == "" {
 		spec.Driver = swarmnet.DriverOverlay
 	}
+	if d, ok := driver.Find(spec.Driver); ok {
+		if spec.Options, err = d.Normalise(spec.Options); err != nil {
+			return nil, status.Error(codes.InvalidArgument, err.Error())
+		}
+	}
+	if err := s.checkMTU(ctx, spec); err != nil {
+		return nil, err
+	}
 	id := swarmnet.NetworkID(swarmnet.NewID())
 	v, _, err := s.write(ctx, state.CreateNetwork{Network: swarmnet.Network{ID: id, Spec: spec}})
 	if err != nil {
@@ -28,6 +40,26 @@ func (s *Server) CreateNetwork(ctx context.Context, req *pb.CreateNetworkRequest
 		n = swarmnet.Network{ID: id, Spec: spec}
 	}
 	return wire.NetworkToProto(n), nil
+}
+
+// checkMTU refuses an MTU that no network of these nodes can have: it would be lowered, and whoever asked would not know. Nodes that come later,
+// or find out later that less gets through, lower it all the same.
+func (s *Server) checkMTU(ctx context.Context, spec swarmnet.NetworkSpec) error {
+	wish := spec.WantedMTU()
+	if wish == 0 {
+		return nil
+	}
+	v, err := s.read(ctx)
+	if err != nil {
+		return err
+	}
+	for n := range v.Nodes() {
+		if room := n.Description.Room(); room > 0 && wish > room {
+			return status.Errorf(codes.FailedPrecondition, "network %s: mtu=%d is more than node %s has room for: %d octets get through to it and from it, which leaves %d for an overlay network: ask for at most that",
+				spec.Name, wish, n.Name(), n.Description.UnderlayMTU, room)
+		}
+	}
+	return nil
 }
 
 func (s *Server) ListNetworks(ctx context.Context, _ *pb.ListNetworksRequest) (*pb.ListNetworksResponse, error) {
