@@ -102,9 +102,6 @@ func computeNetwork(set swarmnet.AssignmentSet, n swarmnet.Network, eps []swarmn
 			out.Remotes = append(out.Remotes, Remote{MAC: ep.MAC, Addrs: hosts(ep.Addrs), VTEP: peer.Description.VTEP})
 		}
 	}
-	if slices.ContainsFunc(out.Addrs, is6) || slices.ContainsFunc(n.Subnets, func(s swarmnet.Subnet) bool { return is6(s.Prefix) }) {
-		out.MTU = max(out.MTU, minIPv6MTU) // on a smaller one the kernel takes all IPv6 addresses away (RFC 8200 section 5)
-	}
 	slices.SortFunc(out.Addrs, comparePrefix)
 	slices.SortFunc(out.Remotes, func(a, b Remote) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
 	slices.SortFunc(out.Locals, func(a, b Neighbour) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
@@ -135,8 +132,6 @@ func lowered(n swarmnet.Network, mtu int) int {
 	}
 	return mtu
 }
-
-func is6(p netip.Prefix) bool { return p.Addr().Is6() }
 
 // reachable reports whether VXLAN can lead from one node to the other: a device speaks one family.
 func reachable(from, to swarmnet.Node) bool {

@@ -111,17 +111,6 @@ func TestMTUIsTheLeastOfAllNodes(t *testing.T) {
 	}
 }
 
-// A network with IPv6 keeps what that needs: the kernel would take its addresses away.
-func TestMTUIsEnoughForIPv6(t *testing.T) {
-	set := twoNodes()
-	n := set.Networks["app"]
-	n.Subnets = append(n.Subnets, swarmnet.Subnet{Prefix: netip.MustParsePrefix("fd00::/64")})
-	set.Networks["app"] = n
-	if got := Compute(set, 1500, 1300).Networks; got[0].MTU != 1250 || got[1].MTU != 1280 {
-		t.Errorf("got %d without IPv6 and %d with it", got[0].MTU, got[1].MTU)
-	}
-}
-
 // A VXLAN device speaks one family: who cannot be reached has no entry that would lead nowhere.
 func TestOtherFamilysNodesAreLeftOut(t *testing.T) {
 	set := twoNodes()
@@ -231,7 +220,7 @@ func TestMTUOfIPv6(t *testing.T) {
 		n.Subnets = append(slices.Clone(n.Subnets), swarmnet.Subnet{Prefix: netip.MustParsePrefix("fd00::/64")})
 		six := twoNodes()
 		six.Networks["app"] = n
-		if got := [2]int{Compute(six, underlay).Networks[1].MTU, Compute(set, underlay).Networks[1].MTU}; got != want {
+		if got := [2]int{Compute(six, underlay, 0).Networks[1].MTU, Compute(set, underlay, 0).Networks[1].MTU}; got != want {
 			t.Errorf("underlay %d: with IPv6 and without it %v, want %v", underlay, got, want)
 		}
 	}

@@ -25,7 +25,7 @@ func TestStepIsTheWholeDifference(t *testing.T) {
 					Node: swarmnet.NodeID(rapid.SampledFrom([]string{"n1", "n2"}).Draw(t, label+" node")),
 					MAC:  swarmnet.MACFor(addr), Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24)}}}
 			}
-			return Compute(set, 1500)
+			return Compute(set, 1500, 0)
 		}
 		from, to := draw("from", twoNodes()), draw("to", twoNodes())
 		was, is, ok := Step(from, to)

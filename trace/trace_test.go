@@ -98,7 +98,7 @@ func (f *fake) Forwarding(vni swarmnet.VNI, mac swarmnet.MAC, addr netip.Addr) (
 	if f.missing {
 		return Forwarding{}, nil
 	}
-	for _, n := range overlay.Compute(f.in.Set, 1500).Networks {
+	for _, n := range overlay.Compute(f.in.Set, 1500, 0).Networks {
 		for _, r := range n.Remotes {
 			if n.VNI == vni && r.MAC == mac {
 				if f.wrong {
