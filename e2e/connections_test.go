@@ -109,7 +109,9 @@ func (c cluster) deadTasks(t *testing.T, inside sandbox) {
 	if row.Status.PID == 0 {
 		t.Fatalf("%s: %+v", victim, row)
 	}
-	c.must(node, "exec", tasks[victim].ID, "--", "kill", "-9", strconv.Itoa(row.Status.PID))
+	if r, err := c.Run(t.Context(), node, "kill", "-9", strconv.Itoa(row.Status.PID)); err != nil || r.Code != 0 {
+		t.Fatalf("%v %+v", err, r)
+	}
 	labtest.Eventually(t, 10*time.Second, "every node to know of the death", func() error {
 		if n := len(c.runningTasks("n1", "dead")); n != 2 {
 			return fmt.Errorf("%d run", n)

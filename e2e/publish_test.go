@@ -85,7 +85,10 @@ func (c cluster) publishedEverywhere(t *testing.T) {
 func (c cluster) clientAddress(t *testing.T) {
 	c = c.on(t)
 	outside := lab.Addr(lab.Outside).String()
-	c.must("n1", "service", "create", "--name", "mesh", "--network", "app", "--constraint", "node.hostname==n1", "--publish", "8080:80", "--publish", "8080:80/udp", "--", "swarmnet", "whoami")
+	made := c.must("n1", "service", "create", "--name", "mesh", "--network", "app", "--constraint", "node.hostname==n1", "--publish", "8080:80", "--publish", "8080:80/udp", "--", "swarmnet", "whoami")
+	if !strings.Contains(made, "answering on 3 of 3 nodes") {
+		t.Errorf("service create says %q", made)
+	}
 	c.must("n1", "service", "create", "--name", "direct", "--network", "app", "--constraint", "node.hostname==n1",
 		"--publish", "published=8081,target=80,mode=host", "--publish", "published=8081,target=80,protocol=udp,mode=host", "--", "swarmnet", "whoami")
 	for _, way := range []struct {
@@ -224,7 +227,9 @@ func (c cluster) hostMode(t *testing.T) {
 		}
 		return nil
 	})
-	c.must("n1", "service", "scale", "host=3")
+	if out := c.must("n1", "service", "scale", "host=3"); !strings.Contains(out, "answering on 3 of 3 nodes") {
+		t.Errorf("service scale says %q", out)
+	}
 	old := ids(c.runningTasks("n1", "host"))
 	// Every node has a task: nothing else than stopping first gets a new one anywhere.
 	c.must("n1", "service", "update", "host", "--force", "--update-parallelism", "0")

@@ -27,6 +27,15 @@ func TestUsable(t *testing.T) {
 			eps[1].State = swarmnet.TaskStarting
 			v.put("b", "n2", EndpointReady)
 		}, "a b c"},
+		{"its node says up after it came to run", func(_ *swarmnet.AssignmentSet, v *View, eps []swarmnet.PeerEndpoint) {
+			eps[1].Service = "web"
+			v.put("b", "n2", EndpointUp)
+		}, "a b c"},
+		{"a sandbox that has joined is up again", func(set *swarmnet.AssignmentSet, v *View, eps []swarmnet.PeerEndpoint) {
+			eps[1].Service = "ext"
+			set.Services["ext"] = swarmnet.Service{Spec: swarmnet.ServiceSpec{Mode: swarmnet.External}}
+			v.put("b", "n2", EndpointUp)
+		}, "a c"},
 		{"its node says draining", func(_ *swarmnet.AssignmentSet, v *View, _ []swarmnet.PeerEndpoint) {
 			v.put("b", "n2", EndpointDraining)
 		}, "a c"},

@@ -60,6 +60,9 @@ func TestDrainLastsOneRun(t *testing.T) {
 	if w.State = w.Drain(sb.ID); desired() != swarmnet.DesireDraining {
 		t.Errorf("it is to be %s", desired())
 	}
+	if s, errs := w.StartWithDaemon(w.env); len(errs) > 0 || s.Fragment(t0).Tasks[sb.ID].Desired != swarmnet.DesireShutdown {
+		t.Errorf("whose daemon ended before it stopped it runs on: %v", errs)
+	}
 	s, now, err := w.Stop("box", "", -1)
 	if err != nil {
 		t.Fatal(err)

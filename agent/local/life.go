@@ -102,10 +102,16 @@ func (s State) Kill(ref string, final bool) (State, Sandbox, error) {
 	return s.withSandbox(sb), sb, nil
 }
 
-// StartWithDaemon starts the sandboxes that were stopped and whose policy says that they are started whenever the daemon is.
+// StartWithDaemon starts the sandboxes that were stopped and whose policy says that they are started whenever the daemon is. One that an earlier
+// daemon had drained, and was about to stop when it ended, is stopped.
 func (s State) StartWithDaemon(env Env) (State, []error) {
 	var errs []error
 	for _, sb := range s.SortedSandboxes() {
+		if sb.Draining && sb.Wanted {
+			sb.Wanted, sb.StopSignal, sb.StopGrace, sb.Again = false, "", -1, false
+			s = s.withSandbox(sb)
+			continue
+		}
 		if !sb.Spec.StartWithDaemon || sb.Active() || sb.Run == 0 || sb.Removing {
 			continue
 		}
