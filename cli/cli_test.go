@@ -213,3 +213,20 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+// An external service has converged with whatever has joined it, once it has its addresses and ports.
+func TestProgressOfAnExternalService(t *testing.T) {
+	s := swarmnet.Service{Spec: swarmnet.ServiceSpec{Mode: swarmnet.External}, SpecVersion: 2, Allocated: 1}
+	joined := []swarmnet.Task{
+		{Member: "s", Desired: swarmnet.DesireRunning, Status: swarmnet.TaskStatus{State: swarmnet.TaskRunning}},
+		{Member: "s", Desired: swarmnet.DesireDraining, Status: swarmnet.TaskStatus{State: swarmnet.TaskRunning}},
+		{Member: "s", Desired: swarmnet.DesireRunning, Status: swarmnet.TaskStatus{State: swarmnet.TaskFailed}},
+	}
+	if c := progressOf(s, joined, nil); c.done {
+		t.Errorf("it has converged without its addresses: %s", c)
+	}
+	s.Allocated = 2
+	if c := progressOf(s, joined, nil); !c.done || c.String() != "1 sandboxes have joined" {
+		t.Errorf("done %t: %s", c.done, c)
+	}
+}

@@ -96,11 +96,12 @@ type convergence struct {
 	failed          int           // tasks that ended in failure, of those that were not there before
 	monitor         time.Duration // how long a new task is watched
 	done            bool          // they run
+	external        bool          // they are sandboxes, as many as have joined
 	answering
 }
 
 func (c convergence) String() string {
-	s := fmt.Sprintf("%d of %d tasks running", c.running, c.wanted)
+	s := c.count()
 	if c.trouble != "" && c.running < c.wanted {
 		s += ": " + c.trouble
 	}
@@ -108,6 +109,13 @@ func (c convergence) String() string {
 		s += c.answering.String()
 	}
 	return s
+}
+
+func (c convergence) count() string {
+	if c.external {
+		return fmt.Sprintf("%d sandboxes have joined", c.running)
+	}
+	return fmt.Sprintf("%d of %d tasks running", c.running, c.wanted)
 }
 
 // leastPatience is how long tasks may keep failing at least before nobody who watches a file waits any more.
@@ -124,7 +132,7 @@ type patience struct {
 func (p *patience) step(c convergence, now time.Time) (lines []string, enough bool) {
 	if c.running > p.best {
 		p.best, p.since = c.running, now
-		lines = append(lines, fmt.Sprintf("%d of %d tasks running", c.running, c.wanted))
+		lines = append(lines, c.count())
 	}
 	if c.trouble != "" && !p.told[c.trouble] {
 		p.told[c.trouble] = true
@@ -195,7 +203,7 @@ func progressOf(s swarmnet.Service, tasks []swarmnet.Task, before map[swarmnet.T
 	}
 	updating := s.Update.State == swarmnet.UpdateRunning || s.Update.State == swarmnet.UpdateRollingBack
 	if s.Spec.Mode == swarmnet.External { // who joins it, joins it
-		c.wanted, c.done = c.running, s.Allocated == s.SpecVersion
+		c.external, c.wanted, c.done = true, c.running, s.Allocated == s.SpecVersion
 		return c
 	}
 	c.done = !updating && extra == 0 && c.running == c.wanted && (c.wanted > 0 || s.Spec.Mode == swarmnet.Replicated)
