@@ -183,14 +183,19 @@ func (c cluster) portMoreAndLess(t *testing.T) {
 	if now := ids(c.runningTasks("n1", "web")); !slices.Equal(now, tasks) {
 		t.Errorf("the tasks were %v, are %v: a port more or less replaces none", tasks, now)
 	}
-	c.rm("web")
-	c.createWhoami("next", 8080, 2) // at once
-	for _, r := range c.ask(30, web("n1"), web("n2"), web("n3")) {
-		if r.Err != "" || r.Answer.Service != "next" {
-			t.Errorf("%s: %s answers, %s", r.URL, r.Answer.Service, r.Err)
+	was := "web"
+	for i := range 4 { // at once, whatever their ids are
+		next := fmt.Sprint("next", i)
+		c.rm(was)
+		c.createWhoami(next, 8080, 2)
+		for _, r := range c.ask(30, web("n1"), web("n2"), web("n3")) {
+			if r.Err != "" || r.Answer.Service != next {
+				t.Errorf("%s: %s answers, %s", r.URL, r.Answer.Service, r.Err)
+			}
 		}
+		was = next
 	}
-	c.rm("next")
+	c.rm(was)
 }
 
 func (c cluster) hostMode(t *testing.T) {

@@ -17,6 +17,13 @@ type portKey struct {
 	hostIP    netip.Addr
 }
 
+func keyOf(p swarmnet.PortSpec) portKey {
+	if p.HostIP.IsUnspecified() { // 0.0.0.0
+		p.HostIP = netip.Addr{}
+	}
+	return portKey{p.Protocol, p.Published, p.HostIP}
+}
+
 // ComputeMesh returns the published ports of the node set.Self. A port that a service publishes on the mesh is there on every node,
 // and stays there when nothing is behind it; a host-mode port is there as long as a task of this node has it.
 func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
@@ -31,9 +38,16 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 	ports, tasks := map[portKey]*Port{}, map[netip.Addr]Task{}
 	all := map[*Port][]Backend{} // whatever connections to the port may lead to
 	byOwner, former := targets(set)
+	var leaving []swarmnet.ServiceID // services that are being removed
 	for id, s := range set.Services {
+		if s.Removing {
+			leaving = append(leaving, id)
+		}
 		by := owner{service: id}
 		for _, p := range s.IngressPorts() {
+			if s.Removing {
+				continue
+			}
 			port := claim(ports, by, p)
 			if port == nil {
 				continue
@@ -76,6 +90,22 @@ func ComputeMesh(set swarmnet.AssignmentSet, view gossip.View) Mesh {
 			}
 			for _, ep := range append(own, others...) {
 				all[port] = addBackends(all[port], set, ep, p.Target, everyFamily)
+			}
+		}
+	}
+	slices.Sort(leaving)
+	for _, id := range leaving { // they have given their ports up: whoever has one now has their old connections with it
+		by := owner{service: id}
+		for _, p := range set.Services[id].IngressPorts() {
+			port := ports[keyOf(p)]
+			if port == nil {
+				port = claim(ports, by, p)
+			}
+			if port == nil {
+				continue
+			}
+			for _, ep := range slices.Concat(byOwner[by], former[by]) {
+				all[port] = addBackends(all[port], set, ep, p.Target, carried)
 			}
 		}
 	}
@@ -133,10 +163,7 @@ func claim(ports map[portKey]*Port, by owner, p swarmnet.PortSpec) *Port {
 	if p.Published == 0 {
 		return nil
 	}
-	if p.HostIP.IsUnspecified() { // 0.0.0.0
-		p.HostIP = netip.Addr{}
-	}
-	k := portKey{p.Protocol, p.Published, p.HostIP}
+	k := keyOf(p)
 	if have, ok := ports[k]; ok {
 		switch first := (owner{have.Service, have.Task}).compare(by); {
 		case first == 0 && have.Mode == p.Mode:
@@ -145,7 +172,7 @@ func claim(ports map[portKey]*Port, by owner, p swarmnet.PortSpec) *Port {
 			return nil
 		}
 	}
-	port := &Port{Service: by.service, Task: by.task, Protocol: p.Protocol, Published: p.Published, Mode: p.Mode, HostIP: p.HostIP}
+	port := &Port{Service: by.service, Task: by.task, Protocol: p.Protocol, Published: p.Published, Mode: p.Mode, HostIP: k.hostIP}
 	ports[k] = port
 	return port
 }

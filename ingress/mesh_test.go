@@ -109,6 +109,10 @@ func TestScripts(t *testing.T) {
 					}
 				}
 				w.service(swarmnet.ServiceID(arg("id")), vips, ports...)
+			case "removing":
+				s := w.set.Services[swarmnet.ServiceID(arg("id"))]
+				s.Removing = true
+				w.set.Services[s.ID] = s
 			case "task":
 				addrs := map[swarmnet.NetworkID]string{}
 				first := swarmnet.NetworkID("")

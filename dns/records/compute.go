@@ -20,7 +20,7 @@ import (
 //	task name, 12-character task id,
 //	aliases of an endpoint            the endpoint's addresses, while its task is there
 //
-// A service's names are known as long as it exists, so that a service without a usable task is not asked for elsewhere. Some networks
+// A service's names are known until it is removed, so that a service without a usable task is not asked for elsewhere. Some networks
 // have no names: see swarmnet.Network.HasNames.
 func Compute(set swarmnet.AssignmentSet, view gossip.View) *Records {
 	r := &Records{zones: make(map[swarmnet.NetworkID]*zone, len(set.Networks))}
@@ -43,6 +43,9 @@ func Compute(set swarmnet.AssignmentSet, view gossip.View) *Records {
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(set.Services), func(a, b swarmnet.ServiceID) int { return cmp.Compare(a, b) }) {
+		if set.Services[id].Removing {
+			continue // its name is another's to take
+		}
 		for _, att := range set.Services[id].Spec.Networks {
 			if z := r.zones[att.Network]; z != nil {
 				z.addService(set.Services[id], att, gossip.Usable(set, view, members[attachment{id, att.Network}]))

@@ -4,6 +4,12 @@ package main
 func dataPathBugs() []Bug {
 	overlay, ingress := "overlay", "ingress"
 	return []Bug{{
+		Name: "mesh-removed-service-keeps-port", File: "ingress/mesh.go",
+		Old:  "			if s.Removing {\n				continue\n			}\n			port",
+		New:  "			port",
+		Test: Test{"ingress", "TestScripts"},
+		Why:  "A port that was given up leads nowhere until the tasks of the service that had it have ended.",
+	}, {
 		Name: "overlay-remove-before-add", File: "overlay/diff.go",
 		Old:  "	return append(add, remove...)",
 		New:  "	return append(remove, add...)",
