@@ -368,6 +368,9 @@ func (s *localServer) DisconnectNetwork(ctx context.Context, req *pb.DisconnectN
 	if err != nil {
 		return nil, err
 	}
+	if _, err := s.d.local.Read().Network(req.GetNetwork()); err != nil { // not the node's own: it may be its service's
+		s.drain(ctx, req.GetSandbox())
+	}
 	var was, sb local.Sandbox
 	_, err = s.d.local.Step(func(st local.State) (next local.State, err error) {
 		was, _ = st.Sandbox(req.GetSandbox())

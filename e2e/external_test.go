@@ -121,9 +121,10 @@ func TestE2EExternalService(t *testing.T) {
 		c.must("n2", "start", "unready")
 		c.awaitTasks(8080, "a", "b", "unready")
 	})
-	f.during("one is restarted, one removed by force, one is new", func() {
+	f.during("one is restarted, one removed, one is new", func() {
 		c.must("n1", "restart", "a")
-		c.must("n2", "rm", "-f", "b")
+		c.must("n2", "stop", "b")
+		c.must("n2", "rm", "b")
 		box("n3", "c")
 		c.awaitTasks(8080, "a", "c", "unready")
 	})
@@ -135,6 +136,19 @@ func TestE2EExternalService(t *testing.T) {
 	})
 	f.b.stop()
 	<-f.b.done
+	box("n1", "d")
+	c.awaitTasks(8080, "a", "c", "d", "unready")
+	load := c.start(lab.Outside, "probe", "load", "--rate", "100", "--duration", "3s", web("n1"), web("n2"), web("n3"))
+	c.must("n1", "rm", "-f", "d") // without mercy for the connections that it has, but it gets no new one
+	for _, r := range lines[probe.Reply](t, load.finish(t, 20*time.Second)) {
+		if r.Err != "" {
+			t.Errorf("while one is removed by force: %+v", r)
+		}
+	}
+	c.must("n3", "network", "disconnect", "app", "c")
+	c.awaitTasks(8080, "a", "unready")
+	c.must("n3", "network", "connect", "app", "c")
+	c.awaitTasks(8080, "a", "c", "unready")
 	if err := c.Kill("n2"); err != nil {
 		t.Fatal(err)
 	}

@@ -124,7 +124,7 @@ func (s State) Disconnect(ref, network string, env Env) (State, Sandbox, error) 
 		return s, sb, refuse(Refused, "sandbox %s is not on network %s", sb.Spec.Name, n.Spec.Name)
 	}
 	sb.Spec.Networks = slices.DeleteFunc(slices.Clone(sb.Spec.Networks), on)
-	sb.Meta.UpdatedAt = env.Now
+	sb.Meta.UpdatedAt, sb.Draining = env.Now, false
 	sb.Interfaces = maps.Clone(sb.Interfaces)
 	delete(sb.Interfaces, n.ID)
 	sb.Given = maps.Clone(sb.Given)

@@ -183,6 +183,10 @@ func (x *tx) detach(t swarmnet.Task, network swarmnet.NetworkID) {
 		x.deleteTask(t.ID)
 		return
 	}
+	if t.Desired == swarmnet.DesireDraining { // it was drained for this, and takes connections again by what is left
+		t = x.balanced(t)
+		t.Desired = swarmnet.DesireRunning
+	}
 	x.putTask(t)
 	x.enrol(t)
 }
