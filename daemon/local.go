@@ -120,7 +120,7 @@ func (d *daemon) form(ctx context.Context, m *member) error {
 	d.install(m)
 	err := m.awaitReady(ctx)
 	if err == nil {
-		err = errors.Join(m.id.Save(d.identityDir()), saveRecord(d.cfg.DataDir, m.record()))
+		err = errors.Join(m.id.Save(d.identityDir()), m.keep())
 	}
 	if err == nil {
 		return nil

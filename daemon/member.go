@@ -131,6 +131,13 @@ func (m *member) record() record {
 	return m.rec
 }
 
+// keep puts the record on the disk, as it is now: a new list of managers may be about to be written, too.
+func (m *member) keep() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return saveRecord(m.d.cfg.DataDir, m.rec)
+}
+
 // observe learns from a new assignment set what the managers want of the node itself.
 func (m *member) observe(set swarmnet.AssignmentSet) {
 	m.mu.Lock()
