@@ -24,12 +24,14 @@ var scenarios = []scenario{
 	{"create", "from `service create` returning to the last node's port answering", createLatency},
 	{"scale", "3 to 100 tasks on three nodes: all running, all in DNS everywhere", scaleUp},
 	{"sandboxes", "1,000 sandboxes on one node: started, removed, and what the daemon holds for each", manyOnOneNode},
+	{"mesh", "a published port against the same rules by hand, HAProxy and a direct connection", publishedPorts},
+	{"idle", "what a daemon takes while nothing happens", idleDaemons},
 	{"programming", "1,000 services of 10 tasks on one node, from nothing and a task's change at a time", programming},
 	{"endpoints", "10,000 endpoints on one network, known to one node", manyEndpointsOnOneNetwork},
 }
 
 // withoutLab are the scenarios that need no lab.
-var withoutLab = []string{"programming", "endpoints"}
+var withoutLab = []string{"mesh", "programming", "endpoints"}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

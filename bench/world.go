@@ -120,10 +120,26 @@ func (w *world) move(id swarmnet.EndpointID, node swarmnet.NodeID) {
 	w.set.Endpoints[id] = ep
 	w.view.Endpoints[id] = gossip.EndpointRow{Network: ep.Network, Owner: node, State: gossip.EndpointReady}
 	if node == w.set.Self {
-		w.set.Tasks[ep.Task] = swarmnet.Task{
-			ID: ep.Task, Service: ep.Service, ServiceName: string(ep.Service), Slot: ep.Slot, Node: node, Ports: w.set.Services[ep.Service].Ports,
-			Networks: []swarmnet.NetworkAttachment{{Network: ep.Network}}, Desired: swarmnet.DesireRunning, Status: swarmnet.TaskStatus{State: swarmnet.TaskRunning},
+		w.set.Tasks[ep.Task] = w.taskOf(ep)
+	}
+}
+
+// as is what another of the nodes would be told.
+func (w *world) as(self swarmnet.NodeID) swarmnet.AssignmentSet {
+	set := w.set
+	set.Self, set.Tasks = self, map[swarmnet.TaskID]swarmnet.Task{}
+	for _, ep := range set.Endpoints {
+		if ep.Node == self {
+			set.Tasks[ep.Task] = w.taskOf(ep)
 		}
+	}
+	return set
+}
+
+func (w *world) taskOf(ep swarmnet.PeerEndpoint) swarmnet.Task {
+	return swarmnet.Task{
+		ID: ep.Task, Service: ep.Service, ServiceName: string(ep.Service), Slot: ep.Slot, Node: ep.Node, Ports: w.set.Services[ep.Service].Ports,
+		Networks: []swarmnet.NetworkAttachment{{Network: ep.Network}}, Desired: swarmnet.DesireRunning, Status: swarmnet.TaskStatus{State: swarmnet.TaskRunning},
 	}
 }
 
