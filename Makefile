@@ -13,7 +13,7 @@ CNI       := $(CURDIR)/.cache/cni
 KERNEL     = $(shell grep -rl --include='*_test.go' '^func TestKernel' . | xargs -n1 dirname | sort -u)
 UNIT       = $(shell $(GO) list ./... | grep -v -e /e2e -e /bench -e '/lab$$')
 
-.PHONY: all build demo test test-unit test-kernel e2e e2e-vm planted bench verify proto fmt clean
+.PHONY: all build demo test test-unit test-kernel e2e e2e-vm planted flood schedules bench verify proto fmt clean
 all: build
 
 build:
@@ -25,11 +25,12 @@ demo: build
 # Everything: unit and scripted tests, kernel tests in namespaces of their own, whole clusters on the lab.
 test: test-unit test-kernel e2e
 
-# The gossip's simulation and the node's own state are one goroutine: all their seeds run without the race detector, a few with it.
+# The simulations and the node's own state are one goroutine: all their seeds run without the race detector, a few with it.
+SEEDED := ./gossip ./internal/simulation ./agent/local/...
 test-unit:
-	$(GO) test $(RACE) -skip '^TestKernel' $(filter-out %/gossip %/agent/local %/agent/local/store,$(UNIT))
-	$(GO) test ./gossip ./agent/local/...
-	$(GO) test $(RACE) -short ./gossip ./agent/local/...
+	$(GO) test $(RACE) -skip '^TestKernel' $(filter-out %/gossip %/internal/simulation %/agent/local %/agent/local/store,$(UNIT))
+	$(GO) test $(SEEDED)
+	$(GO) test $(RACE) -short $(SEEDED)
 
 # Each test binary gets a network, mount (and for an ordinary user: user) namespace of its own.
 test-kernel: $(BIN)/nsexec
@@ -50,6 +51,14 @@ e2e-vm: build
 # The tests of the tests: plants bugs one at a time, outside the tree; each must be caught. NAME=wal tries those that begin so.
 planted:
 	$(GO) run ./internal/planted $(NAME)
+
+# No failed request, in full: 50,000 requests over kept connections and 50,000 over new ones, 50 of each at once, during each thing that happens.
+flood: build
+	SWARMNET_REQUESTS=50000 SWARMNET_RATE=0 SWARMNET_AWAY=60 SWARMNET_BIN=$(BIN)/swarmnet $(GO) test -count=1 -timeout 1h -v -run NoFailedRequest ./e2e
+
+# Cut and heal, in full: twenty random schedules on the lab, each with a node cut off for 30 s. SWARMNET_SEED=n begins with another one.
+schedules: build
+	SWARMNET_SCHEDULES=20 SWARMNET_CUT=30 SWARMNET_BIN=$(BIN)/swarmnet $(GO) test -count=1 -timeout 1h -v -run S42 ./e2e
 
 bench: build $(BIN)/nsexec
 	SWARMNET_BIN=$(BIN)/swarmnet $(GO) run ./bench

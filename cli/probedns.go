@@ -20,7 +20,7 @@ func (a *app) probeDNSCmds() []*cobra.Command {
 		tcp                   bool
 		edns                  uint16
 		count                 int
-		quiet                 time.Duration
+		quiet, every          time.Duration
 	)
 	ask := &cobra.Command{Use: "dns NAME", Args: exactly("NAME"), RunE: func(cmd *cobra.Command, args []string) error {
 		r, err := probe.Resolve(cmd.Context(), server, args[0], qtype, tcp, edns)
@@ -33,6 +33,11 @@ func (a *app) probeDNSCmds() []*cobra.Command {
 	ask.Flags().StringVar(&qtype, "type", "A", "type of record")
 	ask.Flags().BoolVar(&tcp, "tcp", false, "over TCP")
 	ask.Flags().Uint16Var(&edns, "edns", 0, "octets of an answer that there is room for")
+	watch := &cobra.Command{Use: "names NAME…", Args: atLeast("NAME"), RunE: func(cmd *cobra.Command, args []string) error {
+		return probe.Watch(cmd.Context(), a.stdout, server, args, every)
+	}}
+	watch.Flags().StringVar(&server, "server", "127.0.0.11:53", "ADDRESS:PORT")
+	watch.Flags().DurationVar(&every, "every", 100*time.Millisecond, "how often all names are asked for")
 	storm := &cobra.Command{Use: "storm DOMAIN", Args: exactly("DOMAIN"), RunE: func(cmd *cobra.Command, args []string) error {
 		codes, err := probe.Storm(cmd.Context(), server, args[0], count, quiet)
 		if err != nil {
@@ -71,5 +76,5 @@ func (a *app) probeDNSCmds() []*cobra.Command {
 	lookup := &cobra.Command{Use: "lookup NAME", Args: exactly("NAME"), RunE: func(cmd *cobra.Command, args []string) error {
 		return json.NewEncoder(a.stdout).Encode(probe.Look(cmd.Context(), "", args[0]))
 	}}
-	return []*cobra.Command{ask, storm, serve, stack, lookup}
+	return []*cobra.Command{ask, watch, storm, serve, stack, lookup}
 }

@@ -59,7 +59,7 @@ func Run(ctx context.Context, port int, self Answer) error {
 // Serve is Run on given sockets, which it closes. When ctx ends no request that was begun fails: see closing.
 func Serve(ctx context.Context, l net.Listener, udp net.PacketConn, self Answer) error {
 	g, ctx := errgroup.WithContext(ctx)
-	c := &closing{open: map[net.Conn]bool{}}
+	c := newClosing(l)
 	server := &http.Server{Handler: c.wrap(Handler(self)), ConnState: c.changed, ReadHeaderTimeout: 10 * time.Second}
 	g.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -70,7 +70,7 @@ func Serve(ctx context.Context, l net.Listener, udp net.PacketConn, self Answer)
 	g.Go(func() error { return echoUDP(ctx, udp, self) })
 	g.Go(func() error {
 		<-ctx.Done()
-		c.wait(lingerFor)
+		c.wait()
 		return errors.Join(server.Shutdown(context.Background()), udp.Close())
 	})
 	return g.Wait()

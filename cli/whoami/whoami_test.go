@@ -161,3 +161,43 @@ func TestEndsWithoutFailingARequest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A connection that waits to be accepted when the server is told to end is served, too.
+func TestBacklogIsServed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := backlog(l); n != 0 {
+		t.Fatalf("%d connections wait before there is one", n)
+	}
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if n := backlog(l); n != 1 {
+		t.Fatalf("%d connections wait, there is one", n)
+	}
+	udp, err := net.ListenPacket("udp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // before it has accepted anything
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, udp, Answer{}) }()
+	if _, err := io.WriteString(conn, "GET /bytes/5 HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(resp.Body); err != nil || len(b) != 5 {
+		t.Errorf("%d octets, %v", len(b), err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -2,7 +2,7 @@ package main
 
 // simulationBugs are between the parts: each alone does what it says, and a cluster that is cut and healed shows them.
 func simulationBugs() []Bug {
-	cutAndHeal := Test{"internal/simulation", "TestS42CutAndHeal"}
+	cutAndHeal := Test{"internal/simulation", "TestS42CutAndHeal/first"}
 	return []Bug{{
 		Name: "cut-withdraw-what-ended", File: "agent/task/decide.go",
 		Old:  "	if in.Told.Terminal() {\n		return gossip.EndpointUnknown\n	}\n	return gossip.EndpointDraining\n",

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	lookEvery = 100 * time.Millisecond
+	lookEvery = 200 * time.Millisecond
 	// known is how long everything must have been as it is for a node to know it: longer than any of the delays before a name has an address.
 	known = 3 * time.Second
 	// steady is the same for who is gone: longer than a death takes to be noticed and to be in force.

@@ -28,17 +28,33 @@ var failedOnce = []uint64{
 // enough seeds that fail say what is wrong.
 const enough = 3
 
+// few seeds are run with -short, and to find out whether a planted bug is found.
+const few = 40
+
 // Whatever is cut, healed, changed and killed: S42, and what check.go says of every moment.
 func TestS42CutAndHeal(t *testing.T) {
-	n := *seeds
-	if testing.Short() {
-		n = 20
-	}
-	run := slices.Clone(failedOnce)
-	for seed := range n {
-		run = append(run, *first+seed)
-	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a run keeps little for long
+	t.Run("first", func(t *testing.T) {
+		run := slices.Clone(failedOnce)
+		for seed := range min(few, *seeds) {
+			run = append(run, *first+seed)
+		}
+		all(t, run)
+	})
+	if testing.Short() {
+		return
+	}
+	t.Run("others", func(t *testing.T) {
+		var run []uint64
+		for seed := uint64(few); seed < *seeds; seed++ {
+			run = append(run, *first+seed)
+		}
+		all(t, run)
+	})
+}
+
+// all runs seeds, as many at a time as there are processors.
+func all(t *testing.T, run []uint64) {
 	next := make(chan uint64)
 	var wg sync.WaitGroup
 	var failed atomic.Int32
