@@ -35,14 +35,19 @@ func (c *cluster) guest6(id swarmnet.TaskID, network swarmnet.NetworkID, n, host
 	return ns
 }
 
-func TestKernelC30IPv6(t *testing.T) {
-	kerneltest.Require(t, kerneltest.IPv6)
-	c, n := alone(t)
-	for i, ns := range []*kerneltest.NS{n.host, c.outside} {
+// underlay6 gives a lone host 2001:db8:1::1, and outside 2001:db8:1::2.
+func (c *cluster) underlay6() {
+	for i, ns := range []*kerneltest.NS{c.nodes[0].host, c.outside} {
 		ns.With(func(conn *nl.Conn) error {
 			return conn.AddAddr(ns.Link("eth0").Index, netip.MustParsePrefix(fmt.Sprintf("2001:db8:1::%d/64", i+1)))
 		})
 	}
+}
+
+func TestKernelC30IPv6(t *testing.T) {
+	kerneltest.Require(t, kerneltest.IPv6)
+	c, n := alone(t)
+	c.underlay6()
 	serve(t, c.guest6("web", "lan", 0, 2, publish("", 8080, 80)...), "web", 80)
 	serve(t, c.guest6("one", "lan", 0, 3, publish("2001:db8:1::1", 8081, 80)...), "one", 80)
 	far, near := c.guest6("far", "dmz", 1, 2), c.guest6("near", "lan", 0, 4)

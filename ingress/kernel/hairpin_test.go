@@ -222,11 +222,18 @@ func TestKernelC30SandboxAsksTheMesh(t *testing.T) {
 }
 
 func TestKernelC33DatagramsFollowAReplacement(t *testing.T) {
+	for _, at := range []string{"192.0.2.1:5353", "[2001:db8:1::1]:5353"} {
+		t.Run(at, func(t *testing.T) { datagramsFollow(t, at) })
+	}
+}
+
+func datagramsFollow(t *testing.T, at string) {
 	c, n := alone(t)
-	far, near := c.guest("far", 0, "dmz", "172.18.1.2"), c.guest("near", 0, "lan", "172.18.0.9")
+	c.underlay6()
+	far, near := c.guest6("far", "dmz", 1, 2), c.guest6("near", "lan", 0, 9)
 	clients := map[string]net.Conn{}
 	for name, ns := range map[string]*kerneltest.NS{"outside": c.outside, "far": far, "near": near, "host": n.host} {
-		conn, err := dial(ns, "udp", ":0", "192.0.2.1:5353")
+		conn, err := dial(ns, "udp", ":0", at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,9 +242,9 @@ func TestKernelC33DatagramsFollowAReplacement(t *testing.T) {
 		// Sent before anything is published, it leaves a trace that must not be followed later.
 		_, _ = conn.Write([]byte("early\n"))
 	}
-	for i, addr := range []string{"172.18.0.2", "172.18.0.3", "172.18.0.2"} {
+	for i, host := range []byte{2, 3, 2} {
 		id := swarmnet.TaskID(fmt.Sprint("dns", i))
-		serve(t, c.guest(id, 0, "lan", addr, publish("", 5353, 53)...), string(id), 53)
+		serve(t, c.guest6(id, "lan", 0, host, publish("", 5353, 53)...), string(id), 53)
 		for name, conn := range clients {
 			got, _, err := say(conn)
 			for range 5 { // what an earlier question was answered with, one from the time between or one that was asked again

@@ -1,0 +1,185 @@
+package kernel
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/kerneltest"
+	"github.com/swarmnet/swarmnet/internal/nl"
+)
+
+// six is the IPv6 address that goes with an IPv4 one of a cluster that is dual: fd00::A.B.C.D on a network, 2001:db8:1::A.B.C.D on the underlay.
+func six(four string) netip.Addr {
+	a := netip.MustParseAddr(four).As4()
+	out := [16]byte{0: 0xfd, 7: a[2], 12: a[0], 13: a[1], 14: a[2], 15: a[3]}
+	if a[0] == 192 {
+		out = [16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 5: 1, 12: a[0], 13: a[1], 14: a[2], 15: a[3]}
+	}
+	return netip.AddrFrom16(out)
+}
+
+// dual gives the cluster IPv6 as well: its underlay, its nodes on the ingress network and the network app.
+func (c *cluster) dual() *cluster {
+	c.t.Helper()
+	kerneltest.Require(c.t, kerneltest.IPv6)
+	give := func(ns *kerneltest.NS, four string) {
+		ns.With(func(conn *nl.Conn) error { return conn.AddAddr(ns.Link("eth0").Index, netip.PrefixFrom(six(four), 64)) })
+	}
+	give(c.outside, outsideAddr)
+	for _, n := range c.nodes {
+		give(n.host, n.under.String())
+		node := c.set.Nodes[n.id]
+		node.Ingress = append(node.Ingress, netip.PrefixFrom(six(node.Ingress[0].Addr().String()), 64))
+		c.set.Nodes[n.id] = node
+	}
+	for id, n := range c.set.Networks {
+		prefix := netip.PrefixFrom(six(n.Subnets[0].Prefix.Addr().String()), 64)
+		sub := swarmnet.Subnet{Prefix: prefix.Masked()}
+		if n.Subnets[0].Gateway.IsValid() {
+			sub.Gateway = six(n.Subnets[0].Gateway.String())
+		}
+		n.Subnets = append(n.Subnets, sub)
+		c.set.Networks[id] = n
+	}
+	return c
+}
+
+// service6 is service with a virtual address of either family.
+func (c *cluster) service6(id swarmnet.ServiceID, vip string, ports ...swarmnet.PortSpec) {
+	c.service(id, vip, ports...)
+	s := c.set.Services[id]
+	s.VIPs = append(s.VIPs, swarmnet.VIP{Network: "app", Addr: six(vip)})
+	c.set.Services[id] = s
+}
+
+// task6 is task with an address of either family.
+func (c *cluster) task6(service swarmnet.ServiceID, id swarmnet.TaskID, on int, addr string) *kerneltest.NS {
+	c.t.Helper()
+	ns := c.task(service, id, on, "app", addr)
+	p := netip.PrefixFrom(six(addr), 64)
+	ep := c.set.Endpoints[swarmnet.EndpointID(id)]
+	ep.Addrs = append(ep.Addrs, p)
+	c.set.Endpoints[ep.ID] = ep
+	c.apply()
+	ns.With(func(conn *nl.Conn) error {
+		eth := ns.Link("eth0").Index
+		if err := conn.AddAddr(eth, p); err != nil {
+			return err
+		}
+		return conn.ReplaceRoute(nl.Route{Dst: netip.PrefixFrom(netip.IPv6Unspecified(), 0), Via: c.set.Networks["app"].Subnets[1].Gateway, Index: eth})
+	})
+	return ns
+}
+
+func port6(a netip.Addr, port uint16) string { return netip.AddrPortFrom(a, port).String() }
+
+// The mesh over IPv6: every node answers, for a task of its own and for others', and each sees the client.
+func TestKernelConformanceIPv6Mesh(t *testing.T) {
+	overBalancers(t, func(t *testing.T, newCluster makeCluster) {
+		c := newCluster(t, 3).dual()
+		c.service6("web", "10.0.1.200", web(swarmnet.PublishIngress)...)
+		var tasks []*kerneltest.NS
+		for i, id := range []swarmnet.TaskID{"t1", "t2"} { // nothing on the third node
+			tasks = append(tasks, c.task6("web", id, i, fmt.Sprintf("10.0.1.1%d", i)))
+			serve(t, tasks[i], string(id), 80)
+		}
+		client := six(outsideAddr)
+		for _, network := range []string{"tcp", "udp"} {
+			for _, n := range c.nodes {
+				answered := map[string]int{}
+				for range 40 {
+					name, saw := ask(t, c.outside, network, port6(six(n.under.String()), 8080))
+					answered[name]++
+					if saw.Addr() != client {
+						t.Fatalf("%s by %s: %s saw %s, not the client", network, n.id, name, saw)
+					}
+				}
+				if len(answered) != 2 {
+					t.Errorf("%s by %s: answered %v, want both", network, n.id, answered)
+				}
+				if _, saw := ask(t, c.outside, network, n.under.String()+":8080"); saw.Addr().String() != outsideAddr {
+					t.Errorf("%s by %s over IPv4: saw %s", network, n.id, saw)
+				}
+				own := six(n.under.String())
+				if _, saw := ask(t, n.host, network, port6(own, 8080)); saw.Addr() != own {
+					t.Errorf("%s from %s itself: saw %s", network, n.id, saw)
+				}
+				ask(t, n.host, network, "[::1]:8080")
+				ask(t, tasks[0], network, port6(own, 8080)) // a task, by its own node and by others
+			}
+		}
+		// One source port to two entry nodes at once: both live.
+		for _, n := range c.nodes {
+			conn, err := dial(c.outside, "tcp", port6(client, 45678), port6(six(n.under.String()), 8080))
+			if err != nil {
+				t.Fatalf("by %s: %v", n.id, err)
+			}
+			defer conn.Close()
+			defer func() {
+				if _, saw, err := say(conn); err != nil || saw.Addr() != client {
+					t.Errorf("by %s: saw %s, %v", n.id, saw, err)
+				}
+			}()
+		}
+		for _, n := range c.nodes {
+			if changes := n.reconcile(); changes != 0 {
+				t.Errorf("%s: a second pass changed %d things", n.id, changes)
+			}
+		}
+	})
+}
+
+// Host mode and virtual addresses over IPv6: who asks is seen, who drains is not asked any more.
+func TestKernelConformanceIPv6HostModeAndVIP(t *testing.T) {
+	overBalancers(t, func(t *testing.T, newCluster makeCluster) {
+		c := newCluster(t, 2).dual()
+		c.service6("web", "10.0.1.200", web(swarmnet.PublishHost)...)
+		c.service6("idle", "10.0.1.201")
+		tasks := map[swarmnet.TaskID]*kerneltest.NS{}
+		for i, id := range []swarmnet.TaskID{"t1", "t2"} {
+			tasks[id] = c.task6("web", id, i, fmt.Sprintf("10.0.1.1%d", i))
+			serve(t, tasks[id], string(id), 80)
+		}
+		c.balance(0, "t1", tasks["t1"])
+		for _, network := range []string{"tcp", "udp"} {
+			for i, n := range c.nodes {
+				if name, saw := ask(t, c.outside, network, port6(six(n.under.String()), 8080)); saw.Addr() != six(outsideAddr) || name != fmt.Sprintf("t%d", i+1) {
+					t.Errorf("%s in host mode by %s: %s saw %s", network, n.id, name, saw)
+				}
+			}
+			answered := map[string]int{}
+			for range 40 {
+				name, saw := ask(t, tasks["t1"], network, port6(six("10.0.1.200"), 80))
+				answered[name]++
+				if saw.Addr() != six("10.0.1.10") {
+					t.Fatalf("%s: %s saw %s, not the caller", network, name, saw)
+				}
+			}
+			if len(answered) != 2 {
+				t.Errorf("%s: answered %v, want both, the caller itself too", network, answered)
+			}
+			refused(t, tasks["t1"], network, port6(six("10.0.1.201"), 80))
+		}
+		conn, err := dial(tasks["t1"], "tcp", "[::]:0", port6(six("10.0.1.200"), 80))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		first, _, err := say(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id := range tasks {
+			ep := c.set.Endpoints[swarmnet.EndpointID(id)]
+			ep.Desired = swarmnet.DesireDraining
+			c.set.Endpoints[ep.ID] = ep
+		}
+		c.balance(0, "t1", tasks["t1"])
+		if name, _, err := say(conn); err != nil || name != first {
+			t.Errorf("after draining %s answered instead of %s: %v", name, first, err)
+		}
+		refused(t, tasks["t1"], "tcp", port6(six("10.0.1.200"), 80))
+	})
+}
