@@ -32,7 +32,6 @@ type gossiper struct {
 	seen    map[swarmnet.NodeID]bool          // alive, or dead
 	early   map[gossip.RowKey][]byte
 	shown   uint64
-	epoch   uint64
 }
 
 func newGossiper(d *daemon) *gossiper {
