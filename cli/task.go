@@ -189,7 +189,18 @@ func (a *app) taskInfos(ctx context.Context, sources []taskSource) ([]taskInfo, 
 		if err != nil {
 			return nil, err
 		}
+		var joined []swarmnet.PortSpec
+		if src.service != "" && slices.ContainsFunc(tasks, swarmnet.Task.Standalone) { // of an external service, whose ports they serve
+			s, _, err := a.service(ctx, src.service)
+			if err != nil {
+				return nil, err
+			}
+			joined = s.Ports
+		}
 		for _, t := range tasks {
+			if t.Standalone() {
+				t.Ports = joined
+			}
 			name := names[t.Node]
 			if name == "" {
 				name = swarmnet.ShortID(t.Node)

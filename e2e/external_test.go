@@ -111,6 +111,20 @@ func TestE2EExternalService(t *testing.T) {
 			t.Errorf("ps by the label: %q", out)
 		}
 	})
+	t.Run("a port that another holds", func(t *testing.T) {
+		theirs := c.start("n3", "whoami", "--port", "8085")
+		c.answers(web80("n3", 8085), 5*time.Second)
+		c.must("n1", "service", "update", "ext", "--publish-add", "8085:80")
+		c.answers(web80("n1", 8085), 5*time.Second)
+		labtest.Eventually(t, 10*time.Second, "service ps to say so", func() error {
+			r, err := c.Run(t.Context(), "n2", "swarmnet", "service", "ps", "ext")
+			if err != nil || !strings.Contains(r.Stderr, "port 8085/tcp is held by swarmnet") || !strings.Contains(r.Stderr, " on n3") {
+				return fmt.Errorf("%v %+v", err, r)
+			}
+			return nil
+		})
+		theirs.stop()
+	})
 	f := c.floodAll(8080, three...)
 	f.during("one is stopped and started", func() {
 		c.must("n2", "stop", "unready")
