@@ -20,10 +20,10 @@ func notJoined(spec swarmnet.SandboxSpec) error {
 }
 
 // rejoin has a sandbox that is about to start join its service again, which may have been made anew meanwhile. It starts without its service
-// when no manager answers.
+// when no manager answers, or the node has left the cluster.
 func (s *localServer) rejoin(ctx context.Context, ref string) error {
 	sb, err := s.d.local.Read().Sandbox(ref)
-	if err != nil || sb.Active() || wishedService(sb.Spec) == "" {
+	if err != nil || sb.Active() || wishedService(sb.Spec) == "" || s.d.current() == nil {
 		return nil // what is wrong is said by the start
 	}
 	env, a, err := s.d.env(ctx)
