@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/pathmtu"
@@ -75,4 +76,31 @@ func TestNetworksFollowTheWays(t *testing.T) {
 	}
 	ways.carries.Store(1500)
 	eventually(t, "the ways have become wide, and the managers are told", described(1500))
+}
+
+// fickle are ways that lose what is large the first time, and say nothing at all the second, and so on.
+type fickle struct{ asked atomic.Int64 }
+
+func (f *fickle) Search(context.Context, pathNet, pathmtu.Peer, int) (int, error) {
+	if f.asked.Add(1)%2 == 1 {
+		return 1300, nil
+	}
+	return 0, pathmtu.ErrSilent
+}
+
+// That less arrives than before must be seen twice.
+func TestPathsAreBelievedTwice(t *testing.T) {
+	h := newHost()
+	h.paths = &fickle{}
+	a, stop := startAgent(t, h, t.TempDir(), newBoss(t).addr)
+	stop()
+	var table pathmtu.Table
+	peers := []pathmtu.Peer{{Node: "n2"}, {Node: "n3"}}
+	for _, p := range peers {
+		table.Note(p, 1500, time.Now().Add(-pathmtu.CheckEvery))
+	}
+	a.probeDue(context.Background(), &table, pathNet{}, peers[:1])
+	if got := table.MTU(peers); got != 1500 {
+		t.Errorf("after a look that a second one did not bear out: %d", got)
+	}
 }

@@ -40,6 +40,30 @@ func dataPathBugs() []Bug {
 		Test: Test{overlay, "TestMTU"},
 		Why:  "Packets are larger than another node's device takes.",
 	}, {
+		Name: "overlay-deaf-to-probes", File: "overlay/compute.go",
+		Old:  "	if path > 0 && (mtu <= 0 || path < mtu) {",
+		New:  "	if path > 0 && mtu <= 0 {",
+		Test: Test{overlay, "TestMTU"},
+		Why:  "Packets are larger than what gets through.",
+	}, {
+		Name: "path-believes-silence", File: "pathmtu/pathmtu.go",
+		Old:  "	if err == nil && got == 0 {",
+		New:  "	if got < 0 {",
+		Test: Test{"pathmtu", "TestSearchOfASilentWay"},
+		Why:  "The networks shrink because a node is down.",
+	}, {
+		Name: "path-never-better", File: "pathmtu/pathmtu.go",
+		Old:  "		first = []int{Least, last, most}",
+		New:  "		first = []int{Least, last}",
+		Test: Test{"pathmtu", "TestSearchFindsWhatArrives"},
+		Why:  "A way that is mended is not used for minutes.",
+	}, {
+		Name: "path-believed-at-once", File: "agent/paths.go",
+		Old:  "			if errs[i] != nil {\n				sizes[i] = 0\n			}\n",
+		New:  "",
+		Test: Test{"agent", "TestPathsAreBelievedTwice"},
+		Why:  "A node that falls silent amid a search shrinks the networks.",
+	}, {
 		Name: "overlay-other-family", File: "overlay/compute.go",
 		Old:  "	return b.IsValid() && a.Unmap().Is4() == b.Unmap().Is4()",
 		New:  "	return a.IsValid() && b.IsValid()",
