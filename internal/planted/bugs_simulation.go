@@ -23,8 +23,14 @@ func simulationBugs() []Bug {
 	}, {
 		Name: "cut-stale-word-counts", File: "gossip/usable.go",
 		Old:  "	case len(alive) > 0:\n		return alive\n",
-		Test: cutAndHeal,
+		Test: Test{"gossip", "TestUsable"},
 		Why:  "When the managers' last word has everybody in doubt, the dead are tried like the living.",
+	}, {
+		Name: "cut-wait-for-strangers", File: "gossip/member/rows.go",
+		Old:  "		case n != nil || m.list != nil && time.Since(m.named[id]) >= strangerFor:\n",
+		New:  "		case n != nil:\n",
+		Test: Test{"gossip/member", "TestWhoIsNeverMetIsDead"},
+		Why:  "A daemon that starts on a node which is cut off never doubts the nodes that it has never met.",
 	}, {
 		Name: "cut-forget-what-was-sent", File: "manager/dispatcher/feed.go",
 		Old:  "	d = Diff(f.sent, set)\n	f.sent = set\n",
