@@ -241,16 +241,18 @@ func (a *app) labAddCmd(name *string) *cobra.Command {
 }
 
 func (a *app) labDemoCmd(name *string) *cobra.Command {
-	var keep, ipv6 bool
+	var c demo.Config
 	cmd := &cobra.Command{Use: "demo", Short: "The tour: a cluster, a service, a published port, and a node that dies", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		n := *name
+		c.Name = *name
 		if !cmd.Flags().Changed("name") {
-			n = "demo"
+			c.Name = "demo"
 		}
-		return demo.Run(cmd.Context(), a.stdout, demo.Config{Name: n, Keep: keep, IPv6: ipv6})
+		return demo.Run(cmd.Context(), a.stdout, c)
 	}}
-	cmd.Flags().BoolVar(&ipv6, "ipv6", false, "over IPv6, the underlay too")
-	cmd.Flags().BoolVar(&keep, "keep", false, "leave the lab up at the end")
+	cmd.Flags().StringVar(&c.Balancer, "balancer", "", "balancer of every daemon: auto, ipvs or nft")
+	cmd.Flags().BoolVar(&c.IPv6, "ipv6", false, "over IPv6, the underlay too")
+	cmd.Flags().BoolVar(&c.Keep, "keep", false, "leave the lab up at the end")
+	cmd.Flags().BoolVar(&c.Short, "short", false, "without the node that dies")
 	return cmd
 }
 

@@ -176,6 +176,9 @@ func (t *tour) mesh(ctx context.Context) error {
 		}
 		fmt.Fprintln(t.w, out)
 	}
+	if err := t.balancers(ctx); err != nil {
+		return err
+	}
 	replies, err := t.ask(ctx, 300, t.url("n1", webPort), t.url("n2", webPort), t.url("n3", webPort))
 	if err != nil {
 		return err
@@ -192,6 +195,22 @@ func (t *tour) mesh(ctx context.Context) error {
 	}
 	s = count(replies)
 	t.check(s.failed == 0, "one source port used towards two nodes at once: %d of %d requests failed%s", s.failed, len(replies), s.firstErr)
+	return nil
+}
+
+// balancers checks that every node balances as it was told to.
+func (t *tour) balancers(ctx context.Context) error {
+	if t.balancer == "" || t.balancer == "auto" {
+		return nil
+	}
+	for _, n := range nodes {
+		by, err := t.lab.Swarmnet(ctx, n, "cluster", "info", "--format", "{{.Balancer}}")
+		if err != nil {
+			return err
+		}
+		name, _, _ := strings.Cut(strings.TrimSpace(by), " ")
+		t.check(name == t.balancer, "%s balances by %s", n, strings.TrimSpace(by))
+	}
 	return nil
 }
 
