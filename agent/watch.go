@@ -10,6 +10,8 @@ import (
 const (
 	// gather is how long what the kernel tells is gathered before anybody acts on it: changes come in bursts, and so one pass sees all of one.
 	gather = 50 * time.Millisecond
+	// watchAgain is how long after it failed the following is tried again.
+	watchAgain = 5 * time.Second
 	// leastGap and mostGap bound the time between two passes that the kernel's telling caused; within them it is costShare times what a pass takes,
 	// so that a host where something always changes costs a bounded part of a core.
 	leastGap  = 200 * time.Millisecond
@@ -55,18 +57,29 @@ func (a *Agent) watch(ctx context.Context) error {
 	wake := make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	heard := func(n news) {
+		mu.Lock()
+		pending.add(n)
+		mu.Unlock()
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
 	wg.Go(func() {
-		err := a.parts.watcher.Watch(ctx, func(n news) {
-			mu.Lock()
-			pending.add(n)
-			mu.Unlock()
-			select {
-			case wake <- struct{}{}:
-			default:
+		for told := false; ; {
+			err := a.parts.watcher.Watch(ctx, heard)
+			if err == nil || ctx.Err() != nil {
+				return
 			}
-		})
-		if err != nil && ctx.Err() == nil {
-			a.cfg.Logger.Warn("the kernel's changes cannot be followed; drift is found by looking every few seconds", "err", err)
+			if !told {
+				a.cfg.Logger.Warn("the kernel's changes cannot be followed; drift is found by looking every few seconds", "err", err)
+			}
+			told = true
+			if !pause(ctx, watchAgain) { // what of the kernel is a module may be on its way
+				return
+			}
+			heard(news{at: time.Now(), lost: true})
 		}
 	})
 	for {

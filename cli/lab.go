@@ -252,7 +252,7 @@ func (a *app) labDemoCmd(name *string) *cobra.Command {
 	cmd.Flags().StringVar(&c.Balancer, "balancer", "", "balancer of every daemon: auto, ipvs or nft")
 	cmd.Flags().BoolVar(&c.IPv6, "ipv6", false, "over IPv6, the underlay too")
 	cmd.Flags().BoolVar(&c.Keep, "keep", false, "leave the lab up at the end")
-	cmd.Flags().BoolVar(&c.Short, "short", false, "without the node that dies")
+	cmd.Flags().BoolVar(&c.Short, "short", false, "one manager and two workers, and no node that dies")
 	return cmd
 }
 

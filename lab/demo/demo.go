@@ -20,28 +20,36 @@ type Config struct {
 	IPv6 bool   // over IPv6: the underlay, the network and its published ports
 	// Balancer of every daemon: auto, ipvs or nft; empty: their default.
 	Balancer string
-	Short    bool // no node fails
+	// Short is for slow machines: one manager and two workers, and no node fails.
+	Short bool
 }
 
 // Run takes the tour.
 func Run(ctx context.Context, w io.Writer, c Config) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	t := &tour{w: w, name: c.Name, ipv6: c.IPv6, balancer: c.Balancer, started: time.Now()}
-	t.say("A cluster of three managers on this machine, each node in namespaces of its own, and `outside`, a host that is no member.")
+	t := &tour{w: w, name: c.Name, ipv6: c.IPv6, balancer: c.Balancer, other: "n2", started: time.Now()}
+	members, managers, workers := "three managers", 3, 0
+	if c.Short {
+		members, managers, workers, t.other = "a manager and two workers", 1, 2, "n1"
+	}
+	t.say("A cluster of " + members + " on this machine, each node in namespaces of its own, and `outside`, a host that is no member.")
 	options := map[bool]string{true: " --ipv6"}[c.IPv6]
+	if c.Short {
+		options += " --managers 1 --workers 2"
+	}
 	if c.Balancer != "" {
 		options += " --balancer " + c.Balancer
 	}
 	fmt.Fprintf(w, "$ swarmnet lab up --name %s%s\n", c.Name, options)
-	t.lab, err = lab.Up(ctx, lab.Config{Name: c.Name, Underlay: lab.Underlay{IPv6: c.IPv6}, Balancer: c.Balancer, Bound: !c.Keep, Progress: func(s string) { fmt.Fprintln(w, s) }})
+	t.lab, err = lab.Up(ctx, lab.Config{Name: c.Name, Managers: managers, Workers: workers, Underlay: lab.Underlay{IPv6: c.IPv6}, Balancer: c.Balancer, Bound: !c.Keep, Progress: func(s string) { fmt.Fprintln(w, s) }})
 	if err != nil {
 		return err
 	}
 	if !c.Keep {
 		defer func() { err = errors.Join(err, t.lab.Down()) }()
 	}
-	t.measured("cluster of three managers formed in", "%.1f s", time.Since(t.started).Seconds())
+	t.measured("cluster of "+members+" formed in", "%.1f s", time.Since(t.started).Seconds())
 	type step struct {
 		title string
 		do    func(context.Context) error
@@ -70,6 +78,7 @@ type tour struct {
 	lab      *lab.Lab
 	ipv6     bool
 	balancer string
+	other    string // another manager than n1, where there is one
 	started  time.Time
 	figures  []string
 	wrong    []string

@@ -16,6 +16,9 @@ import (
 const (
 	webPort   = 8080
 	probePort = 9000
+
+	// patience bounds each wait for something that comes within a second, on a machine that does nothing else.
+	patience = 60 * time.Second
 )
 
 func (t *tour) url(node string, port uint16) string {
@@ -37,7 +40,7 @@ func (t *tour) deploy(ctx context.Context) error {
 	}
 	returned := time.Now()
 	for _, n := range nodes {
-		if err := t.answers(ctx, t.url(n, webPort), 20*time.Second); err != nil {
+		if err := t.answers(ctx, t.url(n, webPort), patience); err != nil {
 			return err
 		}
 	}
@@ -45,7 +48,7 @@ func (t *tour) deploy(ctx context.Context) error {
 	if _, err := t.show(ctx, "n1", "service", "ls"); err != nil {
 		return err
 	}
-	_, err := t.show(ctx, "n2", "service", "ps", "web")
+	_, err := t.show(ctx, t.other, "service", "ps", "web")
 	return err
 }
 
@@ -152,7 +155,7 @@ func (t *tour) inSandbox(ctx context.Context, v any, path string) error {
 }
 
 func (t *tour) inSandboxReady(ctx context.Context) error {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		var l probe.Looked
 		err := t.inSandbox(ctx, &l, "lookup?name=web")
