@@ -110,6 +110,9 @@ func (c *cluster) task(service swarmnet.ServiceID, id swarmnet.TaskID, on int, n
 	p := netip.PrefixFrom(netip.MustParseAddr(addr), 24)
 	ep := swarmnet.Endpoint{ID: swarmnet.EndpointID(id), Network: network, Task: id, Service: service, Node: node.id,
 		MAC: swarmnet.MACFor(p.Addr()), Addrs: []netip.Prefix{p}, DefaultRoute: true}
+	if subs := c.set.Networks[network].Subnets; len(subs) > 1 {
+		ep.Addrs = append(ep.Addrs, like(subs[1].Prefix, p.Addr()))
+	}
 	c.set.Endpoints[ep.ID] = swarmnet.PeerEndpoint{Endpoint: ep, Desired: swarmnet.DesireRunning, State: swarmnet.TaskRunning}
 	c.set.Tasks[id] = swarmnet.Task{ID: id, Service: service, Node: node.id, Ports: c.set.Services[service].Ports, Desired: swarmnet.DesireRunning}
 	c.apply()
@@ -145,24 +148,74 @@ func (n *testNode) sandbox(ep swarmnet.Endpoint) *kerneltest.NS {
 		}
 		return c.SetUp(l.Index)
 	})
-	via := net.Subnets[0].Gateway
-	if net.Spec.Ingress {
-		via = n.c.set.Nodes[n.id].Ingress[0].Addr()
-	}
 	ns.With(func(c *nl.Conn) error {
 		l, _, err := c.Link("eth0")
 		if err != nil {
 			return err
 		}
-		if err := c.AddAddr(l.Index, ep.Addrs[0]); err != nil {
-			return err
-		}
 		if err := c.SetUp(l.Index); err != nil {
 			return err
 		}
-		return c.ReplaceRoute(nl.Route{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: via, Index: l.Index})
+		for i, a := range ep.Addrs {
+			via, all := net.Subnets[i].Gateway, netip.IPv4Unspecified()
+			if net.Spec.Ingress {
+				via = n.c.set.Nodes[n.id].Ingress[i].Addr()
+			}
+			if a.Addr().Is6() {
+				all = netip.IPv6Unspecified()
+			}
+			if err := c.AddAddr(l.Index, a); err != nil {
+				return err
+			}
+			if err := c.ReplaceRoute(nl.Route{Dst: netip.PrefixFrom(all, 0), Via: via, Index: l.Index}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return ns
+}
+
+// like is an address with the last octet of another one.
+func like(in netip.Prefix, a netip.Addr) netip.Prefix {
+	b, of := in.Addr().AsSlice(), a.AsSlice()
+	b[len(b)-1] = of[len(of)-1]
+	addr, _ := netip.AddrFromSlice(b)
+	return netip.PrefixFrom(addr, in.Bits())
+}
+
+const outsideAddr6 = "2001:db8:1::64"
+
+// bothFamilies gives the networks, the hosts and the outsider IPv6 as well. Services and tasks come after it.
+func (c *cluster) bothFamilies() {
+	c.t.Helper()
+	kerneltest.Require(c.t, kerneltest.IPv6)
+	for name, prefix := range map[swarmnet.NetworkID]string{"ingress": "fd00:ff::/64", "app": "fd00:1::/64"} {
+		n := c.set.Networks[name]
+		sub := swarmnet.Subnet{Prefix: netip.MustParsePrefix(prefix)}
+		if !n.Spec.Ingress {
+			sub.Gateway = sub.Prefix.Addr().Next()
+		}
+		n.Subnets = append(n.Subnets, sub)
+		c.set.Networks[name] = n
+	}
+	under := func(ns *kerneltest.NS, a netip.Addr) {
+		ns.With(func(conn *nl.Conn) error {
+			return conn.AddAddr(ns.Link("eth0").Index, like(netip.MustParsePrefix("2001:db8:1::/64"), a))
+		})
+	}
+	under(c.outside, netip.MustParseAddr(outsideAddr))
+	for _, node := range c.nodes {
+		under(node.host, node.under)
+		n := c.set.Nodes[node.id]
+		n.Ingress = append(n.Ingress, like(netip.MustParsePrefix("fd00:ff::/64"), n.Ingress[0].Addr()))
+		c.set.Nodes[node.id] = n
+	}
+}
+
+// entry6 is where the node answers on a port, by IPv6.
+func (n *testNode) entry6(port int) string {
+	return fmt.Sprintf("[%s]:%d", like(netip.MustParsePrefix("2001:db8:1::/64"), n.under).Addr(), port)
 }
 
 func (n *testNode) fabricNS() *kerneltest.NS { return kerneltest.Adopt(n.c.t, n.fabric.Path()) }

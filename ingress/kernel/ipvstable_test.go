@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
@@ -75,27 +74,48 @@ ipvs fwmark 0x775caa35 -> 10.0.1.3:0 weight 0`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	// What nftables sets is what IPVS has: each address that takes connections leads to two services, and the one that takes none is refused.
-	table := markTable(marked{vips, markOf(vips)})
+}
+
+// What nftables sets is what IPVS has: an address that takes connections leads to two services, and one that takes none is refused.
+func TestMarkTable(t *testing.T) {
+	a := netip.MustParseAddr
+	vips := ingress.VIPs{
+		{Addr: a("10.0.1.9"), Backends: []netip.Addr{a("10.0.1.1")}, Lost: []netip.Addr{a("10.0.1.3")}},
+		{Addr: a("10.0.1.10"), Draining: []netip.Addr{a("10.0.1.2")}},
+		{Addr: a("fd00:1::9"), Backends: []netip.Addr{a("fd00:1::1")}},
+	}
 	services := vipServices(vips, ipvs.Maglev)
-	for _, s := range table.Sets {
+	led := map[ipvs.Key]bool{}
+	for _, s := range markTable(marked{vips, markOf(vips)}).Sets {
+		v6 := strings.HasSuffix(s.Name, "6")
 		switch {
 		case strings.HasPrefix(s.Name, "streams"), strings.HasPrefix(s.Name, "others"):
 			if len(s.Elems) != 1 {
 				t.Errorf("%s has %d elements", s.Name, len(s.Elems))
 			}
 			for _, data := range s.Elems {
-				there := slices.ContainsFunc(ipvs.Diff(nil, services), func(o ipvs.Op) bool {
-					return o.Kind == ipvs.AddService && keyNative(o.Key.Mark) == data && o.Key.V6 == strings.HasSuffix(s.Name, "6")
-				})
-				if !there {
-					t.Errorf("%s leads to no service", s.Name)
+				for k := range services {
+					if keyNative(k.Mark) == data && k.V6 == v6 {
+						led[k] = true
+						if stream := k.Mark&markStream != 0; stream != strings.HasPrefix(s.Name, "streams") {
+							t.Errorf("%s leads to %s", s.Name, k)
+						}
+					}
 				}
 			}
 		case s.Name == "refused4":
 			if _, refused := s.Elems[keyAddr(a("10.0.1.10"))]; !refused || len(s.Elems) != 1 {
 				t.Errorf("refused are %d", len(s.Elems))
 			}
+		}
+	}
+	for k, s := range services {
+		open := false
+		for _, d := range s.Dests {
+			open = open || d.Weight > 0
+		}
+		if led[k] != open {
+			t.Errorf("packets are led to %s: %v, it takes new connections: %v", k, led[k], open)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,8 +49,12 @@ func Probe(s Scheduler) error {
 	} else if err != nil {
 		return err
 	}
-	for _, addr := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		k := Marked(1, addr.Is6())
+	families := []bool{false}
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
+		families = append(families, true)
+	}
+	for _, v6 := range families {
+		k := Marked(1, v6)
 		_, err := c.Apply(context.Background(), Diff(nil, Table{k: NewService(s)}))
 		switch {
 		case errors.Is(err, unix.ENOENT):

@@ -64,3 +64,12 @@ func (c *Conn) EnsureSettings(ctx context.Context, path string) (changes int, er
 	}
 	return changes + 1, nil
 }
+
+// IdleTCP is for how long an established TCP connection is kept on which nothing is sent.
+func (c *Conn) IdleTCP() (time.Duration, error) {
+	have, err := c.h.GetConfig()
+	if err != nil {
+		return 0, fmt.Errorf("cannot read IPVS's timeouts: %w", err)
+	}
+	return have.TimeoutTCP, nil
+}
