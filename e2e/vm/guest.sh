@@ -4,7 +4,7 @@ export SWARMNET_REQUIRE_KERNEL=all
 at() { echo "== $1 at $(cut -d' ' -f1 /proc/uptime) s"; }
 kernel_tests() {
 	at "kernel tests of $1"
-	"$1.test" -test.run TestKernel -test.timeout 8m
+	"$1.test" -test.run TestKernel -test.timeout 15m
 }
 kernel_tests ingress
 kernel_tests overlay

@@ -4,12 +4,14 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/ingress/kernel/ipvs"
 	"github.com/swarmnet/swarmnet/internal/kerneltest"
 	"github.com/swarmnet/swarmnet/internal/nft"
@@ -209,6 +211,41 @@ func TestKernelIPVSSchedulers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The two balancers' tables of one name follow each other.
+func TestKernelTablesOfBothBalancers(t *testing.T) {
+	kerneltest.Require(t, kerneltest.NFTables, kerneltest.IPv6)
+	ns := kerneltest.NewNamespace(t)
+	a := netip.MustParseAddr
+	var vips ingress.VIPs
+	ports := []ingress.Port{{Published: 8080, Backends: []ingress.Backend{{Addr: a("10.0.1.1"), Port: 80}, {Addr: a("fd00::1"), Port: 80}}}}
+	for i, addr := range []netip.Addr{a("10.0.1.9"), a("10.0.1.10"), a("fd00::9")} {
+		v := ingress.VIP{Addr: addr, Backends: []netip.Addr{a("10.0.1.1"), a("10.0.1.2")}[:2-i%2]}
+		if addr.Is6() {
+			v.Backends = []netip.Addr{a("fd00::1")}
+		}
+		vips = append(vips, v)
+	}
+	for round := range 2 {
+		for _, table := range []nft.Table{
+			portTable(Config{}.withDefaults().FabricAddrs, ports), hideTable(), vipsTable(vips), markTable(marked{vips, markOf(vips)}),
+		} {
+			put(t, ns.Path, table)
+			fresh := kerneltest.NewNamespace(t)
+			put(t, fresh.Path, table)
+			if have, want := lines(observe(t, ns.Path, nft.INet, table.Name)), lines(observe(t, fresh.Path, nft.INet, table.Name)); !slices.Equal(have, want) {
+				t.Errorf("round %d: %s is %q, wanted was %q", round, table.Name, have, want)
+			}
+		}
+	}
+}
+
+// lines are a table's, ordered.
+func lines(t *nft.Table) []string {
+	out := strings.Split(t.String(), "\n")
+	slices.Sort(out)
+	return out
 }
 
 // Another --balancer, at the daemon's next start: what is established goes on, new connections go the new way at once, and then the old one's objects

@@ -189,9 +189,13 @@ func deletions(t Table, steps []step) unit {
 		if s.kind == delChain {
 			flushes = append(flushes, flush(t, s.chain))
 			out = append(out, newMessage(unix.NFT_MSG_DELCHAIN, 0, t.Family, text(unix.NFTA_CHAIN_TABLE, t.Name), text(unix.NFTA_CHAIN_NAME, s.chain.Name)))
-		} else {
-			out = append(out, newMessage(unix.NFT_MSG_DELSET, 0, t.Family, text(unix.NFTA_SET_TABLE, t.Name), text(unix.NFTA_SET_NAME, s.set.Name)))
+			continue
 		}
+		if s.set.Verdict { // its elements hold the chains that they lead to; without a list, all of them go
+			flushes = append(flushes, newMessage(unix.NFT_MSG_DELSETELEM, 0, t.Family,
+				text(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name), text(unix.NFTA_SET_ELEM_LIST_SET, s.set.Name)))
+		}
+		out = append(out, newMessage(unix.NFT_MSG_DELSET, 0, t.Family, text(unix.NFTA_SET_TABLE, t.Name), text(unix.NFTA_SET_NAME, s.set.Name)))
 	}
 	return append(flushes, out...)
 }
