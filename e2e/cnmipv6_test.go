@@ -223,3 +223,69 @@ func TestE2EC43IPv6(t *testing.T) {
 		t.Errorf("d's address is %v", got)
 	}
 }
+
+// macvlan with both families: outside reaches a sandbox directly, and finds the next one that has its address at once, by another Ethernet address.
+func TestE2EC09IPv6(t *testing.T) {
+	c := hosts6(t, 1)
+	create := []string{"network", "create", "-d", "macvlan", "--opt", "parent=eth0", "--ipv6", "--subnet", "2001:db8::/64", "--gateway", "2001:db8::ffff", "--ip-range", "2001:db8::8000:0/112"}
+	c.refused("n1", 1, []string{"IPv4", "--subnet"}, append(create, "m")...)
+	c.must("n1", append(create, "--subnet", "192.0.2.0/24", "--gateway", "192.0.2.99", "--ip-range", "192.0.2.128/25", "m")...)
+	for i, mac := range []string{"02:aa:00:00:00:01", "02:aa:00:00:00:02"} {
+		name := fmt.Sprint("web", i)
+		c.must("n1", "run", "-d", "--name", name, "--network", "m", "--ip", "192.0.2.200", "--ip6", "2001:db8::beef", "--mac-address", mac, "--", "swarmnet", "whoami")
+		for _, url := range []string{"http://192.0.2.200", "http://[2001:db8::beef]"} {
+			// What outside has cached is good for 15 s at least, unless it is told otherwise.
+			c.answers(url, 10*time.Second)
+			if r := c.ask(1, url)[0]; r.Answer.Task != name {
+				t.Errorf("%s: %+v, want %s", url, r, name)
+			}
+		}
+		c.must("n1", "rm", "-f", name)
+	}
+}
+
+// A name server at an IPv6 address: of the sandbox's own, asked from it, and of the daemon, asked from the host.
+func TestE2EC47IPv6(t *testing.T) {
+	server := lab.Addr6(lab.Outside)
+	c := cluster{labtest.Up(t, lab.Config{Binary: binary, Managers: 1, NoCluster: true, Underlay: lab.Underlay{IPv6Only: true}}), t}
+	if err := c.Start(t.Context(), "n1", "--dns", server.String()); err != nil {
+		t.Fatal(err)
+	}
+	upstream := c.nameserver(lab.Outside, "far.example=2001:db8::7")
+	c.must("n1", "network", "create", "--ipv6", "lan")
+	c.box("own", "--network", "lan", "--dns", server.String())
+	c.box("plain", "--network", "lan")
+	for _, box := range []string{"own", "plain"} {
+		if got := c.resolve(box, "far.example", "--type", "AAAA"); !slices.Equal(got.Answers, []string{"2001:db8::7"}) {
+			t.Errorf("%s: %+v", box, got)
+		}
+	}
+	if got := upstream.asked("far.example."); len(got) == 0 || !strings.HasPrefix(got[0].From, "["+lab.Addr6("n1").String()+"]:") {
+		t.Errorf("the name server was asked %+v", got)
+	}
+}
+
+// A fixed address of a live connection, and names of both families that come and go with it.
+func TestE2EC21IPv6(t *testing.T) {
+	c := hosts6(t, 1)
+	c.must("n1", "network", "create", "one")
+	c.must("n1", "network", "create", "--ipv6", "--subnet", "fd00:21::/64", "two")
+	c.whoami("web", "--network", "one")
+	c.box("box", "--network", "two")
+	c.refused("n1", 1, []string{"fd00:21::1", "gateway"}, "network", "connect", "--ip6", "fd00:21::1", "two", "web")
+	for range 2 {
+		c.must("n1", "network", "connect", "--ip6", "fd00:21::77", "--alias", "al", "two", "web")
+		for _, name := range []string{"web", "al"} {
+			if got := c.resolve("box", name, "--type", "AAAA").Answers; !slices.Equal(got, []string{"fd00:21::77"}) {
+				t.Errorf("%s resolves to %v", name, got)
+			}
+		}
+		if got := c.asks("box", "http://[fd00:21::77]"); got != "web" {
+			t.Errorf("%q answers at once", got)
+		}
+		c.must("n1", "network", "disconnect", "two", "web")
+		if got := c.resolve("box", "web", "--type", "AAAA"); len(got.Answers) != 0 {
+			t.Errorf("after disconnect web resolves to %v", got.Answers)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -219,6 +220,12 @@ func TestE2EIPv6Underlay(t *testing.T) {
 		}
 	}
 	c.agree(10*time.Second, "n1", "n2", "n3")
+	// An admin from elsewhere, over IPv6.
+	admin := filepath.Join(c.Dir(), "admin")
+	c.must("n1", "cluster", "admin-cert", "-o", admin)
+	if got := c.must(lab.Outside, "--host", at6(lab.Addr6("n2"), 4747), "--cert-path", admin, "node", "ls", "-q"); strings.Count(got, "\n") != 2 {
+		t.Errorf("node ls from outside: %q", got)
+	}
 	if err := c.Kill("n3"); err != nil {
 		t.Fatal(err)
 	}
