@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -200,10 +199,9 @@ func onlyHostAddr() (netip.Addr, error) {
 // clusterSpec completes what `cluster init` was asked for with the defaults.
 func clusterSpec(s swarmnet.ClusterSpec) swarmnet.ClusterSpec {
 	d := swarmnet.DefaultClusterSpec()
-	if slices.ContainsFunc(s.AddrPools, func(p swarmnet.AddrPool) bool { return p.Base.Addr().Is4() }) {
-		d.AddrPools = nil
+	if len(s.AddrPools) > 0 {
+		d.AddrPools = s.AddrPools
 	}
-	d.AddrPools = append(d.AddrPools, s.AddrPools...) // every network has IPv4
 	if s.DataPathPort != 0 {
 		d.DataPathPort = s.DataPathPort
 	}

@@ -24,15 +24,27 @@ func Run(d *state.Draft) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	p := &planner{d: d, pools: cluster.Spec.AddrPools}
-	if !slices.ContainsFunc(p.pools, func(pool swarmnet.AddrPool) bool { return pool.Base.Addr().Is6() }) {
-		p.pools = append(slices.Clone(p.pools), ipam.ULA("cluster", string(cluster.ID)))
-	}
+	p := &planner{d: d, pools: pools(cluster)}
 	p.networks()
 	p.nodes()
 	p.services()
 	p.tasks()
 	return p.due
+}
+
+// pools are the cluster's, and where it has none of a family the default ones: networks want addresses of both.
+func pools(c swarmnet.Cluster) []swarmnet.AddrPool {
+	out := slices.Clone(c.Spec.AddrPools)
+	has := func(is6 bool) bool {
+		return slices.ContainsFunc(c.Spec.AddrPools, func(p swarmnet.AddrPool) bool { return p.Base.Addr().Is6() == is6 })
+	}
+	if !has(false) {
+		out = append(out, swarmnet.DefaultClusterSpec().AddrPools...)
+	}
+	if !has(true) {
+		out = append(out, ipam.ULA("cluster", string(c.ID)))
+	}
+	return out
 }
 
 type planner struct {

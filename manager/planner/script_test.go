@@ -306,9 +306,12 @@ func (c *cluster) commands(verb, name string, args map[string][]string, words []
 	case "init":
 		spec := swarmnet.DefaultClusterSpec()
 		if v := args["pool"]; v != nil {
-			base, size, _ := strings.Cut(v[0], "/by/")
-			n, _ := strconv.Atoi(size)
-			spec.AddrPools = []swarmnet.AddrPool{{Base: netip.MustParsePrefix(base), Size: n}}
+			spec.AddrPools = nil
+			for _, pool := range v {
+				base, size, _ := strings.Cut(pool, "/by/")
+				n, _ := strconv.Atoi(size)
+				spec.AddrPools = append(spec.AddrPools, swarmnet.AddrPool{Base: netip.MustParsePrefix(base), Size: n})
+			}
 		}
 		if v := args["history"]; v != nil {
 			n, _ := strconv.Atoi(v[0])

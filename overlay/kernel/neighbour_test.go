@@ -146,3 +146,35 @@ func TestKernelIPv6Underlay(t *testing.T) {
 		}
 	}
 }
+
+// Where the kernel has no IPv6, what is wanted of it does not keep the rest from being made.
+func TestKernelWithoutIPv6(t *testing.T) {
+	kerneltest.Require(t, kerneltest.IPv6)
+	s := newSite(t, 2, 1)
+	a := s.hosts[0].addBox(1, 5)
+	s.hosts[1].addBox(1, 6)
+	all := s.hosts[0].desired().Objects()
+	ns := kerneltest.NewNamespace(t)
+	for _, has := range []bool{true, false} {
+		ns.With(func(c *nl.Conn) error {
+			if !has {
+				if err := c.Sysctl("net/ipv6/conf/all/disable_ipv6", "1"); err != nil {
+					return err
+				}
+			}
+			four, six := 0, 0
+			for _, o := range (&conns{fabric: c}).possible(all) {
+				switch {
+				case o.Addr.Is6() || o.Prefix.Addr().Is6():
+					six++
+				case o.Addr == a.addr || o.Prefix.IsValid():
+					four++
+				}
+			}
+			if c.HasIPv6() != has || four == 0 || (six > 0) != has {
+				t.Errorf("IPv6 %v: %d objects of IPv4 and %d of IPv6", has, four, six)
+			}
+			return nil
+		})
+	}
+}
