@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/internal/nl"
 	"github.com/swarmnet/swarmnet/internal/plan"
 	"github.com/swarmnet/swarmnet/overlay"
@@ -102,7 +103,32 @@ func (c *conns) ensureUplink() error {
 	if err := ensureEnd(c.fabric, fabricEnd, mtu, up.fabric()); err != nil {
 		return err
 	}
+	if err := ensureNeighbours(c.host, hostEnd.Index, fabricEnd.MAC, up.Fabric4.Addr(), up.Fabric6.Addr()); err != nil {
+		return err
+	}
+	if err := ensureNeighbours(c.fabric, fabricEnd.Index, hostEnd.MAC, up.Host4.Addr(), up.Host6.Addr()); err != nil {
+		return err
+	}
 	return ensureDefaults(c.fabric, fabricEnd.Index, up.Host4.Addr(), up.Host6.Addr())
+}
+
+// ensureNeighbours says who is at the other end. To ask for it, on behalf of an IPv6 packet that is forwarded, the kernel needs a link-local address
+// (RFC 4861 section 7.2.2), which on the host is not there for the first seconds and in the fabric never.
+func ensureNeighbours(c *nl.Conn, index int, mac swarmnet.MAC, addrs ...netip.Addr) error {
+	have, err := c.Neighs(index)
+	if err != nil {
+		return err
+	}
+	var missing []nl.Neigh
+	for _, a := range addrs {
+		if n := (nl.Neigh{Index: index, MAC: mac, Addr: a}); a.IsValid() && !contains(have, n) && (a.Is4() || c.HasIPv6()) {
+			missing = append(missing, n)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return c.SetNeighs(missing)
 }
 
 // ensureEnd brings an end of the uplink up, with its MTU, addresses, and the way to the other end.

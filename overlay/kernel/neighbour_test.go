@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -173,6 +174,47 @@ func TestKernelWithoutIPv6(t *testing.T) {
 			}
 			if c.HasIPv6() != has || four == 0 || (six > 0) != has {
 				t.Errorf("IPv6 %v: %d objects of IPv4 and %d of IPv6", has, four, six)
+			}
+			return nil
+		})
+	}
+}
+
+// Nobody asks for the other end of the link between host and fabric: what is forwarded over it the first time must not wait for an answer, which over
+// IPv6 would not come. Entries that somebody takes away come back.
+func TestKernelUplinkNeighbours(t *testing.T) {
+	kerneltest.Require(t, kerneltest.IPv6)
+	s := newSite(t, 2, 1)
+	h, a := s.hosts[0], s.hosts[0].addBox(1, 5)
+	s.converge(a)
+	wire := h.Capture(HostLink)
+	up := DefaultUplink()
+	ends := []netip.Addr{up.Fabric4.Addr(), up.Fabric6.Addr(), up.Host4.Addr(), up.Host6.Addr()}
+	for outside, own := range map[string]string{"192.0.2.2:8080": "192.0.2.1", "[2001:db8:1::2]:8080": "2001:db8:1::1"} {
+		to := netip.MustParseAddrPort(outside)
+		serve(t, s.hosts[1].NS, to, 1)
+		if seen, _, err := ask(a.NS, to, 5*time.Second); err != nil || seen != own {
+			t.Errorf("%s saw %q, %v", outside, seen, err)
+		}
+	}
+	for _, end := range ends {
+		if n := wire.Count(solicits(end)); n != 0 {
+			t.Errorf("%d solicitations of %s", n, end)
+		}
+	}
+	for ns, addrs := range map[*kerneltest.NS][]netip.Addr{h.NS: ends[:2], h.inFabric(): ends[2:]} {
+		ns.With(func(c *nl.Conn) error {
+			link := ns.Link(map[bool]string{true: HostLink, false: UplinkName}[ns == h.NS])
+			have, err := c.Neighs(link.Index)
+			if err != nil || len(have) != 2 || have[0].Addr != addrs[0] || have[1].Addr != addrs[1] {
+				t.Errorf("%s has the neighbours %v, want %v: %v", link.Name, have, addrs, err)
+			}
+			if err := c.DelNeighs(have); err != nil {
+				return err
+			}
+			h.reconcile()
+			if again, err := c.Neighs(link.Index); err != nil || !slices.Equal(again, have) {
+				t.Errorf("%s has the neighbours %v, want %v: %v", link.Name, again, have, err)
 			}
 			return nil
 		})
