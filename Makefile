@@ -13,7 +13,7 @@ CNI       := $(CURDIR)/.cache/cni
 KERNEL     = $(shell grep -rl --include='*_test.go' '^func TestKernel' . | xargs -n1 dirname | sort -u)
 UNIT       = $(shell $(GO) list ./... | grep -v -e /e2e -e /bench -e '/lab$$')
 
-.PHONY: all build demo test test-unit test-kernel e2e e2e-vm planted flood schedules bench verify proto fmt clean
+.PHONY: all build demo test test-unit test-kernel e2e soak e2e-vm planted flood schedules bench verify proto fmt clean
 all: build
 
 build:
@@ -37,7 +37,12 @@ test-kernel: $(BIN)/nsexec
 	SWARMNET_REQUIRE_KERNEL=1 $(GO) test $(RACE) -count=1 -p 1 -exec $(BIN)/nsexec -run 'TestKernel' $(KERNEL)
 
 e2e: build $(CNI)/stamp
-	SWARMNET_BIN=$(BIN)/swarmnet SWARMNET_CNI=$(CNI) $(GO) test -count=1 -timeout 15m -p 1 ./lab/... ./e2e/...
+	SWARMNET_BIN=$(BIN)/swarmnet SWARMNET_CNI=$(CNI) $(GO) test -count=1 -timeout 40m -p 1 ./lab/... ./e2e/...
+
+# Chaos on a lab for as long as is asked: make soak DURATION=30m SEED=7. `make e2e` has minutes of it. A failure prints its seed and steps.
+DURATION ?= 10m
+soak: build
+	SWARMNET_BIN=$(BIN)/swarmnet SWARMNET_SOAK=$(DURATION) SWARMNET_SEED=$(SEED) $(GO) test -count=1 -timeout 0 -v -run '^TestE2EChaos$$' ./e2e
 
 # What this machine's kernel may lack, on Debian's kernel in a virtual machine: the same kernel tests, static, and a lab.
 VM := .cache/vm/files

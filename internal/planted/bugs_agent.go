@@ -3,6 +3,18 @@ package main
 // agentBugs are in the parts of the agent that decide.
 func agentBugs() []Bug {
 	return []Bug{{
+		Name: "agent-drift-is-not-told", File: "agent/drift.go",
+		Old:  "	tell(now)\n	later(",
+		New:  "	later(",
+		Test: Test{"agent", "TestDriftIsToldAndGathered"},
+		Why:  "Drift is put right and nobody hears of it.",
+	}, {
+		Name: "agent-drift-forgotten", File: "agent/drift.go",
+		Old:  "		rest.take(lines)\n		d.mu.Unlock()\n		return\n",
+		New:  "		d.mu.Unlock()\n		return\n",
+		Test: Test{"agent", "TestDriftIsToldAndGathered"},
+		Why:  "Of what flaps only the first time is told.",
+	}, {
 		Name: "local-kill-is-no-end", File: "agent/local/life.go",
 		Old:  "	case !sb.Wanted, sb.Last, sb.Started.IsZero():\n",
 		New:  "	case !sb.Wanted, sb.Started.IsZero():\n",

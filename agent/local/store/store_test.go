@@ -174,3 +174,23 @@ func TestAwaitAndWatch(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What no step does is told in its order among what steps do, and wakes who follows.
+func TestTell(t *testing.T) {
+	s, err := Open(t.TempDir(), local.Env{Now: time.Now()}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := s.LastEvent()
+	_, _, more := s.Events(last)
+	s.Tell(local.Event{Kind: "node", Action: local.ActionDrift, Detail: "networks: x"})
+	select {
+	case <-more:
+	case <-time.After(5 * time.Second):
+		t.Fatal("nobody was woken")
+	}
+	events, is, _ := s.Events(last)
+	if is != last+1 || len(events) != 1 || events[0].Action != local.ActionDrift || events[0].Detail != "networks: x" || events[0].At.IsZero() {
+		t.Errorf("events %+v up to %d", events, is)
+	}
+}
