@@ -43,7 +43,7 @@ func (w *World) look() {
 // its published ports have somewhere to lead; once it is settled who is reached, something that answers is among them.
 func (d *daemon) lookAt(s swarmnet.Service) {
 	living := d.living(s.ID, d.planned)
-	if len(living) == 0 {
+	if s.Removing || len(living) == 0 { // a service that is being removed has given its names up
 		return
 	}
 	settled := d.settled()
@@ -149,8 +149,8 @@ func (w *World) stopped(on *node, t desired.Task, addrs []netip.Prefix) {
 	}
 	for _, n := range w.nodes {
 		is, _ := w.group.truth().Node(n.id)
-		if is.Status.State != swarmnet.NodeReady || !w.reaches(n, on) {
-			continue
+		if is.Status.State != swarmnet.NodeReady || is.Status.Since.After(truth.BalancedAt) || !w.reaches(n, on) {
+			continue // one that came back since then could not be waited for
 		}
 		for _, p := range addrs {
 			if where := n.kernel.leads(p.Addr()); where != "" {
