@@ -59,7 +59,6 @@ func TestE2ES03S40S41S43Names(t *testing.T) {
 
 func (c cluster) networksMoreAndLess(t *testing.T) {
 	c = c.on(t)
-	const box = "swarmnet.service=web"
 	c.must("n1", "service", "create", "--name", "web", "--replicas", "2", "--network", "app", "--update-parallelism", "0", "--update-order", "start-first", "--update-monitor", "100ms", "--", "swarmnet", "whoami")
 	if v := c.vips("web"); len(v) != 1 {
 		t.Errorf("on one network it has the virtual addresses %v", v)
@@ -78,11 +77,13 @@ func (c cluster) networksMoreAndLess(t *testing.T) {
 	}
 	endpoints := func(want int) {
 		t.Helper()
-		for _, n := range three {
-			for _, id := range strings.Fields(c.must(n, "ps", "-q", "--filter", "label="+box)) {
-				if row := c.inspectBox(n, id); len(row.Endpoints) != want {
-					t.Errorf("%s on %s has %d endpoints, want %d", id, n, len(row.Endpoints), want)
-				}
+		tasks := c.fullTasks("web") // those that the update has replaced may still be ending
+		if len(tasks) != 2 {
+			t.Errorf("the tasks %v run, want two", tasks)
+		}
+		for name, task := range tasks {
+			if row := c.inspectBox(task.Node, task.ID); len(row.Endpoints) != want {
+				t.Errorf("%s on %s has %d endpoints, want %d", name, task.Node, len(row.Endpoints), want)
 			}
 		}
 	}
