@@ -47,12 +47,12 @@ func (w *World) relink() {
 
 // stream is a connection of an agent to a manager: ordered, and nothing is lost as long as both ends have it open.
 type stream struct {
-	w                     *World
-	agent, manager        *node
-	agentEnd, managerEnd  *end
-	toAgent, toManager    time.Duration // when the last message arrives
-	heldAgent, heldManger []func()
-	down                  time.Duration // since when packets do not pass; -1: they do
+	w                      *World
+	agent, manager         *node
+	agentEnd, managerEnd   *end
+	toAgent, toManager     time.Duration // when the last message arrives
+	heldAgent, heldManager []func()
+	down                   time.Duration // since when packets do not pass; -1: they do
 }
 
 // end is one side of a stream.
@@ -69,7 +69,7 @@ func (w *World) newStream(agent, manager *node) *stream {
 
 // tell carries a message to the agent, ask one to the manager.
 func (s *stream) tell(do func()) { s.carry(&s.toAgent, &s.heldAgent, s.agentEnd, do) }
-func (s *stream) ask(do func())  { s.carry(&s.toManager, &s.heldManger, s.managerEnd, do) }
+func (s *stream) ask(do func())  { s.carry(&s.toManager, &s.heldManager, s.managerEnd, do) }
 
 func (s *stream) carry(last *time.Duration, held *[]func(), to *end, do func()) {
 	*last = max(*last, s.w.now+s.w.between(0, latency))
@@ -113,8 +113,8 @@ func (s *stream) flush() {
 	if s.down >= 0 {
 		return
 	}
-	a, m := s.heldAgent, s.heldManger
-	s.heldAgent, s.heldManger = nil, nil
+	a, m := s.heldAgent, s.heldManager
+	s.heldAgent, s.heldManager = nil, nil
 	for _, do := range a {
 		s.tell(do)
 	}
