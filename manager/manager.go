@@ -138,7 +138,8 @@ func (m *Manager) Run(ctx context.Context) error {
 		ID: self.ID, NodeID: self.NodeID, Addr: self.Addr, ClusterID: cluster,
 		FS: m.cfg.FS, Dir: m.raftDir(), Key: s.Key,
 		StateMachine: m.replica, Transport: carrier, Logger: m.log, Bootstrap: s.Bootstrap, Peers: s.peers,
-		AuditEvery: m.cfg.auditEvery, Build: version.Version + " " + version.Commit,
+		HeartbeatTicks: 3, // each wakes every manager: a third of what idle ones take
+		AuditEvery:     m.cfg.auditEvery, Build: version.Version + " " + version.Commit,
 	})
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ func (m *Member) memberlistConfig() *memberlist.Config {
 
 	c.ProbeInterval, c.ProbeTimeout, c.IndirectChecks = 500*time.Millisecond, 200*time.Millisecond, 4
 	c.SuspicionMult, c.SuspicionMaxTimeoutMult, c.AwarenessMaxMultiplier = 2, 2, 4
-	c.GossipInterval, c.GossipNodes, c.GossipToTheDeadTime = 100*time.Millisecond, 4, time.Minute
+	c.GossipInterval, c.GossipNodes, c.GossipToTheDeadTime = 200*time.Millisecond, 4, time.Minute
 	c.PushPullInterval = 15 * time.Second
 	c.TCPTimeout = 2 * time.Second
 	c.DeadNodeReclaimTime = time.Second // a node may come back with another address

@@ -57,7 +57,7 @@ func newCore(cfg *Config, s *storage, m members) (*core, error) {
 	raw, err := raft.NewRawNode(&raft.Config{
 		ID:                       cfg.ID,
 		ElectionTick:             cfg.ElectionTicks,
-		HeartbeatTick:            1,
+		HeartbeatTick:            cfg.HeartbeatTicks,
 		Storage:                  s,
 		Applied:                  s.snap.Index,
 		AsyncStorageWrites:       true,

@@ -123,6 +123,7 @@ type Config struct {
 
 	TickInterval     time.Duration // default 100 ms
 	ElectionTicks    int           // default 10
+	HeartbeatTicks   int           // between two of a leader, default 1; a third of ElectionTicks at most
 	SnapshotEvery    uint64        // entries, default 10000
 	SnapshotBytes    uint64        // bytes of entries after which a snapshot is due, default 64 MiB
 	SegmentSize      int64         // bytes, default 16 MiB
@@ -138,6 +139,7 @@ type Config struct {
 func (c *Config) defaults() {
 	def(&c.TickInterval, 100*time.Millisecond)
 	def(&c.ElectionTicks, 10)
+	def(&c.HeartbeatTicks, 1)
 	def(&c.SnapshotEvery, 10000)
 	def(&c.SnapshotBytes, 64<<20)
 	def(&c.MaxInflightBytes, 64<<20)
