@@ -144,12 +144,20 @@ func (h hand) hostRules(host string) error {
 		published.Elems[protoPortKey(port)] = ""
 	}
 	rule := nft.R(nft.INet, nft.NFProto(false), nft.In("published", nft.FieldProto, nft.FieldPort), nft.DaddrLocal(), nft.DNAT(handRouterEnd.Addr().AsSlice()))
+	loopback := nft.R(nft.INet, nft.OIFName("router"), nft.NFProto(false), nft.SaddrLoopback(), nft.Masquerade())
 	return h.tables(host, nft.Table{Family: nft.INet, Name: "hand", Sets: []nft.Set{published}, Chains: []nft.Chain{
-		{Name: "prerouting", Base: &nft.Base{Type: "nat", Hook: unix.NF_INET_PRE_ROUTING, Priority: -100}, Rules: []nft.Rule{rule}},
+		{Name: "prerouting", Base: handChain("nat", unix.NF_INET_PRE_ROUTING, -100), Rules: []nft.Rule{rule}},
+		{Name: "output", Base: handChain("nat", unix.NF_INET_LOCAL_OUT, -100), Rules: []nft.Rule{rule}},
+		{Name: "postrouting", Base: handChain("nat", unix.NF_INET_POST_ROUTING, 100), Rules: []nft.Rule{loopback}},
 	}})
 }
 
-// routerRules pick the task, note by which router a connection came, and send its answers back there.
+func handChain(kind string, hook uint32, priority int32) *nft.Base {
+	return &nft.Base{Type: kind, Hook: hook, Priority: priority}
+}
+
+// routerRules pick the task, note by which router a connection came, in its mark and in the zone that keeps one client port at two entries apart, and
+// send its answers back there. What leaves is masqueraded.
 func (h hand) routerRules(i, other int) error {
 	tasks := nft.Set{Name: "tasks", Key: protoPort, Data: addrPort, Elems: map[string]string{}}
 	for port, to := range handPorts {
@@ -157,19 +165,28 @@ func (h hand) routerRules(i, other int) error {
 	}
 	mac, mark := macKey(swarmnet.MACFor(h.transit(other))), word(handMark|uint32(other))
 	marks := nft.Set{Name: "marks", Key: handMAC, Data: handWord, HostOrder: true, Elems: map[string]string{mac: mark}}
+	zones := nft.Set{Name: "zones", Key: handMAC, Data: nft.Type{Magic: 4, Len: 2}, HostOrder: true, Elems: map[string]string{
+		mac: string(binary.NativeEndian.AppendUint16(nil, uint16(other))),
+	}}
 	entries := nft.Set{Name: "entries", Key: handWord, Data: handMAC, Elems: map[string]string{mark: mac}}
 	return h.tables(h.router(i),
-		nft.Table{Family: nft.INet, Name: "hand", Sets: []nft.Set{tasks, marks}, Chains: []nft.Chain{
-			{Name: "mangle", Base: &nft.Base{Type: "filter", Hook: unix.NF_INET_PRE_ROUTING, Priority: -150}, Rules: []nft.Rule{
+		nft.Table{Family: nft.INet, Name: "hand", Sets: []nft.Set{tasks, marks, zones}, Chains: []nft.Chain{
+			{Name: "raw", Base: handChain("filter", unix.NF_INET_PRE_ROUTING, -300), Rules: []nft.Rule{
+				nft.R(nft.INet, nft.IIFName("transit"), nft.CTOriginalZoneMap("zones", nft.FieldMAC)),
+			}},
+			{Name: "postrouting", Base: handChain("nat", unix.NF_INET_POST_ROUTING, 100), Rules: []nft.Rule{
+				nft.R(nft.INet, nft.IIFName("app"), nft.OIFName("up"), nft.Masquerade()),
+			}},
+			{Name: "mangle", Base: handChain("filter", unix.NF_INET_PRE_ROUTING, -150), Rules: []nft.Rule{
 				nft.R(nft.INet, nft.IIFName("transit"), nft.CTNew(), nft.CTMarkMap("marks", nft.FieldMAC)),
 				nft.R(nft.INet, nft.CTReply(), nft.CTMarkHas(handMark), nft.MarkFromCT()),
 			}},
-			{Name: "prerouting", Base: &nft.Base{Type: "nat", Hook: unix.NF_INET_PRE_ROUTING, Priority: -100}, Rules: []nft.Rule{
+			{Name: "prerouting", Base: handChain("nat", unix.NF_INET_PRE_ROUTING, -100), Rules: []nft.Rule{
 				nft.R(nft.INet, nft.NFProto(false), nft.Daddr(handRouterEnd.Addr().AsSlice()), nft.DNATMap(false, true, "tasks", nft.FieldProto, nft.FieldPort)),
 			}},
 		}},
 		nft.Table{Family: nft.Bridge, Name: "hand", Sets: []nft.Set{entries}, Chains: []nft.Chain{
-			{Name: "output", Base: &nft.Base{Type: "filter", Hook: unix.NF_INET_LOCAL_OUT}, Rules: []nft.Rule{
+			{Name: "output", Base: handChain("filter", unix.NF_INET_LOCAL_OUT, 0), Rules: []nft.Rule{
 				nft.R(nft.Bridge, nft.OIFName("vx"), nft.EtherDaddrMap("entries", nft.FieldMark)),
 				nft.R(nft.Bridge, nft.OIFName("vx"), nft.ClearMark()),
 			}},
