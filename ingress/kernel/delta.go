@@ -42,8 +42,15 @@ type shape struct {
 }
 
 func shapeOf(p ingress.Port) shape {
-	v4 := len(ofFamily(p.Backends, false))
-	return shape{p.HostIP.IsValid(), v4, len(p.Backends) - v4}
+	s := shape{one: p.HostIP.IsValid()}
+	for _, b := range p.Backends {
+		if b.Addr.Is6() {
+			s.v6++
+		} else {
+			s.v4++
+		}
+	}
+	return s
 }
 
 // restrictPorts leaves the ports that differ, and of the others one of each shape.

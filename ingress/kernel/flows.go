@@ -115,23 +115,20 @@ func leavesMoreVIPs(before, is ingress.VIPs) bool {
 
 // staleInSandbox says which flows to virtual addresses lead nowhere.
 func staleInSandbox(vips ingress.VIPs) func(nl.Flow) bool {
-	type target struct{ vip, addr netip.Addr }
-	known, lost := map[target]bool{}, map[target]bool{}
-	isVIP := map[netip.Addr]bool{}
-	for _, v := range vips {
-		isVIP[v.Addr] = true
-		for _, a := range slices.Concat(v.Backends, v.Draining) {
-			known[target{v.Addr, a}] = true
+	byAddr := sync.OnceValue(func() map[netip.Addr]ingress.VIP { // when a flow needs it first
+		out := make(map[netip.Addr]ingress.VIP, len(vips))
+		for _, v := range vips {
+			out[v.Addr] = v
 		}
-		for _, a := range v.Lost {
-			lost[target{v.Addr, a}] = true
-		}
-	}
+		return out
+	})
 	return func(f nl.Flow) bool {
-		if !isVIP[f.Dst.Addr()] {
+		v, is := byAddr()[f.Dst.Addr()]
+		if !is {
 			return false
 		}
-		t := target{f.Dst.Addr(), f.ReplySrc.Addr()}
-		return !known[t] && !(lost[t] && f.Proto == unix.IPPROTO_TCP)
+		to := f.ReplySrc.Addr()
+		known := slices.Contains(v.Backends, to) || slices.Contains(v.Draining, to)
+		return !known && !(f.Proto == unix.IPPROTO_TCP && slices.Contains(v.Lost, to))
 	}
 }
