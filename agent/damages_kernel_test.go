@@ -51,6 +51,7 @@ func (w *ward) damages() (heard, silent map[string]damage) {
 		}
 	}
 	on("fabric ARP answers flushed", fabric, func() error { return withLink("vx-4097", flushNeighs(unix.AF_INET)) })
+	on("loopback down of a sandbox without a network", w.boxPath("plain"), func() error { return withLink("lo", netlink.LinkSetDown) })
 	on("fabric rules deleted", fabric, func() error { return deleteRules() })
 	on("fabric unmounted", "", func() error { return unix.Unmount(fabric, unix.MNT_DETACH) })
 	on("fabric's file deleted", "", func() error { return errors.Join(unix.Unmount(fabric, unix.MNT_DETACH), os.Remove(fabric)) })

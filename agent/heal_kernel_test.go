@@ -60,11 +60,14 @@ func newWard(t *testing.T) *ward {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := w.local.Step(func(s local.State) (local.State, error) {
-			next, _, err := s.RemoveSandbox("box", true)
-			return next, err
-		}); err != nil {
-			t.Error(err)
+		for _, name := range []string{"box", "plain"} {
+			_, err := w.local.Step(func(s local.State) (local.State, error) {
+				next, _, err := s.RemoveSandbox(name, true)
+				return next, err
+			})
+			if err != nil {
+				t.Error(err)
+			}
 		}
 		eventually(t, "the sandbox is gone", func() bool { return len(w.local.Read().Sandboxes) == 0 })
 		w.stop()
@@ -162,7 +165,7 @@ func (w *ward) boxPath(id string) string { return filepath.Join(w.dir, "netns", 
 
 // look is all of ours that is in the kernel, a line a thing.
 func (w *ward) look() (out []string) {
-	for name, path := range map[string]string{"host": "", "fabric": w.fabricPath(), "task": w.boxPath("t1"), "box": w.boxPath("box")} {
+	for name, path := range map[string]string{"host": "", "fabric": w.fabricPath(), "task": w.boxPath("t1"), "box": w.boxPath("box"), "plain": w.boxPath("plain")} {
 		var lines []string
 		err := netns.Do(path, func() (err error) { lines, err = lookHere(); return err })
 		if err != nil {
@@ -381,13 +384,16 @@ func (w *ward) ownBox() {
 		return next, err
 	})
 	spec := swarmnet.SandboxSpec{Name: "box", Networks: []swarmnet.NetworkAttachment{{Network: "lan"}}, Task: swarmnet.TaskSpec{Command: []string{"sleep", "100000"}}}
-	step(func(s local.State) (local.State, error) {
-		next, _, err := s.CreateSandbox("box", spec, env)
-		return next, err
-	})
-	step(func(s local.State) (local.State, error) {
-		next, _, err := s.Start("box", env)
-		return next, err
-	})
-	eventually(w.t, "the sandbox runs", func() bool { return w.local.Read().Sandboxes["box"].State == swarmnet.SandboxRunning })
+	plain := swarmnet.SandboxSpec{Name: "plain", Mode: swarmnet.ModeNone, Task: spec.Task} // the fabric has no port of it
+	for id, spec := range map[swarmnet.TaskID]swarmnet.SandboxSpec{"box": spec, "plain": plain} {
+		step(func(s local.State) (local.State, error) {
+			next, _, err := s.CreateSandbox(id, spec, env)
+			return next, err
+		})
+		step(func(s local.State) (local.State, error) {
+			next, _, err := s.Start(spec.Name, env)
+			return next, err
+		})
+		eventually(w.t, "the sandbox runs", func() bool { return w.local.Read().Sandboxes[id].State == swarmnet.SandboxRunning })
+	}
 }
