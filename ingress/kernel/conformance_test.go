@@ -280,6 +280,7 @@ func TestKernelConformanceTransitions(t *testing.T) {
 			task string
 		}
 		var established []held
+		port := 20000 // below those that the kernel gives
 		for _, open := range [][]swarmnet.TaskID{{"t1", "t2", "t3"}, {"t1"}, {"t2", "t3"}, {}, {"t3"}, {"t1", "t2"}, {"t1", "t2", "t3"}} {
 			for _, id := range all {
 				c.desire(id, swarmnet.DesireDraining)
@@ -302,7 +303,12 @@ func TestKernelConformanceTransitions(t *testing.T) {
 					}
 					answered := map[swarmnet.TaskID]bool{}
 					for range 40 {
-						name, _ := ask(t, way.from, network, way.to)
+						from := ":0"
+						if network == "udp" {
+							port++
+							from = fmt.Sprintf(":%d", port)
+						}
+						name, _ := askFrom(t, way.from, network, from, way.to)
 						answered[swarmnet.TaskID(name)] = true
 						if !slices.Contains(open, swarmnet.TaskID(name)) {
 							t.Fatalf("open %v, %s %s: %s answered", open, network, way.to, name)

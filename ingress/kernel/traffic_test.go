@@ -145,7 +145,13 @@ func answerTo(c net.Conn, line string) (name string, saw netip.AddrPort, err err
 // ask makes one exchange and fails the test when there is no answer.
 func ask(t *testing.T, ns *kerneltest.NS, network, to string) (name string, saw netip.AddrPort) {
 	t.Helper()
-	c, err := dial(ns, network, ":0", to)
+	return askFrom(t, ns, network, ":0", to)
+}
+
+// askFrom asks from a port of the client's choice: one that it had before may still belong to a flow of datagrams, and to that one's task.
+func askFrom(t *testing.T, ns *kerneltest.NS, network, from, to string) (name string, saw netip.AddrPort) {
+	t.Helper()
+	c, err := dial(ns, network, from, to)
 	if err != nil {
 		t.Fatalf("%s %s: %v", network, to, err)
 	}
