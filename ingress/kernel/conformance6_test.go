@@ -7,43 +7,15 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/internal/kerneltest"
-	"github.com/swarmnet/swarmnet/internal/nl"
 )
 
-// six is the IPv6 address that goes with an IPv4 one of a cluster that is dual: fd00::A.B.C.D on a network, 2001:db8:1::A.B.C.D on the underlay.
+// six is the IPv6 address that goes with an IPv4 one of a cluster of both families.
 func six(four string) netip.Addr {
-	a := netip.MustParseAddr(four).As4()
-	out := [16]byte{0: 0xfd, 7: a[2], 12: a[0], 13: a[1], 14: a[2], 15: a[3]}
-	if a[0] == 192 {
-		out = [16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 5: 1, 12: a[0], 13: a[1], 14: a[2], 15: a[3]}
+	a, prefix := netip.MustParseAddr(four), "fd00:1::/64"
+	if a.As4()[0] == 192 {
+		prefix = "2001:db8:1::/64"
 	}
-	return netip.AddrFrom16(out)
-}
-
-// dual gives the cluster IPv6 as well: its underlay, its nodes on the ingress network and the network app.
-func (c *cluster) dual() *cluster {
-	c.t.Helper()
-	kerneltest.Require(c.t, kerneltest.IPv6)
-	give := func(ns *kerneltest.NS, four string) {
-		ns.With(func(conn *nl.Conn) error { return conn.AddAddr(ns.Link("eth0").Index, netip.PrefixFrom(six(four), 64)) })
-	}
-	give(c.outside, outsideAddr)
-	for _, n := range c.nodes {
-		give(n.host, n.under.String())
-		node := c.set.Nodes[n.id]
-		node.Ingress = append(node.Ingress, netip.PrefixFrom(six(node.Ingress[0].Addr().String()), 64))
-		c.set.Nodes[n.id] = node
-	}
-	for id, n := range c.set.Networks {
-		prefix := netip.PrefixFrom(six(n.Subnets[0].Prefix.Addr().String()), 64)
-		sub := swarmnet.Subnet{Prefix: prefix.Masked()}
-		if n.Subnets[0].Gateway.IsValid() {
-			sub.Gateway = six(n.Subnets[0].Gateway.String())
-		}
-		n.Subnets = append(n.Subnets, sub)
-		c.set.Networks[id] = n
-	}
-	return c
+	return like(netip.MustParsePrefix(prefix), a).Addr()
 }
 
 // service6 is service with a virtual address of either family.
@@ -54,22 +26,17 @@ func (c *cluster) service6(id swarmnet.ServiceID, vip string, ports ...swarmnet.
 	c.set.Services[id] = s
 }
 
-// task6 is task on a network of both families.
-func (c *cluster) task6(service swarmnet.ServiceID, id swarmnet.TaskID, on int, addr string) *kerneltest.NS {
-	c.t.Helper()
-	return c.task(service, id, on, "app", addr)
-}
-
 func port6(a netip.Addr, port uint16) string { return netip.AddrPortFrom(a, port).String() }
 
 // The mesh over IPv6: every node answers, for a task of its own and for others', and each sees the client.
 func TestKernelConformanceIPv6Mesh(t *testing.T) {
 	overBalancers(t, func(t *testing.T, newCluster makeCluster) {
-		c := newCluster(t, 3).dual()
+		c := newCluster(t, 3)
+		c.bothFamilies()
 		c.service6("web", "10.0.1.200", web(swarmnet.PublishIngress)...)
 		var tasks []*kerneltest.NS
 		for i, id := range []swarmnet.TaskID{"t1", "t2"} { // nothing on the third node
-			tasks = append(tasks, c.task6("web", id, i, fmt.Sprintf("10.0.1.1%d", i)))
+			tasks = append(tasks, c.task("web", id, i, "app", fmt.Sprintf("10.0.1.1%d", i)))
 			serve(t, tasks[i], string(id), 80)
 		}
 		client := six(outsideAddr)
@@ -121,12 +88,13 @@ func TestKernelConformanceIPv6Mesh(t *testing.T) {
 // Host mode and virtual addresses over IPv6: who asks is seen, who drains is not asked any more.
 func TestKernelConformanceIPv6HostModeAndVIP(t *testing.T) {
 	overBalancers(t, func(t *testing.T, newCluster makeCluster) {
-		c := newCluster(t, 2).dual()
+		c := newCluster(t, 2)
+		c.bothFamilies()
 		c.service6("web", "10.0.1.200", web(swarmnet.PublishHost)...)
 		c.service6("idle", "10.0.1.201")
 		tasks := map[swarmnet.TaskID]*kerneltest.NS{}
 		for i, id := range []swarmnet.TaskID{"t1", "t2"} {
-			tasks[id] = c.task6("web", id, i, fmt.Sprintf("10.0.1.1%d", i))
+			tasks[id] = c.task("web", id, i, "app", fmt.Sprintf("10.0.1.1%d", i))
 			serve(t, tasks[id], string(id), 80)
 		}
 		c.balance(0, "t1", tasks["t1"])
