@@ -91,7 +91,8 @@ func (b *IPVS) ensure(ctx context.Context, ns string, ours func(ipvs.Key) bool, 
 	return changes, nil
 }
 
-// retire takes away what another balancer made with IPVS, but what has connections still: those get no new ones. clean says that nothing is left.
+// retire takes away what another balancer made with IPVS, but what has connections still: those get no new ones. clean says that nothing
+// is left. Only a task's connections to itself by its own service's virtual address end: they need the chain `local` of markTable.
 func retire(ctx context.Context, ns string, ours func(ipvs.Key) bool) (changes int, clean bool, err error) {
 	c, err := ipvs.Open(ns)
 	if err != nil {

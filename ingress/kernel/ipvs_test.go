@@ -254,8 +254,9 @@ func TestKernelSwitchBalancer(t *testing.T) {
 	kerneltest.Require(t, kerneltest.IPVS)
 	c := newClusterOver(t, 2, func() Balancer { return NewNFTables(nil) })
 	c.service("web", "10.0.1.200", web(swarmnet.PublishIngress)...)
-	box := c.task("web", "t1", 0, "app", "10.0.1.11")
-	serve(t, box, "t1", 80)
+	c.service("client", "10.0.1.201")
+	box := c.task("client", "c1", 0, "app", "10.0.1.20")
+	serve(t, c.task("web", "t1", 0, "app", "10.0.1.11"), "t1", 80)
 	serve(t, c.task("web", "t2", 1, "app", "10.0.1.12"), "t2", 80)
 	entry := c.nodes[0].under.String() + ":8080"
 	type held struct {
@@ -275,9 +276,9 @@ func TestKernelSwitchBalancer(t *testing.T) {
 			t.Cleanup(func() { n.mesh.Close() })
 		}
 		c.apply()
-		c.balance(0, "t1", box)
+		c.balance(0, "c1", box)
 		c.settled("after a switch")
-		if c.balance(0, "t1", box) != 0 {
+		if c.balance(0, "c1", box) != 0 {
 			t.Errorf("round %d: a second pass changed something", round)
 		}
 		for _, h := range established {
