@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -88,6 +89,13 @@ func (s *localServer) find(a *agent.Agent, ref string) (swarmnet.Sandbox, error)
 
 // ownOnly refuses to command a task of a service, which is the managers'.
 func (s *localServer) ownOnly(ctx context.Context, ref string) error {
+	return s.ownElse(ctx, ref, func(service string) string {
+		return fmt.Sprintf("command the service instead, as with `swarmnet service scale %s=N`", service)
+	})
+}
+
+// ownElse is ownOnly, and says what to do instead.
+func (s *localServer) ownElse(ctx context.Context, ref string, instead func(service string) string) error {
 	if _, err := s.d.local.Read().Sandbox(ref); err == nil {
 		return nil
 	}
@@ -100,7 +108,7 @@ func (s *localServer) ownOnly(ctx context.Context, ref string) error {
 		return err
 	}
 	if service := taskOf(sb); service != "" {
-		return status.Errorf(codes.FailedPrecondition, "%s is a task of service %s: command the service instead, as with `swarmnet service scale %s=N`", sb.Spec.Name, service, service)
+		return status.Errorf(codes.FailedPrecondition, "%s is a task of service %s: %s", sb.Spec.Name, service, instead(service))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -282,7 +283,10 @@ func (s *localServer) removeNow(ctx context.Context, a *agent.Agent, ref string)
 }
 
 func (s *localServer) ConnectNetwork(ctx context.Context, req *pb.ConnectNetworkRequest) (*pb.Sandbox, error) {
-	if err := s.ownOnly(ctx, req.GetSandbox()); err != nil {
+	instead := func(service string) string {
+		return fmt.Sprintf("put all its tasks on the network instead, with `swarmnet service update --network-add %s %s`", req.GetAttachment().GetNetwork(), service)
+	}
+	if err := s.ownElse(ctx, req.GetSandbox(), instead); err != nil {
 		return nil, err
 	}
 	att, err := wire.NetworkAttachmentFromProto(req.GetAttachment())
@@ -361,7 +365,10 @@ func settle(ctx context.Context, a *agent.Agent, id swarmnet.TaskID, since time.
 }
 
 func (s *localServer) DisconnectNetwork(ctx context.Context, req *pb.DisconnectNetworkRequest) (*pb.Sandbox, error) {
-	if err := s.ownOnly(ctx, req.GetSandbox()); err != nil {
+	instead := func(service string) string {
+		return fmt.Sprintf("take all its tasks off the network instead, with `swarmnet service update --network-rm %s %s`", req.GetNetwork(), service)
+	}
+	if err := s.ownElse(ctx, req.GetSandbox(), instead); err != nil {
 		return nil, err
 	}
 	env, a, err := s.d.env(ctx)

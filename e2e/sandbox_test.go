@@ -60,6 +60,13 @@ func TestE2EC25DaemonKilled(t *testing.T) {
 	c.must("n1", "run", "-d", "--name", "web", "--network", "app", "-p", "8080:80", "--", "swarmnet", "whoami")
 	c.must("n1", "run", "-d", "--name", "client", "--network", "app", "--", "sleep", "1000")
 	c.must("n1", "run", "-d", "--name", "tools", "--network", "container:web", "--", "sleep", "1000")
+	c.must("n1", "run", "-d", "--name", "speaker", "--", "sh", "-c", "echo said before; exec sleep 1000")
+	labtest.Eventually(t, 10*time.Second, "the speaker to speak", func() error {
+		if out := c.must("n1", "logs", "speaker"); out != "said before" {
+			return fmt.Errorf("%q", out)
+		}
+		return nil
+	})
 	c.answers(web("n1"), 10*time.Second)
 	const octets = 200 << 20
 	download := c.start(lab.Outside, "probe", "fetch", "--octets", fmt.Sprint(octets), "--pace", fmt.Sprint(30<<20), web("n1")+fmt.Sprintf("/bytes/%d", octets))
@@ -93,6 +100,12 @@ func TestE2EC25DaemonKilled(t *testing.T) {
 	}
 	if out := c.must("n1", "exec", "tools", "--", "swarmnet", "probe", "get", "http://127.0.0.1/"); !strings.Contains(out, "task=web") {
 		t.Errorf("by the loopback of a shared stack: %q", out)
+	}
+	if out := c.must("n1", "logs", "speaker"); out != "said before" {
+		t.Errorf("logs: %q", out)
+	}
+	if out := c.must("n1", "ps", "--format", "{{.Names}} {{.State}}"); strings.Count(out, "running") != 4 {
+		t.Errorf("ps: %q", out)
 	}
 	if out := c.must("n1", "port", "web"); !strings.Contains(out, "8080") {
 		t.Errorf("port: %q", out)
