@@ -105,7 +105,7 @@ func task(sb Sandbox, now time.Time) swarmnet.Task {
 }
 
 // Merge adds the node's own to what the managers assigned. A task of the managers that stands for one of the node's sandboxes gives it
-// its endpoints on the cluster's networks, and is nothing besides.
+// its endpoints on the cluster's networks, and is nothing besides. What it is given is not changed: others read it, and compare it with what comes next.
 func Merge(cluster swarmnet.AssignmentSet, f Fragment) swarmnet.AssignmentSet {
 	out := cluster
 	out.Networks = maps.Clone(cluster.Networks)
@@ -115,6 +115,10 @@ func Merge(cluster swarmnet.AssignmentSet, f Fragment) swarmnet.AssignmentSet {
 	for id, t := range f.Tasks {
 		t.Node, t.Member = out.Self, cluster.Tasks[id].Member
 		out.Tasks[id] = t
+	}
+	if len(f.Tasks) > 0 || len(f.Endpoints) > 0 { // else they stay the same map, which is seen at once to hold nothing new
+		out.Endpoints = make(map[swarmnet.EndpointID]swarmnet.PeerEndpoint, len(cluster.Endpoints)+len(f.Endpoints))
+		maps.Copy(out.Endpoints, cluster.Endpoints)
 	}
 	for id, ep := range f.Endpoints {
 		ep.Node = out.Self
