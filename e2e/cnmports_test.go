@@ -52,6 +52,14 @@ func TestE2EC21OpenConnectionsStay(t *testing.T) {
 	in := c.start(lab.Outside, fetch(web80("n1", 8080))...)
 	out := c.start("n1", append([]string{"exec", "web", "--", "swarmnet"}, fetch(web80("n2", 7070))...)...)
 	within := c.start("n1", fetch(web80("n1", 8080))...)
+	labtest.Eventually(t, 10*time.Second, "all three to flow", func() error { // they go by mmm, whatever comes then
+		out := c.must("n1", "exec", "web", "cat", "/proc/net/tcp", "/proc/net/tcp6")
+		const established = " 01 "
+		if n := strings.Count(out, established); n < 3 {
+			return fmt.Errorf("%d connections are established", n)
+		}
+		return nil
+	})
 	for range 2 {
 		for _, flags := range [][]string{{"aaa"}, {"--gw-priority", "9", "zzz"}} {
 			name := flags[len(flags)-1]
