@@ -3,6 +3,7 @@ package swarmnet
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -125,9 +126,11 @@ type Task struct {
 	Spec        TaskSpec
 	SpecVersion uint64 // of the service that the task was made from
 	Networks    []NetworkAttachment
-	Ports       []PortSpec // the service's allocated ports
-	Desired     DesiredState
-	Status      TaskStatus
+	// Connected are the networks that a person put this very task on beside those, in the order in which that was done.
+	Connected []NetworkAttachment
+	Ports     []PortSpec // the service's allocated ports
+	Desired   DesiredState
+	Status    TaskStatus
 	// NotBefore is when a task that waits out a restart delay may start; zero: at once.
 	NotBefore time.Time
 	// Balanced is the revision in which what balancers make of the task last changed, and BalancedAt when: it has come to run, or is
@@ -143,6 +146,11 @@ type Task struct {
 // Standalone reports whether the task is no replica of anything: it stands for a sandbox that a person runs on its node, with its
 // endpoints on the cluster's networks. It has the sandbox's id, no slot, and never moves.
 func (t Task) Standalone() bool { return t.Service == "" && t.Slot == 0 }
+
+// Attachments are all that the task is on: Networks and Connected.
+func (t Task) Attachments() []NetworkAttachment {
+	return append(slices.Clip(t.Networks), t.Connected...)
+}
 
 // In returns the service whose connections the task takes: the one that it is a replica of, or that it has joined; empty: none.
 func (t Task) In() ServiceID {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent/desired"
 	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/agent/local"
 	"github.com/swarmnet/swarmnet/agent/session"
@@ -82,7 +83,7 @@ const (
 func asSandbox(set swarmnet.AssignmentSet, t swarmnet.Task, w executor.Status) swarmnet.Sandbox {
 	sb := swarmnet.Sandbox{
 		ID: t.ID, Meta: t.Meta, Wanted: t.Wanted(), Status: t.Status, Started: w.StartedAt, Finished: w.EndedAt,
-		Spec: swarmnet.SandboxSpec{Name: t.Name(), Task: t.Spec, Networks: t.Networks},
+		Spec: swarmnet.SandboxSpec{Name: t.Name(), Task: t.Spec, Networks: t.Attachments()},
 	}
 	sb.Spec.Task.Labels = maps.Clone(t.Spec.Labels)
 	if sb.Spec.Task.Labels == nil {
@@ -100,7 +101,7 @@ func asSandbox(set swarmnet.AssignmentSet, t swarmnet.Task, w executor.Status) s
 			sb.Ports = append(sb.Ports, p)
 		}
 	}
-	sb.Endpoints = endpointsOf(set, t.ID, t.Networks)
+	sb.Endpoints = endpointsOf(set, t.ID, t.Attachments())
 	return sb
 }
 
@@ -181,10 +182,21 @@ func (a *Agent) complete(state local.State, sb local.Sandbox) local.Sandbox {
 // Settled returns when what was last asked of a sandbox's networks is in force, or its sandbox is not to be there. A driver's refusal is a
 // *driver.Refusal.
 func (a *Agent) Settled(ctx context.Context, id swarmnet.TaskID, since time.Time) error {
+	return a.awaitNetwork(ctx, id, func(t desired.Task) bool { return !t.Meta.UpdatedAt.Before(since) }) // planned
+}
+
+// Connected returns when a task of a service is on a network, or off it, and that is in force.
+func (a *Agent) Connected(ctx context.Context, id swarmnet.TaskID, network swarmnet.NetworkID, on bool) error {
+	return a.awaitNetwork(ctx, id, func(t desired.Task) bool {
+		return slices.ContainsFunc(t.Endpoints, func(ep swarmnet.PeerEndpoint) bool { return ep.Network == network }) == on
+	})
+}
+
+func (a *Agent) awaitNetwork(ctx context.Context, id swarmnet.TaskID, heard func(desired.Task) bool) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if ok, err := a.settled(id, since); ok || err != nil {
+		if ok, err := a.settled(id, heard); ok || err != nil {
 			return err
 		}
 		select {
@@ -195,7 +207,7 @@ func (a *Agent) Settled(ctx context.Context, id swarmnet.TaskID, since time.Time
 	}
 }
 
-func (a *Agent) settled(id swarmnet.TaskID, since time.Time) (bool, error) {
+func (a *Agent) settled(id swarmnet.TaskID, heard func(desired.Task) bool) (bool, error) {
 	a.mu.Lock()
 	r := a.runners[id]
 	a.mu.Unlock()
@@ -204,8 +216,8 @@ func (a *Agent) settled(id swarmnet.TaskID, since time.Time) (bool, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.want.Meta.UpdatedAt.Before(since) {
-		return false, nil // not planned yet
+	if !heard(r.want) {
+		return false, nil
 	}
 	if r.want.Desired >= swarmnet.DesireShutdown || !r.want.Stack.Own() {
 		return true, nil

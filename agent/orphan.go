@@ -21,7 +21,8 @@ func (o orphans) due(set swarmnet.AssignmentSet, used func(swarmnet.TaskID, swar
 	seen := map[swarmnet.EndpointID]bool{}
 	var out []swarmnet.PeerEndpoint
 	for id, ep := range set.Endpoints {
-		if ep.Service != "" && set.Tasks[ep.Task].Member == "" || ep.Node != set.Self || used(ep.Task, ep.Network) {
+		t, here := set.Tasks[ep.Task]
+		if here && !t.Standalone() || ep.Service != "" && t.Member == "" || ep.Node != set.Self || used(ep.Task, ep.Network) {
 			continue
 		}
 		seen[id] = true

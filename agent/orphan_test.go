@@ -12,10 +12,11 @@ func TestOrphans(t *testing.T) {
 	set.Self = "n1"
 	for id, ep := range map[swarmnet.EndpointID]swarmnet.Endpoint{
 		"left": {Task: "gone", Node: "n1"}, "used": {Task: "there", Node: "n1"},
-		"task's": {Task: "t1", Node: "n1", Service: "web"}, "theirs": {Task: "x", Node: "n2"},
+		"task's": {Task: "t1", Node: "n1", Service: "web"}, "task's own": {Task: "t2", Node: "n1"}, "theirs": {Task: "x", Node: "n2"},
 	} {
 		set.Endpoints[id] = swarmnet.PeerEndpoint{Endpoint: ep}
 	}
+	set.Tasks["t2"] = swarmnet.Task{ID: "t2", Node: "n1", Service: "web"} // a person put it on a network that its service is not on
 	used := func(id swarmnet.TaskID, _ swarmnet.NetworkID) bool { return id == "there" }
 	o, t0 := orphans{}, time.Unix(0, 0)
 	if got := o.due(set, used, t0); len(got) != 0 {

@@ -22,6 +22,9 @@ func (a *app) networkConnectCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "connect NETWORK SANDBOX", Short: "Connect a sandbox of this node to a network", Args: exactly("NETWORK", "SANDBOX"), ValidArgsFunction: a.completeConnect(notStackless),
 		Long: `Connect a sandbox of this node to one more network, whether it runs or not. If it runs, interface, names and aliases come at once.
 
+A task of a service can be connected, too, while it runs, to an attachable network of the cluster: it is there by its own names alone, and a task
+that replaces it is not. "service update --network-add" puts all tasks of a service on a network, and the service's name.
+
 As docker network connect, without --link, --link-local-ip and --driver-opt.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addrs, err := parse.EndpointFlags(ip, ip6)

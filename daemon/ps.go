@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -89,26 +88,26 @@ func (s *localServer) find(a *agent.Agent, ref string) (swarmnet.Sandbox, error)
 
 // ownOnly refuses to command a task of a service, which is the managers'.
 func (s *localServer) ownOnly(ctx context.Context, ref string) error {
-	return s.ownElse(ctx, ref, func(service string) string {
-		return fmt.Sprintf("command the service instead, as with `swarmnet service scale %s=N`", service)
-	})
+	sb, a, err := s.task(ctx, ref)
+	if err != nil || a == nil {
+		return err
+	}
+	service := taskOf(sb)
+	return status.Errorf(codes.FailedPrecondition, "%s is a task of service %s: command the service instead, as with `swarmnet service scale %s=N`", sb.Spec.Name, service, service)
 }
 
-// ownElse is ownOnly, and says what to do instead.
-func (s *localServer) ownElse(ctx context.Context, ref string, instead func(service string) string) error {
+// task finds a task of a service on this node; the agent is nil when the reference is to a sandbox of the node's own.
+func (s *localServer) task(ctx context.Context, ref string) (swarmnet.Sandbox, *agent.Agent, error) {
 	if _, err := s.d.local.Read().Sandbox(ref); err == nil {
-		return nil
+		return swarmnet.Sandbox{}, nil, nil
 	}
 	a, err := s.d.awaitAgent(ctx)
 	if err != nil {
-		return err
+		return swarmnet.Sandbox{}, nil, err
 	}
 	sb, err := s.find(a, ref)
-	if err != nil {
-		return err
+	if err != nil || taskOf(sb) == "" {
+		return sb, nil, err
 	}
-	if service := taskOf(sb); service != "" {
-		return status.Errorf(codes.FailedPrecondition, "%s is a task of service %s: %s", sb.Spec.Name, service, instead(service))
-	}
-	return nil
+	return sb, a, nil
 }

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -283,15 +282,12 @@ func (s *localServer) removeNow(ctx context.Context, a *agent.Agent, ref string)
 }
 
 func (s *localServer) ConnectNetwork(ctx context.Context, req *pb.ConnectNetworkRequest) (*pb.Sandbox, error) {
-	instead := func(service string) string {
-		return fmt.Sprintf("put all its tasks on the network instead, with `swarmnet service update --network-add %s %s`", req.GetAttachment().GetNetwork(), service)
-	}
-	if err := s.ownElse(ctx, req.GetSandbox(), instead); err != nil {
-		return nil, err
-	}
 	att, err := wire.NetworkAttachmentFromProto(req.GetAttachment())
 	if err != nil {
 		return nil, badRequest(err)
+	}
+	if task, a, err := s.task(ctx, req.GetSandbox()); err != nil || a != nil {
+		return s.connectTask(ctx, a, task, att, err)
 	}
 	env, a, err := s.d.env(ctx)
 	if err != nil {
@@ -365,11 +361,8 @@ func settle(ctx context.Context, a *agent.Agent, id swarmnet.TaskID, since time.
 }
 
 func (s *localServer) DisconnectNetwork(ctx context.Context, req *pb.DisconnectNetworkRequest) (*pb.Sandbox, error) {
-	instead := func(service string) string {
-		return fmt.Sprintf("take all its tasks off the network instead, with `swarmnet service update --network-rm %s %s`", req.GetNetwork(), service)
-	}
-	if err := s.ownElse(ctx, req.GetSandbox(), instead); err != nil {
-		return nil, err
+	if task, a, err := s.task(ctx, req.GetSandbox()); err != nil || a != nil {
+		return s.disconnectTask(ctx, a, task, req.GetNetwork(), err)
 	}
 	env, a, err := s.d.env(ctx)
 	if err != nil {

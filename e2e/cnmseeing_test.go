@@ -97,10 +97,6 @@ func TestE2EC61Trace(t *testing.T) {
 			t.Errorf("trace %v: status %d, %+v", args, status, got)
 		}
 	}
-	// What is asked of a service's task by hand is the service's; the error says how.
-	task := c.must("n1", "ps", "-q", "--filter", "label=swarmnet.service=web")
-	c.refused("n1", 1, []string{"task of service web", "service update --network-add back web"}, "network", "connect", "back", task)
-	c.refused("n1", 1, []string{"task of service web", "service update --network-rm app web"}, "network", "disconnect", "app", task)
 	whole("box", "web:80")
 	whole("box", "far:80")
 	whole("box", ":8080")

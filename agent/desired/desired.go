@@ -118,7 +118,7 @@ func tasksOf(set swarmnet.AssignmentSet, local Local, fabric overlay.Desired, vi
 
 // lookupOrder puts overlay networks first, then goes by the priority of their gateways and by name, as the default route does.
 func lookupOrder(set swarmnet.AssignmentSet, t swarmnet.Task) []swarmnet.NetworkID {
-	atts := slices.Clone(t.Networks)
+	atts := slices.Clone(t.Attachments())
 	overlay := func(id swarmnet.NetworkID) int {
 		if set.Networks[id].Spec.Driver == swarmnet.DriverOverlay {
 			return 0
@@ -138,12 +138,12 @@ func lookupOrder(set swarmnet.AssignmentSet, t swarmnet.Task) []swarmnet.Network
 	return out
 }
 
-// ordered sorts a task's endpoints by the order of its networks; others (on the ingress network) come last, by id.
+// ordered sorts a task's endpoints by the order of its networks; one on the ingress network comes then, and last what the task alone is connected to.
 func ordered(t swarmnet.Task, eps []swarmnet.PeerEndpoint) []swarmnet.PeerEndpoint {
 	place := func(ep swarmnet.PeerEndpoint) int {
 		i := slices.IndexFunc(t.Networks, func(n swarmnet.NetworkAttachment) bool { return n.Network == ep.Network })
 		if i < 0 {
-			return len(t.Networks)
+			return len(t.Networks) + 1 + connection(t, ep.Network)
 		}
 		return i
 	}
@@ -151,6 +151,20 @@ func ordered(t swarmnet.Task, eps []swarmnet.PeerEndpoint) []swarmnet.PeerEndpoi
 		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.ID, b.ID))
 	})
 	return eps
+}
+
+// connection is where a network is among those that a task alone is connected to; -1: it is not.
+func connection(t swarmnet.Task, n swarmnet.NetworkID) int {
+	return slices.IndexFunc(t.Connected, func(a swarmnet.NetworkAttachment) bool { return a.Network == n })
+}
+
+// interfaceName is what the i-th endpoint's interface is called if nothing else is known: one that comes and goes while the others stay has a
+// name by its network's number.
+func interfaceName(t swarmnet.Task, n swarmnet.Network, i int) string {
+	if connection(t, n.ID) >= 0 {
+		return "eth" + n.VNI.String()
+	}
+	return "eth" + strconv.Itoa(i)
 }
 
 // sandboxOf reports false while something is missing: a sandbox is made once it is whole. Interfaces without a name in stack are eth0, eth1, …
@@ -165,7 +179,7 @@ func sandboxOf(set swarmnet.AssignmentSet, t swarmnet.Task, eps []swarmnet.PeerE
 		n := set.Networks[ep.Network]
 		ifc := Interface{Name: stack.Interfaces[n.ID], MAC: ep.MAC, Addrs: ep.Addrs, VNI: n.VNI}
 		if ifc.Name == "" {
-			ifc.Name = "eth" + strconv.Itoa(i)
+			ifc.Name = interfaceName(t, n, i)
 		}
 		wish, theirs := stack.Wishes[n.ID]
 		switch {

@@ -35,7 +35,7 @@ func (c *cluster) attach(verb, name string, args map[string][]string) (state.Com
 	if verb == "detach" {
 		cmd := state.RemoveAttachment{Node: node, Network: network}
 		if name != "" {
-			cmd.Sandbox = sandboxID(name)
+			cmd.Sandbox, _ = c.whom(name)
 		}
 		return cmd, nil
 	}
@@ -50,11 +50,22 @@ func (c *cluster) attach(verb, name string, args map[string][]string) (state.Com
 		}
 		a.MAC = mac
 	}
-	cmd := state.CreateAttachment{Sandbox: sandboxID(name), Name: name, Node: node, Attachment: a}
+	id, called := c.whom(name)
+	cmd := state.CreateAttachment{Sandbox: id, Name: called, Node: node, Attachment: a}
 	if v := args["service"]; v != nil {
 		cmd.Service = v[0]
 	}
 	return cmd, nil
+}
+
+// whom finds the task SERVICE.SLOT that has not ended; any other name is a sandbox's.
+func (c *cluster) whom(name string) (id swarmnet.TaskID, called string) {
+	for t := range c.s.Tasks() {
+		if !t.Standalone() && !t.Status.State.Terminal() && fmt.Sprintf("%s.%d", t.ServiceName, t.Slot) == name {
+			return t.ID, t.ServiceName
+		}
+	}
+	return sandboxID(name), name
 }
 
 func (c *cluster) sandboxes() []string {

@@ -28,7 +28,7 @@ func (c CreateAttachment) apply(x *tx) *Rejection {
 	t, there := x.s.Task(c.Sandbox)
 	switch {
 	case there && !t.Standalone():
-		return reject(AlreadyExists, "task %s has the id %s: a sandbox needs one of its own", t.Name(), c.Sandbox)
+		return c.connect(x, t, n)
 	case there && t.Node != c.Node:
 		return reject(AlreadyExists, "sandbox %s is on another node", t.Name())
 	case !there:
@@ -43,22 +43,9 @@ func (c CreateAttachment) apply(x *tx) *Rejection {
 			return c.again(x, t, n, e)
 		}
 	}
-	if r := mayAttach(n); r != nil {
-		return r
-	}
-	addrs, r := x.attachmentAddrs(n, c.Attachment.Addrs)
+	e, r := c.endpoint(x, t, n)
 	if r != nil {
 		return r
-	}
-	mac := c.Attachment.MAC
-	if mac.IsZero() {
-		mac = swarmnet.MACFor(addrs[0].Addr())
-	} else if r := x.freeMAC(n, mac, addrs); r != nil {
-		return r
-	}
-	e := swarmnet.Endpoint{
-		ID:      swarmnet.EndpointID(swarmnet.DeriveID("endpoint", string(t.ID), string(n.ID))),
-		Network: n.ID, Task: t.ID, Node: t.Node, MAC: mac, Addrs: addrs, Aliases: c.Attachment.Aliases,
 	}
 	t.Networks = append(slices.Clip(t.Networks), c.Attachment)
 	x.putTask(t)
@@ -66,6 +53,27 @@ func (c CreateAttachment) apply(x *tx) *Rejection {
 	x.enrol(t)
 	x.result.ID = string(e.ID)
 	return nil
+}
+
+// endpoint chooses what the attachment gets.
+func (c CreateAttachment) endpoint(x *tx, t swarmnet.Task, n swarmnet.Network) (e swarmnet.Endpoint, r *Rejection) {
+	if r := mayAttach(n); r != nil {
+		return e, r
+	}
+	addrs, r := x.attachmentAddrs(n, c.Attachment.Addrs)
+	if r != nil {
+		return e, r
+	}
+	mac := c.Attachment.MAC
+	if mac.IsZero() {
+		mac = swarmnet.MACFor(addrs[0].Addr())
+	} else if r := x.freeMAC(n, mac, addrs); r != nil {
+		return e, r
+	}
+	return swarmnet.Endpoint{
+		ID:      swarmnet.EndpointID(swarmnet.DeriveID("endpoint", string(t.ID), string(n.ID))),
+		Network: n.ID, Task: t.ID, Node: t.Node, MAC: mac, Addrs: addrs, Aliases: c.Attachment.Aliases,
+	}, nil
 }
 
 // again answers a command whose attachment is there: nothing is done when it asks for what there is, but that the sandbox may join a service
@@ -159,7 +167,7 @@ func (c RemoveAttachment) apply(x *tx) *Rejection {
 	case !ok || !t.Standalone() && t.Node != c.Node:
 		return nil
 	case !t.Standalone():
-		return reject(InvalidArgument, "task %s is a service's: scale or remove the service", t.Name())
+		return x.disconnect(t, c.Network)
 	case t.Node != c.Node:
 		return reject(FailedPrecondition, "sandbox %s is on another node", t.Name())
 	}

@@ -103,7 +103,7 @@ func TaskToProto(t swarmnet.Task) *pb.Task {
 	return &pb.Task{
 		Id: string(t.ID), Meta: metaTo(t.Meta), Service: string(t.Service), ServiceName: t.ServiceName, Slot: t.Slot,
 		Node: string(t.Node), Spec: TaskSpecToProto(t.Spec), SpecVersion: t.SpecVersion,
-		Networks: each(t.Networks, attachmentTo), Ports: each(t.Ports, portTo),
+		Networks: each(t.Networks, attachmentTo), Connected: each(t.Connected, attachmentTo), Ports: each(t.Ports, portTo),
 		Desired: enumTo[pb.DesiredState](t.Desired), Status: TaskStatusToProto(t.Status), NotBefore: timeTo(t.NotBefore),
 		Balanced: t.Balanced, BalancedAt: timeTo(t.BalancedAt), Note: text(t.Note), Member: string(t.Member),
 	}
@@ -116,8 +116,8 @@ func (d *decoder) task(m *pb.Task) swarmnet.Task {
 		ID: swarmnet.TaskID(m.GetId()), Meta: d.meta(m.GetMeta()), Service: swarmnet.ServiceID(m.GetService()),
 		ServiceName: m.GetServiceName(), Slot: m.GetSlot(), Node: swarmnet.NodeID(m.GetNode()),
 		Spec: d.taskSpec(m.GetSpec()), SpecVersion: m.GetSpecVersion(),
-		Networks: decodeEach(d, m.GetNetworks(), (*decoder).attachment), Ports: decodeEach(d, m.GetPorts(), (*decoder).portSpec),
-		Desired: d.desired(m.GetDesired()), Status: d.taskStatus(m.GetStatus()), NotBefore: d.time("task.not_before", m.GetNotBefore()),
+		Networks: decodeEach(d, m.GetNetworks(), (*decoder).attachment), Connected: decodeEach(d, m.GetConnected(), (*decoder).attachment),
+		Ports: decodeEach(d, m.GetPorts(), (*decoder).portSpec), Desired: d.desired(m.GetDesired()), Status: d.taskStatus(m.GetStatus()), NotBefore: d.time("task.not_before", m.GetNotBefore()),
 		Balanced: m.GetBalanced(), BalancedAt: d.time("task.balanced_at", m.GetBalancedAt()), Note: m.GetNote(), Member: swarmnet.ServiceID(m.GetMember()),
 	}
 }

@@ -3167,7 +3167,9 @@ type Task struct {
 	BalancedAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=balanced_at,json=balancedAt,proto3" json:"balanced_at,omitempty"`
 	Note       string                 `protobuf:"bytes,16,opt,name=note,proto3" json:"note,omitempty"`
 	// Id of the external service that a sandbox outside services has joined.
-	Member        string `protobuf:"bytes,17,opt,name=member,proto3" json:"member,omitempty"`
+	Member string `protobuf:"bytes,17,opt,name=member,proto3" json:"member,omitempty"`
+	// Networks that a person put this very task on, beside those of its service.
+	Connected     []*NetworkAttachment `protobuf:"bytes,18,rep,name=connected,proto3" json:"connected,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3319,6 +3321,13 @@ func (x *Task) GetMember() string {
 		return x.Member
 	}
 	return ""
+}
+
+func (x *Task) GetConnected() []*NetworkAttachment {
+	if x != nil {
+		return x.Connected
+	}
+	return nil
 }
 
 type AddrPool struct {
@@ -4408,7 +4417,7 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x10\n" +
 	"\x03err\x18\x04 \x01(\tR\x03err\x12\x1b\n" +
 	"\texit_code\x18\x05 \x01(\x05R\bexitCode\x12\x10\n" +
-	"\x03pid\x18\x06 \x01(\x05R\x03pid\"\xff\x04\n" +
+	"\x03pid\x18\x06 \x01(\x05R\x03pid\"\xbd\x05\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x04meta\x18\x02 \x01(\v2\x11.swarmnet.v1.MetaR\x04meta\x12\x18\n" +
@@ -4429,7 +4438,8 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\vbalanced_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"balancedAt\x12\x12\n" +
 	"\x04note\x18\x10 \x01(\tR\x04note\x12\x16\n" +
-	"\x06member\x18\x11 \x01(\tR\x06member\"G\n" +
+	"\x06member\x18\x11 \x01(\tR\x06member\x12<\n" +
+	"\tconnected\x18\x12 \x03(\v2\x1e.swarmnet.v1.NetworkAttachmentR\tconnected\"G\n" +
 	"\bAddrPool\x12'\n" +
 	"\x04base\x18\x01 \x01(\v2\x13.swarmnet.v1.PrefixR\x04base\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\rR\x04size\"\x86\x03\n" +
@@ -4756,37 +4766,38 @@ var file_swarmnet_v1_objects_proto_depIdxs = []int32{
 	41,  // 76: swarmnet.v1.Task.status:type_name -> swarmnet.v1.TaskStatus
 	61,  // 77: swarmnet.v1.Task.not_before:type_name -> google.protobuf.Timestamp
 	61,  // 78: swarmnet.v1.Task.balanced_at:type_name -> google.protobuf.Timestamp
-	15,  // 79: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
-	43,  // 80: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
-	62,  // 81: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
-	62,  // 82: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
-	62,  // 83: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
-	62,  // 84: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
-	0,   // 85: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
-	16,  // 86: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
-	44,  // 87: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
-	45,  // 88: swarmnet.v1.Cluster.tokens:type_name -> swarmnet.v1.JoinToken
-	46,  // 89: swarmnet.v1.Cluster.gossip_keys:type_name -> swarmnet.v1.GossipKey
-	47,  // 90: swarmnet.v1.Cluster.ca:type_name -> swarmnet.v1.CertificateAuthority
-	46,  // 91: swarmnet.v1.ClusterView.gossip_keys:type_name -> swarmnet.v1.GossipKey
-	40,  // 92: swarmnet.v1.SandboxSpec.task:type_name -> swarmnet.v1.TaskSpec
-	13,  // 93: swarmnet.v1.SandboxSpec.mode:type_name -> swarmnet.v1.NetworkMode
-	29,  // 94: swarmnet.v1.SandboxSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
-	28,  // 95: swarmnet.v1.SandboxSpec.ports:type_name -> swarmnet.v1.PortSpec
-	16,  // 96: swarmnet.v1.Sandbox.meta:type_name -> swarmnet.v1.Meta
-	50,  // 97: swarmnet.v1.Sandbox.spec:type_name -> swarmnet.v1.SandboxSpec
-	26,  // 98: swarmnet.v1.Sandbox.endpoints:type_name -> swarmnet.v1.Endpoint
-	28,  // 99: swarmnet.v1.Sandbox.ports:type_name -> swarmnet.v1.PortSpec
-	14,  // 100: swarmnet.v1.Sandbox.state:type_name -> swarmnet.v1.SandboxState
-	41,  // 101: swarmnet.v1.Sandbox.status:type_name -> swarmnet.v1.TaskStatus
-	61,  // 102: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
-	61,  // 103: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
-	53,  // 104: swarmnet.v1.NodeDiff.differences:type_name -> swarmnet.v1.Difference
-	105, // [105:105] is the sub-list for method output_type
-	105, // [105:105] is the sub-list for method input_type
-	105, // [105:105] is the sub-list for extension type_name
-	105, // [105:105] is the sub-list for extension extendee
-	0,   // [0:105] is the sub-list for field type_name
+	29,  // 79: swarmnet.v1.Task.connected:type_name -> swarmnet.v1.NetworkAttachment
+	15,  // 80: swarmnet.v1.AddrPool.base:type_name -> swarmnet.v1.Prefix
+	43,  // 81: swarmnet.v1.ClusterSpec.addr_pools:type_name -> swarmnet.v1.AddrPool
+	62,  // 82: swarmnet.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
+	62,  // 83: swarmnet.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
+	62,  // 84: swarmnet.v1.ClusterSpec.down_after:type_name -> google.protobuf.Duration
+	62,  // 85: swarmnet.v1.ClusterSpec.address_rest:type_name -> google.protobuf.Duration
+	0,   // 86: swarmnet.v1.JoinToken.role:type_name -> swarmnet.v1.Role
+	16,  // 87: swarmnet.v1.Cluster.meta:type_name -> swarmnet.v1.Meta
+	44,  // 88: swarmnet.v1.Cluster.spec:type_name -> swarmnet.v1.ClusterSpec
+	45,  // 89: swarmnet.v1.Cluster.tokens:type_name -> swarmnet.v1.JoinToken
+	46,  // 90: swarmnet.v1.Cluster.gossip_keys:type_name -> swarmnet.v1.GossipKey
+	47,  // 91: swarmnet.v1.Cluster.ca:type_name -> swarmnet.v1.CertificateAuthority
+	46,  // 92: swarmnet.v1.ClusterView.gossip_keys:type_name -> swarmnet.v1.GossipKey
+	40,  // 93: swarmnet.v1.SandboxSpec.task:type_name -> swarmnet.v1.TaskSpec
+	13,  // 94: swarmnet.v1.SandboxSpec.mode:type_name -> swarmnet.v1.NetworkMode
+	29,  // 95: swarmnet.v1.SandboxSpec.networks:type_name -> swarmnet.v1.NetworkAttachment
+	28,  // 96: swarmnet.v1.SandboxSpec.ports:type_name -> swarmnet.v1.PortSpec
+	16,  // 97: swarmnet.v1.Sandbox.meta:type_name -> swarmnet.v1.Meta
+	50,  // 98: swarmnet.v1.Sandbox.spec:type_name -> swarmnet.v1.SandboxSpec
+	26,  // 99: swarmnet.v1.Sandbox.endpoints:type_name -> swarmnet.v1.Endpoint
+	28,  // 100: swarmnet.v1.Sandbox.ports:type_name -> swarmnet.v1.PortSpec
+	14,  // 101: swarmnet.v1.Sandbox.state:type_name -> swarmnet.v1.SandboxState
+	41,  // 102: swarmnet.v1.Sandbox.status:type_name -> swarmnet.v1.TaskStatus
+	61,  // 103: swarmnet.v1.Sandbox.started:type_name -> google.protobuf.Timestamp
+	61,  // 104: swarmnet.v1.Sandbox.finished:type_name -> google.protobuf.Timestamp
+	53,  // 105: swarmnet.v1.NodeDiff.differences:type_name -> swarmnet.v1.Difference
+	106, // [106:106] is the sub-list for method output_type
+	106, // [106:106] is the sub-list for method input_type
+	106, // [106:106] is the sub-list for extension type_name
+	106, // [106:106] is the sub-list for extension extendee
+	0,   // [0:106] is the sub-list for field type_name
 }
 
 func init() { file_swarmnet_v1_objects_proto_init() }
