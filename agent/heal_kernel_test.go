@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,7 +90,12 @@ func (w *ward) start(resync time.Duration) {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	cfg = cfg.withDefaults()
-	p, err := w.boot(cfg, func(id swarmnet.TaskID) { w.agent.workloadChanged(id) })
+	var a atomic.Pointer[Agent] // workloads that are there already are told of before there is one
+	p, err := w.boot(cfg, func(id swarmnet.TaskID) {
+		if a := a.Load(); a != nil {
+			a.workloadChanged(id)
+		}
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -97,6 +103,7 @@ func (w *ward) start(resync time.Duration) {
 		return grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	}
 	w.agent = newAgent(cfg, p, make([]byte, 64))
+	a.Store(w.agent)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.agent.Run(ctx) }()
