@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/swarmnet/swarmnet/lab/labtest"
 )
 
 // verdict is a finding of doctor or a step of trace.
@@ -93,9 +96,12 @@ func TestE2EC61Trace(t *testing.T) {
 	}
 	whole := func(args ...string) {
 		t.Helper()
-		if got, status := c.look("n1", append([]string{"trace"}, args...)...); status != 0 || got[len(got)-1].Step != "probe" {
-			t.Errorf("trace %v: status %d, %+v", args, status, got)
-		}
+		labtest.Eventually(t, 15*time.Second, fmt.Sprintf("trace %v to find a way", args), func() error { // other nodes' names and rules come a moment later
+			if got, status := c.look("n1", append([]string{"trace"}, args...)...); status != 0 || got[len(got)-1].Step != "probe" {
+				return fmt.Errorf("status %d, %+v", status, got)
+			}
+			return nil
+		})
 	}
 	whole("box", "web:80")
 	whole("box", "far:80")

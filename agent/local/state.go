@@ -135,7 +135,7 @@ func find[K ~string, V any](all map[K]V, ref, what string, name func(V) string) 
 	case 1:
 		return all[found[0]], nil
 	}
-	return none, refuse(Invalid, "%q begins the ids of %d %ss of this node: give more of the id", ref, len(found), what)
+	return none, refuse(Invalid, "%q begins the id of more than one %s of this node (of %d): give more of the id", ref, what, len(found))
 }
 
 // LeaveCluster takes all sandboxes off the networks that are not the node's own.

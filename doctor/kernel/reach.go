@@ -88,7 +88,7 @@ func reachNode(ctx context.Context, cfg Config, n swarmnet.Node) doctor.Path {
 		p.Addr, p.Remark = "no data path address", "it has not yet said where its VXLAN traffic goes"
 		return p
 	}
-	if refused(cfg.HostNS, netip.AddrPortFrom(vtep, cfg.Port)) && len(n.Ingress) > 0 {
+	if len(n.Ingress) > 0 && keepsRefusing(ctx, cfg.HostNS, netip.AddrPortFrom(vtep, cfg.Port)) {
 		p.Err = "its host is there, but nothing listens on the data path port: is its daemon running?"
 		return p
 	}
@@ -116,6 +116,23 @@ func dialTCP(ctx context.Context, ns, addr string) error {
 		}
 		return c.Close()
 	})
+}
+
+// keepsRefusing reports whether a port is refused for as long as a way is given: a node that has just joined or booted makes its data path in less.
+func keepsRefusing(ctx context.Context, ns string, to netip.AddrPort) bool {
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	end := time.After(reachTimeout)
+	for refused(ns, to) {
+		select {
+		case <-again.C:
+		case <-end:
+			return true
+		case <-ctx.Done():
+			return true
+		}
+	}
+	return false
 }
 
 // refused sends a datagram that no VXLAN device takes for one of its network's, and waits a moment for the refusal.

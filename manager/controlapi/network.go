@@ -53,11 +53,15 @@ func (s *Server) checkMTU(ctx context.Context, spec swarmnet.NetworkSpec) error 
 	if err != nil {
 		return err
 	}
+	var least swarmnet.Node // of several with too little room the one that decides: what is left on it is left on all
 	for n := range v.Nodes() {
-		if room := n.Description.Room(); room > 0 && wish > room {
-			return status.Errorf(codes.FailedPrecondition, "network %s: mtu=%d is more than node %s has room for: %d octets get through to it and from it, which leaves %d for an overlay network: ask for at most that",
-				spec.Name, wish, n.Name(), n.Description.UnderlayMTU, room)
+		if room := n.Description.Room(); room > 0 && wish > room && (least.ID == "" || room < least.Description.Room()) {
+			least = n
 		}
+	}
+	if least.ID != "" {
+		return status.Errorf(codes.FailedPrecondition, "network %s: mtu=%d is more than node %s has room for: %d octets get through to it and from it, which leaves %d for an overlay network: ask for at most that",
+			spec.Name, wish, least.Name(), least.Description.UnderlayMTU, least.Description.Room())
 	}
 	return nil
 }
