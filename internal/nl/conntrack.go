@@ -61,6 +61,7 @@ const (
 	sizeofNfgenmsg = 4 // linux/netfilter/nfnetlink.h
 
 	ctaTupleOrig, ctaTupleReply, ctaMark = 1, 2, 8
+	ctaID, ctaZone                       = 12, 18
 	ctaTupleIP, ctaTupleProto            = 1, 2
 	ctaSrc4, ctaDst4, ctaSrc6, ctaDst6   = 1, 2, 3, 4
 	ctaProtoNum, ctaSrcPort, ctaDstPort  = 1, 2, 3
@@ -99,10 +100,20 @@ func (r *raw) dumpFlows(match func(Flow) bool) (found [][]byte, err error) {
 	return found, err
 }
 
-// deleteFlow takes back what was dumped: its tuples, zone and id name it. gone is false when it went by itself.
+// deleteFlow takes back what was dumped. Its id and the tuple of its answers name it, not that of what was asked: the client may have come again from
+// its port meanwhile and have been led elsewhere, and that flow, of the same question, may be where the old one was in memory, from which the kernel makes
+// the id (nf_ct_get_id in net/netfilter/nf_conntrack_core.c). gone is false when it went by itself.
 func (r *raw) deleteFlow(body []byte) (gone bool, err error) {
 	const seq = 2
-	msg := append(make([]byte, unix.NLMSG_HDRLEN), body...)
+	msg := append(make([]byte, unix.NLMSG_HDRLEN), body[:sizeofNfgenmsg]...)
+	eachAttr(body[sizeofNfgenmsg:], func(typ uint16, data []byte) {
+		switch typ {
+		case ctaTupleReply:
+			msg = appendAttr(msg, typ|unix.NLA_F_NESTED, data)
+		case ctaZone, ctaID:
+			msg = appendAttr(msg, typ, data)
+		}
+	})
 	putHeader(msg, ctDelete, unix.NLM_F_REQUEST|unix.NLM_F_ACK, seq)
 	if err := r.send(msg); err != nil {
 		return false, err
