@@ -98,6 +98,7 @@ type connected struct {
 // silent are the settings of a sandbox of whose change the kernel tells nobody.
 var silent = [][2]string{
 	nl.KeepIdleTCP,
+	nl.ForgetResetTCP,
 	{"net/ipv6/conf/all/accept_dad", "0"},
 	{"net/ipv6/conf/default/accept_dad", "0"},
 	{"net/ipv6/conf/all/accept_ra", "0"},

@@ -6,3 +6,8 @@ const IdleTCPKey = "net/netfilter/nf_conntrack_tcp_timeout_established"
 // KeepIdleTCP keeps a connection that has been idle for days, as the kernel does by itself: whose translation is forgotten, a packet of it goes
 // anywhere. RFC 5382 section 5 (REQ-5) asks for two hours and four minutes at least.
 var KeepIdleTCP = [2]string{IdleTCPKey, "432000"}
+
+// ForgetResetTCP has connection tracking forget a connection when it is reset. For ten seconds it would go on to take its client, should that come again
+// from the same port, where the old connection led, a balancer unasked: only a connection that the client reset, or that one side had ended, is begun anew
+// (nf_conntrack_tcp_packet in net/netfilter/nf_conntrack_proto_tcp.c).
+var ForgetResetTCP = [2]string{"net/netfilter/nf_conntrack_tcp_timeout_close", "0"}
