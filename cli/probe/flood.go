@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"time"
@@ -67,7 +68,7 @@ func Flood(ctx context.Context, w io.Writer, urls []string, parallel int, rate f
 			defer tick.Stop()
 			for n := i; ; n++ {
 				url := urls[n%len(urls)]
-				err := ask(context.WithoutCancel(ctx), c, strings.TrimSuffix(url, "/")) // the last one may end
+				err := traced(context.WithoutCancel(ctx), c, strings.TrimSuffix(url, "/"), ask) // the last one may end
 				count(t, url, err)
 				select {
 				case <-ctx.Done():
@@ -97,6 +98,15 @@ func Flood(ctx context.Context, w io.Writer, urls []string, parallel int, rate f
 			}
 		}
 	}
+}
+
+// traced asks, and says of a failed request over which connection it went and how far it came.
+func traced(ctx context.Context, c *http.Client, url string, ask func(context.Context, *http.Client, string) error) error {
+	var way way
+	if err := ask(httptrace.WithClientTrace(ctx, way.trace()), c, url); err != nil {
+		return fmt.Errorf("%w; %s", err, &way)
+	}
+	return nil
 }
 
 func askNew(ctx context.Context, c *http.Client, url string) error {
