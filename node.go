@@ -54,6 +54,8 @@ type NodeDescription struct {
 	UnderlayMTU  int            // octets; what the device that holds VTEP takes, or less, if less arrives at another node
 	Features     []string       // kernel features that the probe found
 	GossipPubKey []byte         // Ed25519; signs its gossip rows
+	Balancer     string         // what balances there, with its scheduler where it has one: "ipvs rr", "nft"
+	BalancerWhy  string         // what decided that, in a few words
 }
 
 // VXLANOverhead is what VXLAN adds to a packet, in octets: outer IP, UDP, VXLAN and inner Ethernet headers (RFC 7348 section 4.3), 50 over IPv4

@@ -22,14 +22,17 @@ type kernelBalancer struct {
 type Balancing = kernel.Choice
 
 // ChooseBalancing meets a wish for a balancer (auto, ipvs or nft) and one of IPVS's schedulers (empty: any), or says why the kernel cannot. The log is
-// told what decided.
+// told what decided; so is whoever asks for Why.
 func ChooseBalancing(wish, scheduler string, log *slog.Logger) (Balancing, error) {
-	b, why, err := kernel.Choose(wish, scheduler)
-	if why != nil {
-		log.Info("balancing with nftables", "why", why)
+	b, err := kernel.Choose(wish, scheduler)
+	if err == nil {
+		log.Info("balancing", "by", b.String(), "why", b.Why())
 	}
 	return b, err
 }
+
+// WouldBalance is how a node balances whose daemon is told nothing of it.
+func WouldBalance() (Balancing, error) { return kernel.Choose("auto", "") }
 
 func newBalancer(cfg Config, k kernel.Config) balancer {
 	k.Balancer = cfg.Balancing.New(k.Clocks)

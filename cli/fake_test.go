@@ -144,7 +144,11 @@ func (f *fake) Info(context.Context, *pb.InfoRequest) (*pb.InfoResponse, error) 
 	if f.cluster == nil {
 		return &pb.InfoResponse{State: "inactive"}, nil
 	}
-	return &pb.InfoResponse{State: "active", NodeId: "node1"}, nil
+	return &pb.InfoResponse{
+		State: "active", NodeId: "node1", ClusterId: "cluster1", Hostname: "n1", Role: pb.Role_ROLE_MANAGER, Quorum: true, Managers: []string{"192.0.2.1:4747"}, ManagerCount: 1, NodeCount: 1,
+		AdvertiseAddr: "192.0.2.1:4747", Vtep: "192.0.2.1", DataPathPort: 4789, RunningTasks: 3, Kernel: "6.1.0", Version: "1.0", Uptime: durationpb.New(time.Hour), Repaired: 2,
+		Balancer: "nft", BalancerWhy: "this kernel has no IPVS (CONFIG_IP_VS, module ip_vs)",
+	}, nil
 }
 
 func (f *fake) ListNetworks(context.Context, *pb.ListNetworksRequest) (*pb.ListNetworksResponse, error) {
@@ -349,7 +353,17 @@ func (f *fakeCluster) ListTasks(context.Context, *pb.ListTasksRequest) (*pb.List
 }
 
 func (f *fakeCluster) ListNodes(context.Context, *pb.ListNodesRequest) (*pb.ListNodesResponse, error) {
-	return &pb.ListNodesResponse{Nodes: []*pb.Node{wire.NodeToProto(swarmnet.Node{ID: "node1", Spec: swarmnet.NodeSpec{Name: "n1"}})}}, f.err
+	return &pb.ListNodesResponse{Nodes: []*pb.Node{someNodeOfCluster()}}, f.err
+}
+
+func (f *fakeCluster) GetNode(context.Context, *pb.ObjectRef) (*pb.Node, error) {
+	return someNodeOfCluster(), f.err
+}
+
+func someNodeOfCluster() *pb.Node {
+	return wire.NodeToProto(swarmnet.Node{ID: "node1", Spec: swarmnet.NodeSpec{Name: "n1"}, Description: swarmnet.NodeDescription{
+		Hostname: "n1", Version: "1.0", OS: "linux", Arch: "amd64", Kernel: "6.1.0", Balancer: "ipvs rr", BalancerWhy: "this kernel has IPVS",
+	}})
 }
 
 func (f *fakeCluster) ListEndpoints(_ context.Context, r *pb.ListEndpointsRequest) (*pb.ListEndpointsResponse, error) {

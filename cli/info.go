@@ -32,7 +32,7 @@ type clusterInfo struct {
 	ManagerCount, NodeCount, RunningTasks       uint32
 	AdvertiseAddr, DataPathAddr                 string
 	DataPathPort                                uint32
-	Balancer, Version, Kernel                   string
+	Balancer, BalancerWhy, Version, Kernel      string
 	Features                                    []string
 	Uptime                                      time.Duration
 	Repaired                                    uint64
@@ -49,7 +49,7 @@ func (a *app) clusterInfoCmd() *cobra.Command {
 			Cluster: r.GetClusterId(), Node: r.GetNodeId(), Hostname: r.GetHostname(), State: r.GetState(), Error: r.GetError(), Quorum: r.GetQuorum(),
 			Managers: r.GetManagers(), ManagerCount: r.GetManagerCount(), NodeCount: r.GetNodeCount(), RunningTasks: r.GetRunningTasks(),
 			AdvertiseAddr: r.GetAdvertiseAddr(), DataPathAddr: r.GetVtep(), DataPathPort: r.GetDataPathPort(),
-			Balancer: r.GetBalancer(), Version: r.GetVersion(), Kernel: r.GetKernel(), Features: r.GetFeatures(), Uptime: r.GetUptime().AsDuration(),
+			Balancer: r.GetBalancer(), BalancerWhy: r.GetBalancerWhy(), Version: r.GetVersion(), Kernel: r.GetKernel(), Features: r.GetFeatures(), Uptime: r.GetUptime().AsDuration(),
 			Repaired: r.GetRepaired(),
 		}
 		if r.GetRole() != pb.Role_ROLE_UNSPECIFIED {
@@ -90,7 +90,7 @@ func showInfo(w io.Writer, i clusterInfo) {
 		line(" Running tasks", i.RunningTasks)
 	}
 	line("Hostname", i.Hostname)
-	line("Balancer", i.Balancer)
+	line("Balancer", because(i.Balancer, i.BalancerWhy))
 	line("Kernel", i.Kernel)
 	line("Kernel features", strings.Join(i.Features, ", "))
 	line("Version", i.Version)
@@ -111,7 +111,7 @@ type clientVersion struct{ Version, Commit, GoVersion, OS, Arch string }
 type daemonVersion struct {
 	Version, Commit, GoVersion, Kernel string
 	Features                           []string
-	Balancer                           string
+	Balancer, BalancerWhy              string
 }
 
 func (a *app) versionCmd() *cobra.Command {
@@ -120,7 +120,7 @@ func (a *app) versionCmd() *cobra.Command {
 		v := versions{Client: clientVersion{version.Version, version.Commit, runtime.Version(), runtime.GOOS, runtime.GOARCH}}
 		r, err := a.info(cmd.Context())
 		if err == nil {
-			v.Daemon = &daemonVersion{r.GetVersion(), r.GetCommit(), r.GetGoVersion(), r.GetKernel(), r.GetFeatures(), r.GetBalancer()}
+			v.Daemon = &daemonVersion{r.GetVersion(), r.GetCommit(), r.GetGoVersion(), r.GetKernel(), r.GetFeatures(), r.GetBalancer(), r.GetBalancerWhy()}
 		}
 		if format != "" {
 			return a.showObjects([]view.Value{view.Of(v)}, format, false)
@@ -143,5 +143,13 @@ func showVersions(w io.Writer, v versions, why error) {
 		return
 	}
 	fmt.Fprintf(tw, "Daemon:\n Version:\t%s\n Commit:\t%s\n Go version:\t%s\n Kernel:\t%s\n Features:\t%s\n Balancer:\t%s\n",
-		d.Version, d.Commit, d.GoVersion, d.Kernel, strings.Join(d.Features, ", "), d.Balancer)
+		d.Version, d.Commit, d.GoVersion, d.Kernel, strings.Join(d.Features, ", "), because(d.Balancer, d.BalancerWhy))
+}
+
+// because is a choice with what decided it, where that was told.
+func because(choice, why string) string {
+	if why == "" {
+		return choice
+	}
+	return choice + ", since " + why
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/agent"
 	"github.com/swarmnet/swarmnet/agent/session"
 	"github.com/swarmnet/swarmnet/ca"
 	"github.com/swarmnet/swarmnet/doctor"
@@ -21,6 +22,7 @@ type Told struct {
 	Degraded []swarmnet.DegradedPort // that it cannot publish
 	Refused  map[string]uint64       // queries, by the name of their sandbox
 	IPv6     bool                    // a network of this node's own has it
+	Balancer agent.Balancing
 }
 
 // Doctor looks for what keeps this host's networks from working. It needs no running daemon: what it must know of the cluster it reads from
@@ -55,8 +57,20 @@ func Doctor(ctx context.Context, cfg Config, down string, told Told) []doctor.Fi
 		f.Degraded = append(f.Degraded, p.Why)
 	}
 	f.Refused = told.Refused
+	f.Balancer, f.BalancerWhy = balancing(down == "", told.Balancer)
 	f.Unseen = append(f.Unseen, unseen...)
 	return doctor.Examine(f)
+}
+
+// balancing is how the node balances and why, or how it would if a daemon that is told nothing else were started; a probe that fails is empty.
+func balancing(runs bool, b agent.Balancing) (by, why string) {
+	if !runs {
+		var err error
+		if b, err = agent.WouldBalance(); err != nil {
+			return "", ""
+		}
+	}
+	return b.String(), b.Why()
 }
 
 func certificate(dir string) *doctor.Cert {
@@ -93,12 +107,12 @@ func know(c *look.Config, set swarmnet.AssignmentSet) {
 
 func (s *localServer) Doctor(ctx context.Context, _ *pb.DoctorRequest) (*pb.DoctorResponse, error) {
 	resp := &pb.DoctorResponse{}
-	var told Told
+	told := Told{Balancer: s.d.balancing}
 	s.d.mu.Lock()
 	a := s.d.agent
 	s.d.mu.Unlock()
 	if a != nil {
-		told = Told{Degraded: a.Degraded(), Refused: a.RefusedQueries()}
+		told.Degraded, told.Refused = a.Degraded(), a.RefusedQueries()
 	}
 	for _, n := range s.d.local.Read().Networks {
 		told.IPv6 = told.IPv6 || n.Spec.IPv6

@@ -36,6 +36,17 @@ func features(f Facts) []Finding {
 	return out
 }
 
+func balancer(f Facts) []Finding {
+	if f.Balancer == "" {
+		return nil
+	}
+	found := fmt.Sprintf("published ports and virtual addresses are balanced by %s: %s", f.Balancer, f.BalancerWhy)
+	if f.Daemon != "" {
+		found = fmt.Sprintf("a daemon would balance by %s: %s", f.Balancer, f.BalancerWhy)
+	}
+	return one("balancer", OK, found, "")
+}
+
 func forwarding(f Facts) []Finding {
 	var out []Finding
 	if f.Forward == "0" {

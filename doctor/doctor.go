@@ -44,6 +44,8 @@ type Facts struct {
 	// LegacyTables are the tables of the old iptables, which cannot be read here.
 	LegacyTables []string
 	VXLAN        Port
+	// Balancer is what balances on this node and Why what decided that, or what would balance if the daemon ran; empty: unknown.
+	Balancer, BalancerWhy string
 	// Degraded says of each published port that this node cannot publish who has it.
 	Degraded []string
 	// Refused counts, by sandbox, the queries for names that its resolver refused, since more than its share were under way.
@@ -113,7 +115,7 @@ type Path struct {
 func Examine(f Facts) []Finding {
 	var out []Finding
 	for _, check := range []func(Facts) []Finding{
-		daemon, features, forwarding, idleConnections, firewall, vxlanPort, publishedPorts, queries, underlay, bridgeNetfilter, clock, certificate, managers, nodes, pathMTU,
+		daemon, features, balancer, forwarding, idleConnections, firewall, vxlanPort, publishedPorts, queries, underlay, bridgeNetfilter, clock, certificate, managers, nodes, pathMTU,
 	} {
 		out = append(out, check(f)...)
 	}

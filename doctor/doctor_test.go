@@ -12,7 +12,7 @@ var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 // healthy is a host where nothing is wrong.
 func healthy() Facts {
 	return Facts{
-		Now: now, Member: true, Features: []Feature{{Name: "bridges"}, {Name: "VXLAN"}}, Forward: "1", Forward6: "0", HostLink: "swarmnet0",
+		Now: now, Member: true, Features: []Feature{{Name: "bridges"}, {Name: "VXLAN"}}, Balancer: "ipvs rr", BalancerWhy: "this kernel has IPVS", Forward: "1", Forward6: "0", HostLink: "swarmnet0",
 		VXLAN: Port{Number: 4789, Ours: true}, Underlay: Device{Name: "eth0", Addr: netip.MustParseAddr("192.0.2.1"), MTU: 1500},
 		Clock: Clock{Known: true, Synchronised: true}, Cert: &Cert{NotBefore: now.Add(-time.Hour), NotAfter: now.Add(23 * time.Hour)},
 		Managers: []Path{{Addr: "192.0.2.1:4747"}}, Nodes: []Path{{Name: "n2", Addr: "192.0.2.2:4789", Route: 1500, Arrives: 1500, Told: 1500}},
@@ -29,8 +29,34 @@ func TestC60_Healthy(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if len(got) != 12 {
+	if len(got) != 13 {
 		t.Errorf("%d checks: %+v", len(got), got)
+	}
+}
+
+// Which balancer it is and why is told with the daemon and without.
+func TestC60_Balancer(t *testing.T) {
+	f := healthy()
+	f.Balancer, f.BalancerWhy = "nft", "this kernel has no IPVS"
+	told := func() (out []string) {
+		for _, x := range Examine(f) {
+			if x.Check == "balancer" {
+				out = append(out, x.Found)
+			}
+		}
+		return out
+	}
+	for down, want := range map[string]string{
+		"":                   "published ports and virtual addresses are balanced by nft: this kernel has no IPVS",
+		"it does not answer": "a daemon would balance by nft: this kernel has no IPVS",
+	} {
+		f.Daemon = down
+		if got := told(); len(got) != 1 || got[0] != want {
+			t.Errorf("daemon %q: %q, want %q", down, got, want)
+		}
+	}
+	if f.Balancer = ""; len(told()) != 0 {
+		t.Errorf("nothing is known, and it says %q", told())
 	}
 }
 

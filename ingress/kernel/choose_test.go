@@ -15,12 +15,12 @@ func TestChooseRefusesWhatIsNoWish(t *testing.T) {
 		{"auto", "fair", `--ipvs-scheduler: there is no scheduler "fair": one of rr, wrr, lc, sh, mh is wanted`},
 		{"nft", "lc", "--ipvs-scheduler lc: nftables picks at random and has no schedulers; use --balancer ipvs"},
 	} {
-		if _, _, err := Choose(c.wish, c.scheduler); err == nil || err.Error() != c.says {
+		if _, err := Choose(c.wish, c.scheduler); err == nil || err.Error() != c.says {
 			t.Errorf("%s %s: %v, want %s", c.wish, c.scheduler, err, c.says)
 		}
 	}
-	if b, why, err := Choose("nft", ""); err != nil || why != nil || b.String() != "nft" {
-		t.Errorf("nft: %v, %v, %v", b, why, err)
+	if b, err := Choose("nft", ""); err != nil || b.Why() != "--balancer nft asks for it" || b.String() != "nft" {
+		t.Errorf("nft: %v since %q, %v", b, b.Why(), err)
 	}
 }
 
@@ -28,17 +28,25 @@ func TestChooseRefusesWhatIsNoWish(t *testing.T) {
 func TestKernelChooseByWhatIsThere(t *testing.T) {
 	kerneltest.Require(t, kerneltest.Namespaces)
 	missing := ipvs.Probe(ipvs.RoundRobin)
-	auto, why, err := Choose("auto", "")
-	if err != nil || fmt.Sprint(why) != fmt.Sprint(missing) {
-		t.Fatalf("auto: why %v, %v; the probe says %v", why, err, missing)
+	auto, err := Choose("auto", "")
+	why := "this kernel has IPVS"
+	if missing != nil {
+		why = missing.Error()
+	}
+	if err != nil || auto.Why() != why {
+		t.Fatalf("auto: why %q, %v; want %q", auto.Why(), err, why)
 	}
 	for _, s := range ipvs.Schedulers {
 		if missing != nil {
-			if _, _, err := Choose("auto", string(s)); err == nil || !strings.Contains(err.Error(), "CONFIG_IP_VS") {
+			if _, err := Choose("auto", string(s)); err == nil || !strings.Contains(err.Error(), "CONFIG_IP_VS") {
 				t.Errorf("scheduler %s on a kernel without IPVS: %v", s, err)
 			}
-		} else if b, _, err := Choose("ipvs", string(s)); err != nil || b.String() != "ipvs "+string(s) {
-			t.Errorf("scheduler %s: %v, %v", s, b, err)
+		} else {
+			for wish, why := range map[string]string{"ipvs": "--balancer ipvs asks for it", "auto": fmt.Sprintf("--ipvs-scheduler %s asks for it", s)} {
+				if b, err := Choose(wish, string(s)); err != nil || b.String() != "ipvs "+string(s) || b.Why() != why {
+					t.Errorf("%s with scheduler %s: %v since %q, %v", wish, s, b, b.Why(), err)
+				}
+			}
 		}
 	}
 	if missing == nil {
@@ -47,7 +55,7 @@ func TestKernelChooseByWhatIsThere(t *testing.T) {
 		}
 		return
 	}
-	if _, _, err := Choose("ipvs", ""); auto.String() != "nft" || err == nil || !strings.HasPrefix(err.Error(), "--balancer ipvs: ") || !strings.Contains(err.Error(), missing.Error()) {
+	if _, err := Choose("ipvs", ""); auto.String() != "nft" || err == nil || !strings.HasPrefix(err.Error(), "--balancer ipvs: ") || !strings.Contains(err.Error(), missing.Error()) {
 		t.Errorf("auto took %s; ipvs: %v", auto.String(), err)
 	}
 }

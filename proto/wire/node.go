@@ -50,6 +50,7 @@ func NodeDescriptionToProto(n swarmnet.NodeDescription) *pb.NodeDescription {
 		Hostname: text(n.Hostname), Version: text(n.Version), Os: text(n.OS), Arch: text(n.Arch), Kernel: text(n.Kernel),
 		Vtep: addrTo(n.VTEP), ApiAddr: n.APIAddr, UnderlayMtu: uint32(max(n.UnderlayMTU, 0)),
 		Features: words(n.Features), GossipPubKey: octets(n.GossipPubKey),
+		Balancer: text(n.Balancer), BalancerWhy: text(n.BalancerWhy),
 	}
 	if n.GossipAddr.IsValid() {
 		m.GossipAddr = n.GossipAddr.String()
@@ -67,6 +68,7 @@ func (d *decoder) nodeDescription(m *pb.NodeDescription) swarmnet.NodeDescriptio
 		VTEP: d.addr("description.vtep", m.GetVtep()), APIAddr: m.GetApiAddr(),
 		UnderlayMTU: int(d.max("description.underlay_mtu", m.GetUnderlayMtu(), 1<<20)),
 		Features:    words(m.GetFeatures()), GossipPubKey: octets(m.GetGossipPubKey()),
+		Balancer: m.GetBalancer(), BalancerWhy: m.GetBalancerWhy(),
 	}
 	if s := m.GetGossipAddr(); s != "" {
 		a, err := netip.ParseAddrPort(s)

@@ -739,7 +739,9 @@ type InfoResponse struct {
 	Hostname     string               `protobuf:"bytes,20,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	Quorum       bool                 `protobuf:"varint,21,opt,name=quorum,proto3" json:"quorum,omitempty"`
 	// See NodeDiff.repaired.
-	Repaired      uint64 `protobuf:"varint,22,opt,name=repaired,proto3" json:"repaired,omitempty"`
+	Repaired uint64 `protobuf:"varint,22,opt,name=repaired,proto3" json:"repaired,omitempty"`
+	// What decided which balancer it is.
+	BalancerWhy   string `protobuf:"bytes,23,opt,name=balancer_why,json=balancerWhy,proto3" json:"balancer_why,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -926,6 +928,13 @@ func (x *InfoResponse) GetRepaired() uint64 {
 		return x.Repaired
 	}
 	return 0
+}
+
+func (x *InfoResponse) GetBalancerWhy() string {
+	if x != nil {
+		return x.BalancerWhy
+	}
+	return ""
 }
 
 type LogsRequest struct {
@@ -2199,7 +2208,7 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\fLeaveRequest\x12\x14\n" +
 	"\x05force\x18\x01 \x01(\bR\x05force\"\x0f\n" +
 	"\rLeaveResponse\"\r\n" +
-	"\vInfoRequest\"\xa3\x05\n" +
+	"\vInfoRequest\"\xc6\x05\n" +
 	"\fInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x1d\n" +
@@ -2226,7 +2235,8 @@ const file_swarmnet_v1_local_proto_rawDesc = "" +
 	"\rrunning_tasks\x18\x13 \x01(\rR\frunningTasks\x12\x1a\n" +
 	"\bhostname\x18\x14 \x01(\tR\bhostname\x12\x16\n" +
 	"\x06quorum\x18\x15 \x01(\bR\x06quorum\x12\x1a\n" +
-	"\brepaired\x18\x16 \x01(\x04R\brepaired\"\xb1\x01\n" +
+	"\brepaired\x18\x16 \x01(\x04R\brepaired\x12!\n" +
+	"\fbalancer_why\x18\x17 \x01(\tR\vbalancerWhy\"\xb1\x01\n" +
 	"\vLogsRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x12\x12\n" +

@@ -1042,10 +1042,13 @@ type NodeDescription struct {
 	// ADDRESS:PORT.
 	GossipAddr string `protobuf:"bytes,7,opt,name=gossip_addr,json=gossipAddr,proto3" json:"gossip_addr,omitempty"`
 	// HOST:PORT.
-	ApiAddr       string   `protobuf:"bytes,8,opt,name=api_addr,json=apiAddr,proto3" json:"api_addr,omitempty"`
-	UnderlayMtu   uint32   `protobuf:"varint,9,opt,name=underlay_mtu,json=underlayMtu,proto3" json:"underlay_mtu,omitempty"`
-	Features      []string `protobuf:"bytes,10,rep,name=features,proto3" json:"features,omitempty"`
-	GossipPubKey  []byte   `protobuf:"bytes,11,opt,name=gossip_pub_key,json=gossipPubKey,proto3" json:"gossip_pub_key,omitempty"`
+	ApiAddr      string   `protobuf:"bytes,8,opt,name=api_addr,json=apiAddr,proto3" json:"api_addr,omitempty"`
+	UnderlayMtu  uint32   `protobuf:"varint,9,opt,name=underlay_mtu,json=underlayMtu,proto3" json:"underlay_mtu,omitempty"`
+	Features     []string `protobuf:"bytes,10,rep,name=features,proto3" json:"features,omitempty"`
+	GossipPubKey []byte   `protobuf:"bytes,11,opt,name=gossip_pub_key,json=gossipPubKey,proto3" json:"gossip_pub_key,omitempty"`
+	// "nft", or "ipvs SCHEDULER", and what decided that.
+	Balancer      string `protobuf:"bytes,12,opt,name=balancer,proto3" json:"balancer,omitempty"`
+	BalancerWhy   string `protobuf:"bytes,13,opt,name=balancer_why,json=balancerWhy,proto3" json:"balancer_why,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1155,6 +1158,20 @@ func (x *NodeDescription) GetGossipPubKey() []byte {
 		return x.GossipPubKey
 	}
 	return nil
+}
+
+func (x *NodeDescription) GetBalancer() string {
+	if x != nil {
+		return x.Balancer
+	}
+	return ""
+}
+
+func (x *NodeDescription) GetBalancerWhy() string {
+	if x != nil {
+		return x.BalancerWhy
+	}
+	return ""
 }
 
 type NodeStatus struct {
@@ -4205,7 +4222,7 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\favailability\x18\x04 \x01(\x0e2\x19.swarmnet.v1.AvailabilityR\favailability\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb8\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf7\x02\n" +
 	"\x0fNodeDescription\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x0e\n" +
@@ -4219,7 +4236,9 @@ const file_swarmnet_v1_objects_proto_rawDesc = "" +
 	"\funderlay_mtu\x18\t \x01(\rR\vunderlayMtu\x12\x1a\n" +
 	"\bfeatures\x18\n" +
 	" \x03(\tR\bfeatures\x12$\n" +
-	"\x0egossip_pub_key\x18\v \x01(\fR\fgossipPubKey\"\xa0\x01\n" +
+	"\x0egossip_pub_key\x18\v \x01(\fR\fgossipPubKey\x12\x1a\n" +
+	"\bbalancer\x18\f \x01(\tR\bbalancer\x12!\n" +
+	"\fbalancer_why\x18\r \x01(\tR\vbalancerWhy\"\xa0\x01\n" +
 	"\n" +
 	"NodeStatus\x12,\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x16.swarmnet.v1.NodeStateR\x05state\x12\x18\n" +
