@@ -197,6 +197,9 @@ func (c *chaos) remove() {
 func (c *chaos) meddle() {
 	c.t.Helper()
 	kinds := append(slices.Sorted(maps.Keys(meddlers)), "unmount-fabric")
+	if os.Getenv(labtest.BalancerEnv) == "ipvs" {
+		kinds = append(kinds, slices.Sorted(maps.Keys(ipvsMeddlers))...)
+	}
 	kind, seed, nodes := c.pick(kinds), c.rand.Uint64(), threeNodes
 	if c.how == off {
 		nodes = c.healthy()

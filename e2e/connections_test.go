@@ -137,12 +137,13 @@ func (c cluster) stoppingTasks(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	const grace = 5 * time.Second
+	grace, slow := labtest.Patience(5*time.Second), int(labtest.Patience(1))
 	c.must("n1", "service", "create", "--name", "stops", "--replicas", "2", "--network", "app", "--publish", "8080:80", "--stop-grace-period", grace.String(), "--",
 		"sh", "-c", `trap "touch `+dir+`/$SWARMNET_TASK" TERM; setsid swarmnet whoami & while :; do wait; done`)
 	before := c.fullTasks("stops")
-	held := c.start(lab.Outside, "probe", "hold", "--count", "12", "--every", "200ms", "--duration", "20s", web("n1"))
-	load := c.start(lab.Outside, "probe", "load", "--rate", "150", "--duration", "12s", web("n1"), web("n2"), web("n3"))
+	held := c.start(lab.Outside, "probe", "hold", "--count", "12", "--every", labtest.Patience(200*time.Millisecond).String(), "--duration", labtest.Patience(20*time.Second).String(), web("n1"))
+	load := c.start(lab.Outside, "probe", "load", "--timeout", labtest.Patience(2*time.Second).String(), "--rate", fmt.Sprint(150/slow), "--duration", labtest.Patience(12*time.Second).String(),
+		web("n1"), web("n2"), web("n3"))
 	labtest.Eventually(t, 10*time.Second, "requests to flow", func() error {
 		if n, m := strings.Count(held.text(), "\n"), strings.Count(load.text(), "\n"); n < 24 || m < 200 {
 			return fmt.Errorf("%d and %d", n, m)
@@ -168,7 +169,7 @@ func (c cluster) stoppingTasks(t *testing.T) {
 		return fmt.Errorf("%v run", after)
 	})
 	served := 0
-	for _, r := range lines[probe.Reply](t, load.finish(t, 30*time.Second)) {
+	for _, r := range lines[probe.Reply](t, load.finish(t, labtest.Patience(30*time.Second))) {
 		if r.Err != "" {
 			t.Errorf("%s, %v after the signal: %s", r.URL, r.At.Sub(signalled), r.Err)
 		}
@@ -193,7 +194,7 @@ func (c cluster) stoppingTasks(t *testing.T) {
 		}
 	}
 	t.Logf("%s: %d requests over connections that it had, the last one %v after its stop signal", victim, kept, last)
-	if last < grace/2 || last > grace+2*time.Second {
+	if last < grace/2 || last > grace+labtest.Patience(2*time.Second) {
 		t.Errorf("the connections of a stopping task last %v beyond its stop signal, want the grace period of %v", last, grace)
 	}
 	c.rm("stops")

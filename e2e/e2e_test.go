@@ -96,7 +96,7 @@ func (c cluster) answers(url string, within time.Duration) time.Duration {
 // ask asks whoamis from outside.
 func (c cluster) ask(count int, urls ...string) []probe.Reply {
 	c.t.Helper()
-	return decode[[]probe.Reply](c.t, c.must(lab.Outside, append([]string{"probe", "ask", "--count", fmt.Sprint(count)}, urls...)...))
+	return decode[[]probe.Reply](c.t, c.must(lab.Outside, append([]string{"probe", "ask", "--timeout", labtest.Patience(2 * time.Second).String(), "--count", fmt.Sprint(count)}, urls...)...))
 }
 
 func decode[T any](t *testing.T, text string) T {

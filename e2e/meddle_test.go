@@ -18,8 +18,11 @@ import (
 	"github.com/swarmnet/swarmnet/internal/nl"
 )
 
-// meddleArg has this binary do damage to the node that it runs on: meddleArg KIND SEED.
-const meddleArg = "meddle"
+// meddleArg has this binary do damage to the node that it runs on, in a namespace that the seed picks or in each: meddleArg KIND SEED|everywhere.
+const (
+	meddleArg  = "meddle"
+	everywhere = "everywhere"
+)
 
 // meddlers do what others might to what is ours, in a namespace: what they pick, rand says.
 var meddlers = map[string]func(*rand.Rand) error{
@@ -39,9 +42,13 @@ var meddlers = map[string]func(*rand.Rand) error{
 
 // meddleMain is the damage as a program on a node. It says what it did.
 func meddleMain(args []string) int {
+	var r *rand.Rand
 	seed, err := strconv.ParseUint(args[1], 10, 64)
 	if err == nil {
-		err = meddle(args[0], rand.New(rand.NewPCG(seed, 4)))
+		r = rand.New(rand.NewPCG(seed, 4))
+	}
+	if err == nil || args[1] == everywhere {
+		err = meddle(args[0], r)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -50,27 +57,36 @@ func meddleMain(args []string) int {
 	return 0
 }
 
-// meddle picks a namespace that has something of ours: the host's, the fabric's, or a sandbox's.
+// meddle picks a namespace that has something of ours: the host's, the fabric's, or a sandbox's; without rand it takes them all.
 func meddle(kind string, r *rand.Rand) error {
 	const dir = "/run/swarmnet/netns"
 	if kind == "unmount-fabric" {
 		return unix.Unmount(filepath.Join(dir, "fabric"), unix.MNT_DETACH)
 	}
-	do, known := meddlers[kind]
-	if !known {
+	do := meddlers[kind]
+	if do == nil {
+		do = ipvsMeddlers[kind]
+	}
+	if do == nil {
 		return fmt.Errorf("no such damage: %s", kind)
 	}
 	places := []string{"", filepath.Join(dir, "fabric"), filepath.Join(dir, "fabric")}
 	if boxes, err := filepath.Glob(filepath.Join(dir, "sb-*")); err == nil {
 		places = append(places, boxes...)
 	}
-	place := places[r.IntN(len(places))]
-	err := netns.Do(place, func() error { return do(r) })
-	fmt.Printf("%s in %q\n", kind, place)
-	if errors.Is(err, os.ErrNotExist) { // what was there a moment ago is gone: its owner ended
-		return nil
+	if r != nil {
+		i := r.IntN(len(places))
+		places = places[i : i+1]
 	}
-	return err
+	var errs []error
+	for _, place := range places {
+		err := netns.Do(place, func() error { return do(r) })
+		fmt.Printf("%s in %q\n", kind, place)
+		if !errors.Is(err, os.ErrNotExist) { // what was there a moment ago is gone: its owner ended
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // withSomeLink picks one of our links in the namespace, if there is any.

@@ -112,21 +112,6 @@ func TestE2ENamesAndVIP(t *testing.T) {
 	})
 }
 
-func TestE2EUDP(t *testing.T) {
-	c := up(t)
-	c.must("n1", "network", "create", "-d", "overlay", "app")
-	c.must("n1", "service", "create", "--name", "udp", "--replicas", "2", "--network", "app", "--publish", "5000:80/udp", "--", "swarmnet", "whoami")
-	for _, n := range []string{"n1", "n2", "n3"} {
-		labtest.Eventually(t, 10*time.Second, n+" to answer by UDP", func() error {
-			r := decode[[]probe.Reply](t, c.must(lab.Outside, "probe", "udp", "--timeout", "500ms", lab.Addr(n).String()+":5000"))[0]
-			if r.Err != "" || !strings.HasPrefix(r.Answer.Client, lab.Addr(lab.Outside).String()+":") {
-				return fmt.Errorf("%+v", r)
-			}
-			return nil
-		})
-	}
-}
-
 func TestE2ECreateToAnswer(t *testing.T) {
 	c := up(t)
 	c.must("n1", "network", "create", "-d", "overlay", "app")

@@ -13,16 +13,18 @@ import (
 	"github.com/swarmnet/swarmnet/lab/labtest"
 )
 
-// damage has somebody else do damage on a node: see meddlers.
-func (c cluster) damage(node, kind string, seed uint64) {
+// damage has somebody else do damage on a node, and returns what they say of it: see meddlers and meddleArg.
+func (c cluster) damage(node, kind string, where any) string {
 	c.t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if r, err := c.Run(c.t.Context(), node, exe, meddleArg, kind, fmt.Sprint(seed)); err != nil || r.Code != 0 {
+	r, err := c.Run(c.t.Context(), node, exe, meddleArg, kind, fmt.Sprint(where))
+	if err != nil || r.Code != 0 {
 		c.t.Fatalf("%s on %s: %v %+v", kind, node, err, r)
 	}
+	return r.Stdout
 }
 
 // repair is the longest that anything of ours may be gone.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,10 +50,19 @@ func Main(m *testing.M, binary *string) int {
 	return m.Run()
 }
 
+// BalancerEnv names the environment variable that says how the daemons of labs balance where a test does not: the same tests, over another one.
+const BalancerEnv = "SWARMNET_BALANCER"
+
 // Up makes a lab named after the test and takes it down at its end. On failure it shows the ends of the daemons' logs.
 func Up(t *testing.T, c lab.Config) *lab.Lab {
 	t.Helper()
 	c.Name, c.Bound = Name(t), true
+	if c.Balancer == "" {
+		c.Balancer = os.Getenv(BalancerEnv)
+	}
+	if c.BootTimeout == 0 {
+		c.BootTimeout = Patience(time.Minute)
+	}
 	before := Snapshot(c.Name)
 	l, err := lab.Up(t.Context(), c)
 	if err != nil {
@@ -154,9 +164,21 @@ func Unchanged(t *testing.T, name string, before []string) {
 	}
 }
 
-// Eventually polls until ok returns nil, and fails the test after the deadline with its last error.
+// SlowEnv names the environment variable that says how many times slower than an ordinary machine this one is (an emulated one): a whole number.
+const SlowEnv = "SWARMNET_SLOW"
+
+// Patience is how long to wait here for what takes no longer than d on an ordinary machine.
+func Patience(d time.Duration) time.Duration {
+	if n, err := strconv.Atoi(os.Getenv(SlowEnv)); err == nil && n > 1 {
+		return d * time.Duration(n)
+	}
+	return d
+}
+
+// Eventually polls until ok returns nil, and fails the test after the deadline (see Patience) with its last error.
 func Eventually(t *testing.T, within time.Duration, what string, ok func() error) time.Duration {
 	t.Helper()
+	within = Patience(within)
 	start := time.Now()
 	for {
 		err := ok()
