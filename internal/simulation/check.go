@@ -231,6 +231,33 @@ func difference(got, want string) string {
 	return fmt.Sprintf("…%s… instead of …%s…", cut(got), cut(want))
 }
 
+// follow lets time pass until every node has had in force what followed from the managers' truth of that moment: all of it, though roll-outs go on
+// meanwhile. It fails those that have not after healWithin.
+func (w *World) follow() {
+	left := slices.DeleteFunc(slices.Clone(w.nodes), func(n *node) bool { return !n.on })
+	for end := w.now + healWithin; w.now < end && len(left) > 0; {
+		w.run(lookEvery)
+		left = slices.DeleteFunc(left, (*node).agrees)
+	}
+	for _, n := range left {
+		w.fail("for %v %s has not been as the managers say: %s", healWithin, n.name, n.differs(w.group.truth()))
+	}
+}
+
+// agrees reports whether a node has in force what follows from what the managers agreed on a moment ago, which it must have been told, too.
+func (n *node) agrees() bool {
+	for i := len(n.w.group.log) - 1; i >= 0 && n.daemon != nil; i-- {
+		agreed := n.w.group.log[i]
+		if dispatcher.Same(n.daemon.planned, dispatcher.Assignments(agreed.s, n.id)) && n.differs(agreed.s) == "" {
+			return true
+		}
+		if agreed.at < n.w.now-behind {
+			return false
+		}
+	}
+	return false
+}
+
 // Behind names the nodes that do not know what the managers agreed on a moment ago.
 func (w *World) Behind() (out []string) {
 	for _, n := range w.nodes {
@@ -263,9 +290,9 @@ func (w *World) Differing() (out []string) {
 	return out
 }
 
-// rest lets time pass until the managers have said nothing new for a while.
+// rest lets time pass until the managers have said nothing new for a while. Every node follows what they say until then.
 func (w *World) rest() {
-	for end := w.now + 30*time.Second; w.now-w.group.log[len(w.group.log)-1].at < time.Second; w.run(50 * time.Millisecond) {
+	for end := w.now + 30*time.Second; w.now-w.group.log[len(w.group.log)-1].at < time.Second; w.follow() {
 		if w.now > end {
 			w.fail("the managers do not come to rest")
 			return

@@ -30,7 +30,9 @@ func Run(seed uint64) (failures, trace []string) {
 		w.fail("before anything happened: %v", l)
 	}
 	s.cuts()
-	w.run(healWithin)
+	healed := w.now
+	w.follow()
+	w.run(healed + healWithin - w.now)
 	if l := w.Behind(); len(l) > 0 {
 		w.fail("%v after the heal these nodes do not know what the managers do: %v", healWithin, l)
 	}
