@@ -100,20 +100,26 @@ func (r *raw) dumpFlows(match func(Flow) bool) (found [][]byte, err error) {
 	return found, err
 }
 
-// deleteFlow takes back what was dumped. Its id and the tuple of its answers name it, not that of what was asked: the client may have come again from
-// its port meanwhile and have been led elsewhere, and that flow, of the same question, may be where the old one was in memory, from which the kernel makes
-// the id (nf_ct_get_id in net/netfilter/nf_conntrack_core.c). gone is false when it went by itself.
-func (r *raw) deleteFlow(body []byte) (gone bool, err error) {
-	const seq = 2
-	msg := append(make([]byte, unix.NLMSG_HDRLEN), body[:sizeofNfgenmsg]...)
+// flowName is the part of what was dumped that names a flow to be deleted: its id and the tuple of its answers, not that of what was asked. The client
+// may have come again from its port meanwhile and have been led elsewhere, and that flow, of the same question, may be where the old one was in memory,
+// from which the kernel makes the id (nf_ct_get_id in net/netfilter/nf_conntrack_core.c).
+func flowName(body []byte) []byte {
+	out := append([]byte(nil), body[:sizeofNfgenmsg]...)
 	eachAttr(body[sizeofNfgenmsg:], func(typ uint16, data []byte) {
 		switch typ {
 		case ctaTupleReply:
-			msg = appendAttr(msg, typ|unix.NLA_F_NESTED, data)
+			out = appendAttr(out, typ|unix.NLA_F_NESTED, data)
 		case ctaZone, ctaID:
-			msg = appendAttr(msg, typ, data)
+			out = appendAttr(out, typ, data)
 		}
 	})
+	return out
+}
+
+// deleteFlow takes back what was dumped. gone is false when it went by itself.
+func (r *raw) deleteFlow(body []byte) (gone bool, err error) {
+	const seq = 2
+	msg := append(make([]byte, unix.NLMSG_HDRLEN), flowName(body)...)
 	putHeader(msg, ctDelete, unix.NLM_F_REQUEST|unix.NLM_F_ACK, seq)
 	if err := r.send(msg); err != nil {
 		return false, err

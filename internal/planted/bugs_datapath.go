@@ -157,5 +157,11 @@ func dataPathBugs() []Bug {
 		New:  "	lost := false && (view.Nodes",
 		Test: Test{ingress, "Test"},
 		Why:  "UDP flows stay with a node that is dead.",
+	}, {
+		Name: "flow-named-by-its-question", File: "internal/nl/conntrack.go",
+		Old:  "		case ctaTupleReply:\n			out",
+		New:  "		case ctaTupleOrig:\n			out",
+		Test: Test{"internal/nl", "TestFlowName"},
+		Why:  "With the flows of a task that is gone go the connections of clients that came again from the same ports.",
 	}}
 }

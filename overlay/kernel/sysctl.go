@@ -24,7 +24,6 @@ func ensureSysctls(c *conns, d overlay.Desired) error {
 		{"net/ipv6/conf/default/accept_ra", "0"},
 		{"net/ipv6/conf/default/addr_gen_mode", "1"}, // no fe80:: on ports and bridges, and none of its chatter
 		nl.KeepIdleTCP,
-		nl.ForgetResetTCP,
 		{"net/bridge/bridge-nf-call-iptables", "0"},
 		{"net/bridge/bridge-nf-call-ip6tables", "0"},
 		{"net/bridge/bridge-nf-call-arptables", "0"},
