@@ -23,6 +23,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent/session"
 	"github.com/swarmnet/swarmnet/gossip/member"
 	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/internal/changes"
 	"github.com/swarmnet/swarmnet/internal/plan"
 	"github.com/swarmnet/swarmnet/overlay"
 )
@@ -56,6 +57,7 @@ type Agent struct {
 	lookAgain               atomic.Bool   // plan must look at the host itself, too
 	drifts                  drifts
 	orphans                 orphans         // used by plan alone
+	readings                changes.Log     // likewise
 	planner                 desired.Planner // likewise
 	pruning                 atomic.Bool
 	mtu                     int          // of the underlay, as last read by plan; 0: not yet
@@ -203,10 +205,11 @@ func (a *Agent) planOnce(ctx context.Context, tasks *sync.WaitGroup, look bool) 
 		return due // the next resync looks again
 	}
 	set, view := local.Merge(r.Set, own), a.parts.gossip.View()
-	want := a.planner.Compute(set, view, desired.Local{UnderlayMTU: mtu, PathMTU: int(a.pathMTU.Load()), Stacks: own.Stacks})
+	reading := a.readings.Next(set, view)
+	want := a.planner.Compute(reading, desired.Local{UnderlayMTU: mtu, PathMTU: int(a.pathMTU.Load()), Stacks: own.Stacks})
 	fabric := a.fabric.Set(want.Overlay)
 	a.keepVNIs(want.Overlay)
-	a.parts.resolver.Update(set, view)
+	a.parts.resolver.Update(reading)
 	a.assign(ctx, tasks, set, want, look)
 	if look && r.Live {
 		a.prune(ctx, tasks, want)

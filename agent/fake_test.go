@@ -26,6 +26,7 @@ import (
 	"github.com/swarmnet/swarmnet/gossip"
 	"github.com/swarmnet/swarmnet/gossip/member"
 	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/internal/changes"
 	"github.com/swarmnet/swarmnet/overlay"
 	"github.com/swarmnet/swarmnet/pathmtu"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
@@ -161,12 +162,12 @@ func (wide) Search(context.Context, pathNet, pathmtu.Peer, int) (int, error) { r
 
 type fakeResolver struct{ *host }
 
-func (f fakeResolver) Run(ctx context.Context) error              { <-ctx.Done(); return nil }
-func (f fakeResolver) Update(swarmnet.AssignmentSet, gossip.View) {}
-func (f fakeResolver) Files(desired.Task) (string, string)        { return "", "" }
-func (f fakeResolver) Refused() map[swarmnet.TaskID]uint64        { return nil }
-func (f fakeResolver) Reconfigure(desired.Task)                   {}
-func (f fakeResolver) Detach(id swarmnet.TaskID)                  { f.do("", func() { delete(f.attached, id) }) }
+func (f fakeResolver) Run(ctx context.Context) error       { <-ctx.Done(); return nil }
+func (f fakeResolver) Update(*changes.Step)                {}
+func (f fakeResolver) Files(desired.Task) (string, string) { return "", "" }
+func (f fakeResolver) Refused() map[swarmnet.TaskID]uint64 { return nil }
+func (f fakeResolver) Reconfigure(desired.Task)            {}
+func (f fakeResolver) Detach(id swarmnet.TaskID)           { f.do("", func() { delete(f.attached, id) }) }
 func (f fakeResolver) Attach(t desired.Task, _ *executor.Sockets) error {
 	f.do("", func() { f.attached[t.ID] = true })
 	return nil

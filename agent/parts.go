@@ -11,6 +11,7 @@ import (
 	"github.com/swarmnet/swarmnet/gossip"
 	"github.com/swarmnet/swarmnet/gossip/member"
 	"github.com/swarmnet/swarmnet/ingress"
+	"github.com/swarmnet/swarmnet/internal/changes"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
@@ -86,7 +87,7 @@ type gossiper interface {
 // resolver answers the queries of sandboxes.
 type resolver interface {
 	Run(ctx context.Context) error
-	Update(set swarmnet.AssignmentSet, view gossip.View)
+	Update(to *changes.Step)
 	// Attach takes the sockets over.
 	Attach(t desired.Task, sockets *executor.Sockets) error
 	// Reconfigure says that an attached task's networks are others now.

@@ -11,7 +11,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent/desired"
 	"github.com/swarmnet/swarmnet/agent/executor"
 	"github.com/swarmnet/swarmnet/dns"
-	"github.com/swarmnet/swarmnet/gossip"
+	"github.com/swarmnet/swarmnet/internal/changes"
 	"github.com/swarmnet/swarmnet/internal/netns"
 )
 
@@ -53,9 +53,7 @@ func atPort53(servers []netip.Addr) []netip.AddrPort {
 
 func (r *dnsResolver) Run(ctx context.Context) error { return r.srv.Run(ctx) }
 
-func (r *dnsResolver) Update(set swarmnet.AssignmentSet, view gossip.View) {
-	r.srv.Update(r.book.Compute(set, view))
-}
+func (r *dnsResolver) Update(to *changes.Step) { r.srv.Update(r.book.Compute(to)) }
 
 func (r *dnsResolver) Attach(t desired.Task, socks *executor.Sockets) error {
 	sb := dns.Sandbox{ID: string(t.ID), UDP: socks.UDP, TCP: socks.TCP, Upstreams: atPort53(dnsOf(t).Servers)}

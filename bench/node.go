@@ -13,6 +13,7 @@ import (
 	"github.com/swarmnet/swarmnet/agent/local"
 	"github.com/swarmnet/swarmnet/dns"
 	"github.com/swarmnet/swarmnet/ingress/kernel"
+	"github.com/swarmnet/swarmnet/internal/changes"
 	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nft"
 	"github.com/swarmnet/swarmnet/internal/nl"
@@ -29,9 +30,10 @@ type node struct {
 	vips   *kernel.VIPs
 	names  *dns.Server
 
-	planner desired.Planner
-	book    dns.Book
-	doubts  func() bool
+	readings changes.Log
+	planner  desired.Planner
+	book     dns.Book
+	doubts   func() bool
 }
 
 // newNode makes the host's device and a client on it.
@@ -105,9 +107,10 @@ func (n *node) program(ctx context.Context, w *world) (p parts, err error) {
 	defer func() { p.cpu = cpuSeconds(0) - cpu }()
 	lap := stopwatch()
 	set := local.Merge(w.set, local.Fragment{})
-	want := n.planner.Compute(set, w.view, desired.Local{UnderlayMTU: 1500})
+	reading := n.readings.Next(set, w.view)
+	want := n.planner.Compute(reading, desired.Local{UnderlayMTU: 1500})
 	p.compute = lap()
-	n.names.Update(n.book.Compute(set, w.view))
+	n.names.Update(n.book.Compute(reading))
 	p.names = lap()
 	if _, err := n.fabric.Reconcile(ctx, want.Overlay); err != nil {
 		return p, err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/gossip"
+	"github.com/swarmnet/swarmnet/internal/changes"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,7 +44,7 @@ func cluster() *Records {
 	for i := range 100 {
 		add("many", i)
 	}
-	return new(Book).Compute(set, gossip.View{})
+	return new(Book).Compute(new(changes.Log).Next(set, gossip.View{}))
 }
 
 // upstream is a name server on loopback, over UDP and TCP, that answers as told.

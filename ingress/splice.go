@@ -17,7 +17,7 @@ func SpliceMesh(whole, was, is Mesh) (out Mesh, ok bool) {
 		return out, false
 	}
 	var ok1, ok2, ok3 bool
-	out.Ports, ok1 = ordered.Splice(whole.Ports, was.Ports, is.Ports, comparePorts, func(a, b Port) bool { return reflect.DeepEqual(a, b) })
+	out.Ports, ok1 = ordered.Splice(whole.Ports, was.Ports, is.Ports, comparePorts, Port.Equal)
 	out.Tasks, ok2 = ordered.Splice(whole.Tasks, was.Tasks, is.Tasks, compareTasks, ordered.Equal)
 	out.Direct, ok3 = ordered.Splice(whole.Direct, was.Direct, is.Direct, Direct.Compare, ordered.Equal)
 	return out, ok1 && ok2 && ok3 && !released(was.Ports, is.Ports)
@@ -41,7 +41,7 @@ func SpliceVIPs(whole, was, is map[swarmnet.NetworkID]VIPs) (out map[swarmnet.Ne
 		out[id] = v
 	}
 	for id := range was {
-		if out[id], ok = ordered.Splice(whole[id], was[id], is[id], compareVIPs, func(a, b VIP) bool { return reflect.DeepEqual(a, b) }); !ok {
+		if out[id], ok = ordered.Splice(whole[id], was[id], is[id], compareVIPs, VIP.Equal); !ok {
 			return nil, false
 		}
 	}
@@ -69,12 +69,24 @@ func compareTasks(a, b Task) int { return a.Addr.Compare(b.Addr) }
 
 func compareVIPs(a, b VIP) int { return a.Addr.Compare(b.Addr) }
 
+// Equal reports whether two ports are the same. It is fast for those that share memory.
+func (p Port) Equal(q Port) bool {
+	return p.Published == q.Published && p.Protocol == q.Protocol && p.Service == q.Service && p.Task == q.Task && p.Mode == q.Mode && p.HostIP == q.HostIP &&
+		ordered.EqualLists(p.Backends, q.Backends) && ordered.EqualLists(p.Draining, q.Draining) && ordered.EqualLists(p.Lost, q.Lost)
+}
+
+// Equal does the same for virtual addresses.
+func (v VIP) Equal(w VIP) bool {
+	return v.Addr == w.Addr && v.Service == w.Service &&
+		ordered.EqualLists(v.Backends, w.Backends) && ordered.EqualLists(v.Draining, w.Draining) && ordered.EqualLists(v.Lost, w.Lost)
+}
+
 // Equal reports whether two meshes are the same. It is fast for those that share memory.
 func (m Mesh) Equal(n Mesh) bool {
-	if !ordered.Same(m.Ports, n.Ports) && !slices.EqualFunc(m.Ports, n.Ports, func(a, b Port) bool { return reflect.DeepEqual(a, b) }) {
+	if !ordered.Same(m.Ports, n.Ports) && !slices.EqualFunc(m.Ports, n.Ports, Port.Equal) {
 		return false
 	}
-	if !ordered.Same(m.Tasks, n.Tasks) && !slices.Equal(m.Tasks, n.Tasks) || !ordered.Same(m.Direct, n.Direct) && !slices.Equal(m.Direct, n.Direct) {
+	if !ordered.EqualLists(m.Tasks, n.Tasks) || !ordered.EqualLists(m.Direct, n.Direct) {
 		return false
 	}
 	m.Ports, m.Tasks, m.Direct, n.Ports, n.Tasks, n.Direct = nil, nil, nil, nil, nil, nil

@@ -4,7 +4,6 @@ import (
 	"reflect"
 
 	"github.com/swarmnet/swarmnet"
-	"github.com/swarmnet/swarmnet/gossip"
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/changes"
 	"github.com/swarmnet/swarmnet/overlay"
@@ -12,48 +11,42 @@ import (
 
 // Planner computes what Compute does, one state after the other, at the cost of what changed: where nothing differs but some services, their tasks
 // and endpoints, and what gossip says of them, these services alone are computed, and put in the place of what they were. It is used by one
-// goroutine; what it returns shares memory with what it returned before, and must not be changed. Neither must what it was given. The zero
-// value is ready.
+// goroutine; what it returns shares memory with what it returned before, and must not be changed. The zero value is ready.
 type Planner struct {
-	have  bool
-	set   swarmnet.AssignmentSet
-	view  gossip.View
+	last  *changes.Step // nil: none yet
 	local Local
 	vips  map[swarmnet.NetworkID]ingress.VIPs
 	state NodeState
 }
 
-// Compute returns what must be on the node set.Self.
-func (p *Planner) Compute(set swarmnet.AssignmentSet, view gossip.View, local Local) NodeState {
-	if !p.step(set, view, local) {
-		p.vips = ingress.NetworkVIPs(set, view)
-		p.state = compute(set, view, local, p.vips)
+// Compute returns what must be on the node that is the reading's Self.
+func (p *Planner) Compute(to *changes.Step, local Local) NodeState {
+	if !p.step(to, local) {
+		p.vips = ingress.NetworkVIPs(to.Set, to.View)
+		p.state = compute(to.Set, to.View, local, p.vips)
 	}
-	p.have, p.set, p.view, p.local = true, set, view, local
+	p.last, p.local = to, local
 	return p.state
 }
 
 // step goes on from the last state, or reports false, and nothing has changed.
-func (p *Planner) step(set swarmnet.AssignmentSet, view gossip.View, local Local) bool {
-	if !p.have || !reflect.DeepEqual(p.local, local) || !changes.InServices(p.set, set, p.view, view) {
-		return false
-	}
-	changed, ok := changes.Owners(p.set, set, p.view, view)
-	if !ok {
+func (p *Planner) step(to *changes.Step, local Local) bool {
+	changed, ok := to.Since(p.last)
+	if !ok || !reflect.DeepEqual(p.local, local) {
 		return false
 	}
 	next, vips := p.state, p.vips
-	next.Revision = set.Revision
-	if len(changed) > 0 {
-		was, is := changes.Only(p.set, changed, true), changes.Only(set, changed, true)
+	next.Revision = to.Set.Revision
+	if !changed.None() {
+		was, is := changed.Was, changed.Is
 		var ok1, ok2, ok3 bool
-		next.Overlay, ok1 = overlay.Splice(next.Overlay, overlay.Compute(was, local.UnderlayMTU, local.PathMTU), overlay.Compute(is, local.UnderlayMTU, local.PathMTU))
-		next.Mesh, ok2 = ingress.SpliceMesh(next.Mesh, ingress.ComputeMesh(was, p.view), ingress.ComputeMesh(is, view))
-		vips, ok3 = ingress.SpliceVIPs(vips, ingress.NetworkVIPs(was, p.view), ingress.NetworkVIPs(is, view))
+		next.Overlay, ok1 = overlay.Splice(next.Overlay, overlay.Compute(was.Own, local.UnderlayMTU, local.PathMTU), overlay.Compute(is.Own, local.UnderlayMTU, local.PathMTU))
+		next.Mesh, ok2 = ingress.SpliceMesh(next.Mesh, ingress.ComputeMesh(was.Own, was.View), ingress.ComputeMesh(is.Own, is.View))
+		vips, ok3 = ingress.SpliceVIPs(vips, ingress.NetworkVIPs(was.Own, was.View), ingress.NetworkVIPs(is.Own, is.View))
 		if !ok1 || !ok2 || !ok3 {
 			return false
 		}
-		next.Tasks = tasksOf(is, local, next.Overlay, ingress.TaskVIPs(is, vips))
+		next.Tasks = tasksOf(is.Own, local, next.Overlay, ingress.TaskVIPs(is.Own, vips))
 	}
 	p.state, p.vips = next, vips
 	return true

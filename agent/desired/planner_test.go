@@ -11,6 +11,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/gossip"
+	"github.com/swarmnet/swarmnet/internal/changes"
 )
 
 // random is a set and a view that change at random, n1 being the node itself.
@@ -121,14 +122,15 @@ func TestPlannerComputesTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r, local := newRandom(t), Local{UnderlayMTU: 1500}
 		var p Planner
-		p.Compute(r.set, r.view, local)
+		var log changes.Log
+		p.Compute(log.Next(r.set, r.view), local)
 		for range 20 {
 			r.change()
-			q := p
-			if q.step(r.set, r.view, local) {
+			q, to := p, log.Next(r.set, r.view)
+			if q.step(to, local) {
 				stepped++
 			}
-			got, want := p.Compute(r.set, r.view, local), Compute(r.set, r.view, local)
+			got, want := p.Compute(to, local), Compute(r.set, r.view, local)
 			if shown(got) != shown(want) {
 				t.Fatalf("got\n%swant\n%s", shown(got), shown(want))
 			}

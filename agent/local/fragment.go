@@ -108,18 +108,21 @@ func task(sb Sandbox, now time.Time) swarmnet.Task {
 // its endpoints on the cluster's networks, and is nothing besides. What it is given is not changed: others read it, and compare it with what comes next.
 func Merge(cluster swarmnet.AssignmentSet, f Fragment) swarmnet.AssignmentSet {
 	out := cluster
-	out.Networks = maps.Clone(cluster.Networks)
-	maps.Copy(out.Networks, f.Networks)
 	out.Tasks = maps.Clone(cluster.Tasks)
 	maps.DeleteFunc(out.Tasks, func(_ swarmnet.TaskID, t swarmnet.Task) bool { return t.Standalone() })
+	if len(f.Networks) > 0 {
+		out.Networks = maps.Clone(cluster.Networks)
+		maps.Copy(out.Networks, f.Networks)
+	}
+	if len(f.Tasks) == 0 && len(f.Endpoints) == 0 {
+		return out
+	}
 	for id, t := range f.Tasks {
 		t.Node, t.Member = out.Self, cluster.Tasks[id].Member
 		out.Tasks[id] = t
 	}
-	if len(f.Tasks) > 0 || len(f.Endpoints) > 0 { // else they stay the same map, which is seen at once to hold nothing new
-		out.Endpoints = make(map[swarmnet.EndpointID]swarmnet.PeerEndpoint, len(cluster.Endpoints)+len(f.Endpoints))
-		maps.Copy(out.Endpoints, cluster.Endpoints)
-	}
+	out.Endpoints = make(map[swarmnet.EndpointID]swarmnet.PeerEndpoint, len(cluster.Endpoints)+len(f.Endpoints))
+	maps.Copy(out.Endpoints, cluster.Endpoints)
 	for id, ep := range f.Endpoints {
 		ep.Node = out.Self
 		out.Endpoints[id] = ep

@@ -6,15 +6,12 @@ import (
 	"slices"
 
 	"github.com/swarmnet/swarmnet"
-	"github.com/swarmnet/swarmnet/gossip"
 	"github.com/swarmnet/swarmnet/internal/changes"
 )
 
-// Book computes what Compute does, one state after the other, at the cost of what changed. It is used by one goroutine. What it is given must not be
-// changed afterwards. The zero value is ready.
+// Book computes what Compute does, one state after the other, at the cost of what changed. It is used by one goroutine. The zero value is ready.
 type Book struct {
-	set  swarmnet.AssignmentSet
-	view gossip.View
+	from *changes.Step
 	last *Records // nil: none yet
 }
 
@@ -22,25 +19,22 @@ type Book struct {
 const mostNewer = 2000
 
 // Compute derives the names of a node's networks.
-func (b *Book) Compute(set swarmnet.AssignmentSet, view gossip.View) *Records {
-	next, ok := b.step(set, view)
+func (b *Book) Compute(to *changes.Step) *Records {
+	next, ok := b.step(to)
 	if !ok {
-		next = Compute(set, view)
+		next = Compute(to.Set, to.View)
 	}
-	b.set, b.view, b.last = set, view, next
+	b.from, b.last = to, next
 	return next
 }
 
 // step goes on from the last records; it reports false when it cannot tell from the services that changed alone.
-func (b *Book) step(set swarmnet.AssignmentSet, view gossip.View) (*Records, bool) {
-	if b.last == nil || !changes.InServices(b.set, set, b.view, view) {
-		return nil, false
-	}
-	changed, ok := changes.Owners(b.set, set, b.view, view)
-	if !ok || len(changed) == 0 {
+func (b *Book) step(to *changes.Step) (*Records, bool) {
+	changed, ok := to.Since(b.from)
+	if !ok || changed.None() {
 		return b.last, ok
 	}
-	was, is := Compute(changes.Only(b.set, changed, false), b.view), Compute(changes.Only(set, changed, false), view)
+	was, is := Compute(changed.Was.Set, changed.Was.View), Compute(changed.Is.Set, changed.Is.View)
 	out := &Records{zones: make(map[swarmnet.NetworkID]*zone, len(b.last.zones))}
 	for id, z := range b.last.zones {
 		if out.zones[id], ok = z.replace(was.zones[id], is.zones[id]); !ok {

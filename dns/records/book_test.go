@@ -10,6 +10,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/gossip"
+	"github.com/swarmnet/swarmnet/internal/changes"
 )
 
 // TestBookKnowsTheSame: whatever changes, and in whichever order, a Book knows what Compute does.
@@ -70,12 +71,14 @@ func TestBookKnowsTheSame(t *testing.T) {
 			view.Endpoints[ep] = gossip.EndpointRow{Network: net, Owner: "n2", State: gossip.EndpointState(pick("row", 4))}
 		}
 		var b Book
+		var log changes.Log
 		for range 25 {
 			change()
-			if _, ok := b.step(set, view); ok {
+			to := log.Next(set, view)
+			if _, ok := b.step(to); ok {
 				stepped++
 			}
-			got, want := shown(b.Compute(set, view)), shown(Compute(set, view))
+			got, want := shown(b.Compute(to)), shown(Compute(set, view))
 			if got != want {
 				t.Fatalf("got\n%s\nwant\n%s", got, want)
 			}

@@ -3,6 +3,7 @@ package kernel
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/ingress"
@@ -22,18 +23,21 @@ type number struct {
 	port  uint16
 }
 
-// inFabric returns the ports as the fabric knows them, and their numbers there.
+// inFabric returns the ports as the fabric knows them, and the numbers there of those that have another than their own.
 func inFabric(ports []ingress.Port) ([]ingress.Port, map[PortKey]uint16) {
+	if !slices.ContainsFunc(ports, func(p ingress.Port) bool { return p.HostIP.IsValid() }) {
+		return ports, nil
+	}
 	taken := map[number]bool{}
 	for _, p := range ports {
 		if !p.HostIP.IsValid() {
 			taken[number{p.Protocol, p.Published}] = true
 		}
 	}
-	out, called := make([]ingress.Port, 0, len(ports)), make(map[PortKey]uint16, len(ports))
+	out, called := make([]ingress.Port, 0, len(ports)), map[PortKey]uint16{}
 	for _, p := range ports {
-		k := keyOf(p)
 		if p.HostIP.IsValid() {
+			k := keyOf(p)
 			n := aliasOf(k)
 			for range aliases { // as many as there can be
 				if !taken[number{p.Protocol, n}] {
@@ -42,9 +46,8 @@ func inFabric(ports []ingress.Port) ([]ingress.Port, map[PortKey]uint16) {
 				n = firstAlias + (n-firstAlias+1)%aliases
 			}
 			taken[number{p.Protocol, n}] = true
-			p.Published = n
+			called[k], p.Published = n, n
 		}
-		called[k] = p.Published
 		out = append(out, p)
 	}
 	return out, called

@@ -33,7 +33,7 @@ func TestAliasesAreUnique(t *testing.T) {
 			}
 			taken[n] = true
 			k := keyOf(ports[i])
-			if called[k] != p.Published || !k.HostIP.IsValid() && k.Published != p.Published {
+			if n, other := called[k]; other != k.HostIP.IsValid() || other && n != p.Published || !k.HostIP.IsValid() && k.Published != p.Published {
 				t.Fatalf("%s is called %d and %d", k, called[k], p.Published)
 			}
 		}

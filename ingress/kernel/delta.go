@@ -3,7 +3,6 @@ package kernel
 import (
 	"context"
 	"net/netip"
-	"reflect"
 
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/nft"
@@ -55,54 +54,53 @@ func shapeOf(p ingress.Port) shape {
 
 // restrictPorts leaves the ports that differ, and of the others one of each shape.
 func restrictPorts(a, b []ingress.Port) (ra, rb []ingress.Port) {
-	old := make(map[PortKey]*ingress.Port, len(a))
-	for i := range a {
-		old[keyOf(a[i])] = &a[i]
-	}
-	shown := map[shape]bool{}
-	for i := range b {
-		k := keyOf(b[i])
-		was, had := old[k]
-		delete(old, k)
-		switch {
-		case !had:
-			rb = append(rb, b[i])
-		case !reflect.DeepEqual(*was, b[i]):
-			ra, rb = append(ra, *was), append(rb, b[i])
-		case !shown[shapeOf(b[i])]:
-			shown[shapeOf(b[i])] = true
-			ra, rb = append(ra, *was), append(rb, b[i])
-		}
-	}
-	for _, p := range old {
-		ra = append(ra, *p)
-	}
-	return ra, rb
+	return restrict(a, b, keyOf, shapeOf, ingress.Port.Equal)
 }
 
 // restrictVIPs does the same for virtual addresses.
 func restrictVIPs(a, b ingress.VIPs) (ra, rb ingress.VIPs) {
-	old := make(map[netip.Addr]*ingress.VIP, len(a))
-	for i := range a {
-		old[a[i].Addr] = &a[i]
+	return restrict(a, b, func(v ingress.VIP) netip.Addr { return v.Addr }, func(v ingress.VIP) shape { return shape{v.Addr.Is6(), len(v.Backends), 0} }, ingress.VIP.Equal)
+}
+
+// restrict leaves out of two lists what has the same key in both and is equal, but one of each shape. Both are mostly the same in the same order: only
+// what is between the first that differs and the last is looked up.
+func restrict[T any, K, S comparable](a, b []T, key func(T) K, shape func(T) S, equal func(a, b T) bool) (ra, rb []T) {
+	first := 0
+	for first < len(a) && first < len(b) && equal(a[first], b[first]) {
+		first++
 	}
-	shown := map[shape]bool{}
-	for i := range b {
-		was, had := old[b[i].Addr]
-		delete(old, b[i].Addr)
-		s := shape{b[i].Addr.Is6(), len(b[i].Backends), 0}
-		switch {
+	last := 0 // counted from the end
+	for last < min(len(a), len(b))-first && equal(a[len(a)-1-last], b[len(b)-1-last]) {
+		last++
+	}
+	old := make(map[K]T, len(a)-last-first)
+	for _, v := range a[first : len(a)-last] {
+		old[key(v)] = v
+	}
+	shown := map[S]bool{}
+	for i, v := range b {
+		if i < first || i >= len(b)-last {
+			if s := shape(v); !shown[s] {
+				shown[s] = true
+				ra, rb = append(ra, v), append(rb, v)
+			}
+			continue
+		}
+		k := key(v)
+		was, had := old[k]
+		delete(old, k)
+		switch s := shape(v); {
 		case !had:
-			rb = append(rb, b[i])
-		case !reflect.DeepEqual(*was, b[i]):
-			ra, rb = append(ra, *was), append(rb, b[i])
+			rb = append(rb, v)
+		case !equal(was, v):
+			ra, rb = append(ra, was), append(rb, v)
 		case !shown[s]:
 			shown[s] = true
-			ra, rb = append(ra, *was), append(rb, b[i])
+			ra, rb = append(ra, was), append(rb, v)
 		}
 	}
 	for _, v := range old {
-		ra = append(ra, *v)
+		ra = append(ra, v)
 	}
 	return ra, rb
 }

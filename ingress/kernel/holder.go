@@ -60,6 +60,9 @@ func (h *Holder) Hold(ports []ingress.Port) ([]ingress.Port, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	clear(h.degraded)
+	if !slices.ContainsFunc(ports, func(p ingress.Port) bool { return h.held[keyOf(p)] == nil }) {
+		return ports, nil
+	}
 	var out []ingress.Port
 	err := netns.Do(h.ns, func() error {
 		for _, p := range ports {
@@ -104,10 +107,13 @@ func (h *Holder) compare(p *plan.Plan, ports []ingress.Port) (out []ingress.Port
 	return out
 }
 
-// Release lets go of all ports but these.
+// Release lets go of all ports but these, which are held.
 func (h *Holder) Release(but []ingress.Port) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if len(but) == len(h.held) {
+		return
+	}
 	keep := map[PortKey]bool{}
 	for _, p := range but {
 		keep[keyOf(p)] = true

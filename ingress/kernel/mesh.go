@@ -27,7 +27,7 @@ type Mesh struct {
 // hostWant and fabricWant are what the tables of the host and of the fabric are made from.
 type hostWant struct {
 	ports  []ingress.Port
-	called map[PortKey]uint16
+	called map[PortKey]uint16 // in the fabric, where that is another number
 }
 
 type fabricWant struct {
@@ -104,9 +104,11 @@ func (k *Mesh) ensureHost(ctx context.Context, w hostWant) (changes int, err err
 
 func restrictHost(a, b hostWant) (hostWant, hostWant) {
 	was, is := restrictPorts(a.ports, b.ports)
-	for _, p := range b.ports { // what is called otherwise is another element, too
-		if n, had := a.called[keyOf(p)]; had && n != b.called[keyOf(p)] {
-			was, is = append(was, p), append(is, p)
+	if len(a.called) > 0 {
+		for _, p := range b.ports { // what is called otherwise is another element, too
+			if n, had := a.called[keyOf(p)]; had && n != b.called[keyOf(p)] {
+				was, is = append(was, p), append(is, p)
+			}
 		}
 	}
 	return hostWant{was, a.called}, hostWant{is, b.called}

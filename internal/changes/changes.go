@@ -27,75 +27,90 @@ func OwnerOf(service swarmnet.ServiceID, task swarmnet.TaskID) Owner {
 	return Owner{Task: task}
 }
 
-// Owners are those of which something differs. ok is false when so many do that
-// nothing is gained.
-func Owners(was, is swarmnet.AssignmentSet, wasView, isView gossip.View) (changed map[Owner]bool, ok bool) {
-	changed = map[Owner]bool{}
-	differ(was.Services, is.Services, deepEqual, func(id swarmnet.ServiceID, _ swarmnet.Service) { changed[Owner{Service: id}] = true })
-	differ(was.Tasks, is.Tasks, deepEqual, func(id swarmnet.TaskID, t swarmnet.Task) { changed[OwnerOf(t.Service, id)] = true })
-	differ(was.Endpoints, is.Endpoints, swarmnet.PeerEndpoint.Equal, func(_ swarmnet.EndpointID, ep swarmnet.PeerEndpoint) {
-		changed[OwnerOf(ep.Service, ep.Task)] = true
+func ownerOf(ep swarmnet.PeerEndpoint) Owner { return OwnerOf(ep.Service, ep.Task) }
+
+// difference is what two readings do not have alike.
+type difference struct {
+	owners    map[Owner]bool
+	endpoints map[swarmnet.EndpointID]bool // of the managers' word alone
+	tasks     bool                         // the node has others now
+}
+
+// differ compares two readings.
+func differ(was, is swarmnet.AssignmentSet, wasView, isView gossip.View) difference {
+	d := difference{owners: map[Owner]bool{}, endpoints: map[swarmnet.EndpointID]bool{}}
+	each(was.Services, is.Services, deepEqual, func(id swarmnet.ServiceID, _, _ *swarmnet.Service) { d.owners[Owner{Service: id}] = true })
+	each(was.Tasks, is.Tasks, deepEqual, func(id swarmnet.TaskID, a, b *swarmnet.Task) {
+		d.tasks = d.tasks || a == nil || b == nil
+		for _, t := range []*swarmnet.Task{a, b} {
+			if t != nil {
+				d.owners[OwnerOf(t.Service, id)] = true
+			}
+		}
+	})
+	each(was.Endpoints, is.Endpoints, swarmnet.PeerEndpoint.Equal, func(id swarmnet.EndpointID, a, b *swarmnet.PeerEndpoint) {
+		d.endpoints[id] = true
+		for _, ep := range []*swarmnet.PeerEndpoint{a, b} {
+			if ep != nil {
+				d.owners[ownerOf(*ep)] = true
+			}
+		}
 	})
 	gossip.Differ(wasView, isView, func(id swarmnet.EndpointID) {
 		for _, set := range []swarmnet.AssignmentSet{was, is} {
 			if ep, known := set.Endpoints[id]; known {
-				changed[OwnerOf(ep.Service, ep.Task)] = true
+				d.owners[ownerOf(ep)] = true
 			}
 		}
 	})
-	return changed, len(changed) <= mostChanged
+	return d
 }
 
 func deepEqual[T any](a, b T) bool { return reflect.DeepEqual(a, b) }
 
-// differ calls fn with what is otherwise in one of two maps, or in one alone. A map that is the other one is not looked through.
-func differ[K comparable, V any](a, b map[K]V, equal func(a, b V) bool, fn func(K, V)) {
-	if reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() {
+func sameMap[M ~map[K]V, K comparable, V any](a, b M) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
+}
+
+// each calls fn with what two maps do not have alike; what one of them lacks is nil. A map that is the other one is not looked through.
+func each[K comparable, V any](a, b map[K]V, equal func(a, b V) bool, fn func(k K, a, b *V)) {
+	if sameMap(a, b) {
 		return
 	}
 	kept := 0
-	for k, v := range b {
+	for k, is := range b {
 		was, had := a[k]
 		if had {
 			kept++
 		}
-		if had && !equal(was, v) {
-			fn(k, was)
-		}
-		if !had || !equal(was, v) {
-			fn(k, v)
+		if !had || !equal(was, is) {
+			changed(k, was, had, is, true, fn)
 		}
 	}
 	if kept == len(a) {
 		return
 	}
-	for k, v := range a {
-		if _, has := b[k]; !has {
-			fn(k, v)
+	for k, was := range a {
+		if is, has := b[k]; !has {
+			changed(k, was, true, is, false, fn)
 		}
 	}
 }
 
-// InServices reports whether all that may differ between two readings is about services, their endpoints and tasks.
-func InServices(was, is swarmnet.AssignmentSet, wasView, isView gossip.View) bool {
-	return was.Self == is.Self && deepEqual(was.Cluster, is.Cluster) && deepEqual(was.Nodes, is.Nodes) && deepEqual(was.Networks, is.Networks) &&
-		maps.Equal(wasView.Nodes, isView.Nodes)
+// changed calls fn about one key. It is apart from the walk so that only what differs is copied to where pointers lead.
+func changed[K comparable, V any](k K, was V, had bool, is V, has bool, fn func(k K, a, b *V)) {
+	a, b := &was, &is
+	if !had {
+		a = nil
+	}
+	if !has {
+		b = nil
+	}
+	fn(k, a, b)
 }
 
-// Only is the part of a set that these have, and all of the node's own tasks; with own, these tasks' endpoints, too.
-func Only(set swarmnet.AssignmentSet, owners map[Owner]bool, own bool) swarmnet.AssignmentSet {
-	out := set
-	out.Services, out.Endpoints = map[swarmnet.ServiceID]swarmnet.Service{}, map[swarmnet.EndpointID]swarmnet.PeerEndpoint{}
-	for o := range owners {
-		if s, ok := set.Services[o.Service]; ok {
-			out.Services[o.Service] = s
-		}
-	}
-	for id, ep := range set.Endpoints {
-		_, here := set.Tasks[ep.Task]
-		if owners[OwnerOf(ep.Service, ep.Task)] || own && here {
-			out.Endpoints[id] = ep
-		}
-	}
-	return out
+// inServices reports whether all that may differ between two readings is about services, their endpoints and tasks.
+func inServices(was, is swarmnet.AssignmentSet, wasView, isView gossip.View) bool {
+	return was.Self == is.Self && deepEqual(was.Cluster, is.Cluster) && (sameMap(was.Nodes, is.Nodes) || deepEqual(was.Nodes, is.Nodes)) &&
+		(sameMap(was.Networks, is.Networks) || deepEqual(was.Networks, is.Networks)) && (sameMap(wasView.Nodes, isView.Nodes) || maps.Equal(wasView.Nodes, isView.Nodes))
 }

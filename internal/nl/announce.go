@@ -38,7 +38,9 @@ func (c *Conn) Announce(list []Neigh) error {
 		if err != nil {
 			return fmt.Errorf("cannot open a packet socket: %w", err)
 		}
-		defer unix.Close(fd)
+		// Whoever closes a packet socket waits in the kernel for an RCU grace period (packet_release in net/packet/af_packet.c), 10 ms and more: that is
+		// left to the background.
+		defer func() { go unix.Close(fd) }()
 		for range announcements {
 			for _, n := range list {
 				frame, err := announcement(n.MAC, n.Addr)

@@ -104,8 +104,9 @@ func (f *Fabric) Reconcile(ctx context.Context, d overlay.Desired) ([]overlay.Op
 	made := f.made
 	f.made = nil
 	known := !f.cfg.Doubt() && made != nil && time.Since(f.looked) < fullLook
-	if known && !made.Equal(d) {
-		if was, is, ok := overlay.Step(*made, d); ok {
+	if known {
+		was, is, ok := overlay.Step(*made, d)
+		if ok && overlay.HasEndpoints(was, is) {
 			ops, err := f.change(ctx, was.Objects(), is.Objects())
 			if err != nil {
 				return nil, wrap(err)
@@ -113,7 +114,7 @@ func (f *Fabric) Reconcile(ctx context.Context, d overlay.Desired) ([]overlay.Op
 			f.made = &d
 			return ops, nil
 		}
-		known = false
+		known = ok
 	}
 	if known {
 		there, err := f.ensure(ctx, d)
