@@ -51,6 +51,7 @@ e2e-vm: build
 	cp $(BIN)/swarmnet $(VM)/
 	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/ingress.test ./ingress/kernel
 	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/overlay.test ./overlay/kernel
+	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/e2e.test ./e2e
 	$(GO) run ./e2e/vm -timeout 20m -files $(VM) $(VMFLAGS) e2e/vm/guest.sh
 
 # The tests of the tests: plants bugs one at a time, outside the tree; each must be caught. NAME=wal tries those that begin so.

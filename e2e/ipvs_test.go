@@ -90,7 +90,7 @@ func TestE2ES19IPVSRepaired(t *testing.T) {
 	c.createWeb()
 	c.must("n1", "service", "create", "--name", "client", "--network", "app", "--constraint", "node.hostname==n1", "--", "sleep", "100000")
 	client := c.runningTasks("n1", "client")[0].ID
-	vip := "http://" + c.vips("web")["app"]
+	vip := "http://" + slices.Collect(maps.Values(c.vips("web")))[0]
 	byVIP := func() error {
 		r, err := c.Run(t.Context(), "n1", "swarmnet", "exec", client, "--", "swarmnet", "probe", "ask", "--timeout", "1s", vip)
 		if err == nil && (r.Code != 0 || strings.Contains(r.Stdout, `"err"`)) {
