@@ -11,7 +11,7 @@ func agentBugs() []Bug {
 	}, {
 		Name: "agent-drift-forgotten", File: "agent/drift.go",
 		Old:  "		rest.take(lines)\n		d.mu.Unlock()\n		return\n",
-		New:  "		d.mu.Unlock()\n		return\n",
+		New:  "		rest.take(nil)\n		d.mu.Unlock()\n		return\n",
 		Test: Test{"agent", "TestDriftIsToldAndGathered"},
 		Why:  "Of what flaps only the first time is told.",
 	}, {

@@ -65,7 +65,7 @@ func dnsBugs() []Bug {
 	}, {
 		Name: "dns-overlay-last", File: "agent/desired/desired.go",
 		Old:  "cmp.Compare(overlay(a.Network), overlay(b.Network)), -cmp",
-		New:  "-cmp",
+		New:  "cmp.Compare(overlay(b.Network), overlay(a.Network)), -cmp",
 		Test: Test{"agent/desired", "TestC42LookupOrder"},
 		Why:  "A network of the host hides the cluster's names.",
 	}}
