@@ -78,7 +78,11 @@ func newSim(seed uint64, n int) *sim {
 	}
 	for _, nd := range s.nodes {
 		s.boot(nd, 1000)
-		s.every(200*time.Millisecond, func() { s.send(nd, nd.sp.Tick()) })
+		s.every(200*time.Millisecond, func() {
+			if !nd.sp.Quiet() {
+				s.send(nd, nd.sp.Tick())
+			}
+		})
 		s.every(5*time.Second, func() { s.send(nd, nd.sp.Repair()) })
 	}
 	return s

@@ -26,8 +26,8 @@ type Out struct {
 }
 
 // Speaker decides what a member tells whom: news at once, heads of what is new for a few ticks after, pulls of what is
-// missing, and repair by digest. Any message may be lost. Like the table it is stepped: whoever runs it calls Tick every 200 ms,
-// Repair every 5 s, Greet when a peer appears, and sends what each call returns.
+// missing, and repair by digest. Any message may be lost. Like the table it is stepped: whoever runs it calls Tick every 200 ms
+// unless it is Quiet, Repair every 5 s, Greet when a peer appears, and sends what each call returns.
 type Speaker struct {
 	*Table
 	rnd    *rand.Rand
@@ -87,6 +87,19 @@ func (s *Speaker) Tick() []Out {
 	}
 	s.relay = nil
 	return s.toAll(s.some(fanout), m)
+}
+
+// Quiet reports whether a Tick would say nothing and change nothing: it may be left out until something else was called.
+func (s *Speaker) Quiet() bool {
+	if len(s.hot) > 0 || len(s.relay) > 0 {
+		return false
+	}
+	for _, at := range s.pulled { // patience is counted in ticks
+		if s.tick-at < pullPatience {
+			return false
+		}
+	}
+	return true
 }
 
 // heat has the owner's head told for some ticks: more the larger the cluster is.

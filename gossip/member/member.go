@@ -48,6 +48,7 @@ type Member struct {
 	ready   chan struct{} // closed by the first usable settings
 	changed chan struct{}
 	contact chan struct{} // the peers to be contacted have changed
+	loud    chan struct{} // the speaker is quiet no more
 	inbox   chan gossip.Message
 	reliable
 	keyring *memberlist.Keyring
@@ -57,6 +58,7 @@ type Member struct {
 	set     Settings
 	list    *memberlist.Memberlist // nil until it listens
 	speaker *gossip.Speaker        // nil until the cluster is known
+	quiet   bool                   // nobody ticks
 	early   map[gossip.RowKey][]byte
 	peers   map[swarmnet.NodeID]PeerInfo
 	named   map[swarmnet.NodeID]time.Time // since when they are
@@ -94,6 +96,7 @@ func New(cfg Config) (*Member, error) {
 		ready:    make(chan struct{}),
 		changed:  make(chan struct{}, 1),
 		contact:  make(chan struct{}, 1),
+		loud:     make(chan struct{}, 1),
 		inbox:    make(chan gossip.Message, 1024),
 		reliable: make(reliable, 256),
 		early:    map[gossip.RowKey][]byte{},
@@ -178,8 +181,13 @@ func (m *Member) tick(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-m.loud:
+			tick.Reset(tickPeriod)
 		case <-tick.C:
 			m.speak((*gossip.Speaker).Tick)
+			if m.isQuiet() { // an idle node need not wake
+				tick.Stop()
+			}
 		case <-repair.C:
 			m.speak((*gossip.Speaker).Repair)
 		}
@@ -203,6 +211,14 @@ func (m *Member) receive(ctx context.Context) error {
 	}
 }
 
+// isQuiet reports whether there is nothing to tick for; from then on say tells when there is.
+func (m *Member) isQuiet() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.quiet = m.speaker == nil || m.speaker.Quiet()
+	return m.quiet
+}
+
 // speak steps the speaker and sends what it says.
 func (m *Member) speak(step func(*gossip.Speaker) []gossip.Out) {
 	m.mu.Lock()
@@ -210,10 +226,19 @@ func (m *Member) speak(step func(*gossip.Speaker) []gossip.Out) {
 	if m.speaker == nil {
 		return
 	}
-	m.send(step(m.speaker))
+	m.say(step(m.speaker))
 	if g := m.speaker.Generation(); g != m.viewGen {
 		m.viewGen = g
 		m.touch()
+	}
+}
+
+// say sends what the speaker says, and has it ticked if there is more to come. mu is held.
+func (m *Member) say(outs []gossip.Out) {
+	m.send(outs)
+	if m.quiet && !m.speaker.Quiet() {
+		m.quiet = false
+		poke(m.loud)
 	}
 }
 

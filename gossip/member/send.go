@@ -70,4 +70,4 @@ func (m *Member) sendReliably(ctx context.Context, list *memberlist.Memberlist) 
 }
 
 // greet compares digests with one who has just appeared. mu is held.
-func (m *Member) greet(id swarmnet.NodeID) { m.send(m.speaker.Greet(id)) }
+func (m *Member) greet(id swarmnet.NodeID) { m.say(m.speaker.Greet(id)) }

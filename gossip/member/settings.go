@@ -63,7 +63,7 @@ func (m *Member) Configure(s Settings) error {
 	}
 	news := m.setPeers(s.Peers)
 	m.speaker.Restart(gossip.Version{Epoch: s.Epoch, Start: m.start})
-	m.send(m.speaker.Publish())
+	m.say(m.speaker.Publish())
 	if news {
 		poke(m.contact)
 	}

@@ -37,7 +37,7 @@ func (b *IPVS) Told() bool { return false }
 func (b *IPVS) Ports(ctx context.Context, ns string, addrs []netip.Addr, ports []ingress.Port) (int, error) {
 	return b.ensure(ctx, ns, oursInFabric(addrs), portServices(addrs, ports, b.scheduler), func() (int, error) {
 		// It is in the place of the other balancer's.
-		return ensureIn(ctx, b.nft, b.hide, ns, struct{}{}, func(a, b struct{}) (struct{}, struct{}) { return a, b }, func(struct{}) []nft.Table {
+		return ensureIn(ctx, b.nft, withKept, b.hide, ns, struct{}{}, func(a, b struct{}) (struct{}, struct{}) { return a, b }, func(struct{}) []nft.Table {
 			return []nft.Table{hideTable()}
 		})
 	})
@@ -51,7 +51,7 @@ func (b *IPVS) VIPs(ctx context.Context, ns string, vips ingress.VIPs) (int, err
 		}
 	}
 	return b.ensure(ctx, ns, oursInSandbox, vipServices(vips, b.scheduler), func() (int, error) {
-		return ensureIn(ctx, b.nft, b.marks, ns, marked{vips, markOf(vips)}, restrictMarked, func(m marked) []nft.Table { return []nft.Table{markTable(m)} })
+		return ensureIn(ctx, b.nft, withClocks, b.marks, ns, marked{vips, markOf(vips)}, restrictMarked, func(m marked) []nft.Table { return []nft.Table{markTable(m)} })
 	})
 }
 

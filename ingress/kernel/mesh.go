@@ -95,7 +95,7 @@ func (k *Mesh) Degraded() map[PortKey]error { return k.holder.Degraded() }
 func (k *Mesh) Held() []PortKey { return k.holder.Held() }
 
 func (k *Mesh) ensureHost(ctx context.Context, w hostWant) (changes int, err error) {
-	err = withClocks(k.cfg.HostNS, k.cfg.Clocks, func(c *nft.Conn) error {
+	err = withKept(k.cfg.HostNS, k.cfg.Clocks, func(c *nft.Conn) error {
 		changes, err = k.host.ensure(ctx, c, w, restrictHost, func(w hostWant) []nft.Table { return []nft.Table{hostTable(k.cfg, w.ports, w.called)} })
 		return err
 	})
@@ -115,7 +115,7 @@ func restrictHost(a, b hostWant) (hostWant, hostWant) {
 }
 
 func (k *Mesh) ensureFabric(ctx context.Context, w fabricWant) (changes int, err error) {
-	err = withClocks(k.cfg.FabricNS, k.cfg.Clocks, func(c *nft.Conn) error {
+	err = withKept(k.cfg.FabricNS, k.cfg.Clocks, func(c *nft.Conn) error {
 		changes, err = k.fabric.ensure(ctx, c, w, restrictFabric, func(w fabricWant) []nft.Table {
 			return append(fabricTables(w.mesh), hairpinTable(k.cfg, w.mesh, w.ports, w.own))
 		})

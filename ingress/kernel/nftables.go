@@ -64,7 +64,7 @@ func (n *NFTables) Told() bool { return true }
 
 // Ports implements Balancer.
 func (n *NFTables) Ports(ctx context.Context, ns string, addrs []netip.Addr, ports []ingress.Port) (int, error) {
-	changes, err := ensureIn(ctx, n, n.ports, ns, balanced{addrs, ports}, restrictBalanced, func(b balanced) []nft.Table {
+	changes, err := ensureIn(ctx, n, withKept, n.ports, ns, balanced{addrs, ports}, restrictBalanced, func(b balanced) []nft.Table {
 		return []nft.Table{portTable(b.addrs, b.ports)}
 	})
 	if err != nil {
@@ -86,7 +86,7 @@ func (n *NFTables) VIPs(ctx context.Context, ns string, vips ingress.VIPs) (int,
 			return 0, err
 		}
 	}
-	changes, err := ensureIn(ctx, n, n.vips, ns, vips, restrictVIPs, func(v ingress.VIPs) []nft.Table { return []nft.Table{vipsTable(v)} })
+	changes, err := ensureIn(ctx, n, withClocks, n.vips, ns, vips, restrictVIPs, func(v ingress.VIPs) []nft.Table { return []nft.Table{vipsTable(v)} })
 	if err != nil {
 		return changes, err
 	}
@@ -95,7 +95,7 @@ func (n *NFTables) VIPs(ctx context.Context, ns string, vips ingress.VIPs) (int,
 }
 
 func (n *NFTables) hasVIPTable(ns string) (there bool, err error) {
-	err = n.with(ns, func(c *nft.Conn) error {
+	err = withClocks(ns, n.clocks, func(c *nft.Conn) error {
 		have, err := c.Observe(nft.INet, vipTable)
 		there = have != nil
 		return err
@@ -130,7 +130,7 @@ func (n *NFTables) retire(ctx context.Context, ns string, ours func(ipvs.Key) bo
 }
 
 // ensureIn makes the tables of a namespace out of a wish. Each namespace is used by one goroutine at a time.
-func ensureIn[T any](ctx context.Context, n *NFTables, all map[string]*made[T], ns string, want T, restrict func(a, b T) (T, T), build func(T) []nft.Table) (changes int, err error) {
+func ensureIn[T any](ctx context.Context, n *NFTables, with withConn, all map[string]*made[T], ns string, want T, restrict func(a, b T) (T, T), build func(T) []nft.Table) (changes int, err error) {
 	n.mu.Lock()
 	m := all[ns]
 	if m == nil {
@@ -141,7 +141,7 @@ func ensureIn[T any](ctx context.Context, n *NFTables, all map[string]*made[T], 
 		all[ns] = m
 	}
 	n.mu.Unlock()
-	err = n.with(ns, func(c *nft.Conn) error {
+	err = with(ns, n.clocks, func(c *nft.Conn) error {
 		changes, err = m.ensure(ctx, c, want, restrict, build)
 		return err
 	})
@@ -153,16 +153,31 @@ func ensureIn[T any](ctx context.Context, n *NFTables, all map[string]*made[T], 
 	return changes, err
 }
 
-func (n *NFTables) with(ns string, fn func(*nft.Conn) error) error {
-	return withClocks(ns, n.clocks, fn)
-}
-
 // withNFT runs fn with a connection to the nftables of a namespace.
 func withNFT(path string, fn func(*nft.Conn) error) error {
 	return withClocks(path, &nft.Clocks{}, fn)
 }
 
+// withConn is withClocks or withKept.
+type withConn func(path string, clocks *nft.Clocks, fn func(*nft.Conn) error) error
+
 func withClocks(path string, clocks *nft.Clocks, fn func(*nft.Conn) error) error {
+	return inNamespace(path, func(ns *netns.Handle) error {
+		c, err := nft.OpenWith(ns, clocks)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return fn(c)
+	})
+}
+
+// withKept is withClocks for a namespace that outlasts the daemon: see nft.Clocks.With.
+func withKept(path string, clocks *nft.Clocks, fn func(*nft.Conn) error) error {
+	return inNamespace(path, func(ns *netns.Handle) error { return clocks.With(ns, fn) })
+}
+
+func inNamespace(path string, fn func(*netns.Handle) error) error {
 	open := netns.Current
 	if path != "" {
 		open = func() (*netns.Handle, error) { return netns.Open(path) }
@@ -172,12 +187,7 @@ func withClocks(path string, clocks *nft.Clocks, fn func(*nft.Conn) error) error
 		return err
 	}
 	defer ns.Close()
-	c, err := nft.OpenWith(ns, clocks)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return fn(c)
+	return fn(ns)
 }
 
 // picks makes the chains that pick one of n, once for each n.

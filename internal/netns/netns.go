@@ -74,6 +74,18 @@ func OfSocket(sock syscall.Conn) (*Handle, error) {
 // FD is the open file of the namespace, valid until Close.
 func (h *Handle) FD() int { return int(h.f.Fd()) }
 
+// ID tells a namespace from all others that there are.
+type ID struct{ dev, ino uint64 }
+
+// ID is the namespace's, the same by whichever path it was opened, and nobody else's while anything keeps the namespace alive.
+func (h *Handle) ID() (ID, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(h.FD(), &st); err != nil {
+		return ID{}, fmt.Errorf("network namespace %s: %w", h.f.Name(), err)
+	}
+	return ID{uint64(st.Dev), st.Ino}, nil
+}
+
 // Close closes the handle; the namespace lives on.
 func (h *Handle) Close() error { return h.f.Close() }
 

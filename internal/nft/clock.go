@@ -1,6 +1,10 @@
 package nft
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/swarmnet/swarmnet/internal/netns"
+)
 
 // Clocks tell whether anybody but their users changed tables: each transaction of ours names the generation that it follows, so whoever shares
 // the clocks can step over it, and what was seen in force before it still is. The zero value is ready, and may be used by any goroutine.
@@ -8,6 +12,7 @@ type Clocks struct {
 	mu    sync.Mutex
 	by    map[uint64]*clock // by the namespace's cookie
 	epoch uint64            // the last one given
+	kept  map[netns.ID]kept // open connections, one a namespace
 }
 
 // clock is that of one namespace. Between two generations of one epoch nobody else changed anything.

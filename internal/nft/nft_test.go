@@ -187,3 +187,36 @@ func TestKernelChange(t *testing.T) {
 		}
 	})
 }
+
+// A connection that changed something is there for the next who wants one, unless what was done with it failed.
+func TestKernelKeptConnection(t *testing.T) {
+	kerneltest.Require(t, kerneltest.NFTables)
+	ns, err := netns.Open(kerneltest.NewNamespace(t).Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	var clocks Clocks
+	var memo Memo
+	use := func(fn func(*Conn) error) (used *Conn, err error) {
+		err = clocks.With(ns, func(c *Conn) error { used = c; return fn(c) })
+		return used, err
+	}
+	look := func(c *Conn) error { _, err := c.Observe(INet, "kept"); return err }
+	change := func(c *Conn) error {
+		_, err := c.Ensure(context.Background(), &memo, Table{Family: INet, Name: "kept"})
+		return err
+	}
+	first, err1 := use(change)
+	second, err2 := use(look)
+	if err1 != nil || err2 != nil || first != second {
+		t.Fatalf("another connection is used, %v, %v", err1, err2)
+	}
+	failed := fmt.Errorf("failed")
+	if _, err := use(func(*Conn) error { return failed }); err != failed {
+		t.Fatalf("%v instead of what the function said", err)
+	}
+	if third, err := use(look); err != nil || third == first {
+		t.Errorf("a connection is used again that something failed with, %v", err)
+	}
+}

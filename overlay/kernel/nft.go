@@ -92,13 +92,10 @@ func fabricTable(d overlay.Desired) nft.Table {
 
 // ensureTable makes the table of a namespace what it must be; memo is what the last pass remembers of it.
 func (f *Fabric) ensureTable(ctx context.Context, ns *netns.Handle, memo *nft.Memo, t nft.Table) error {
-	c, err := nft.OpenWith(ns, f.cfg.Clocks)
-	if err != nil {
+	return f.cfg.Clocks.With(ns, func(c *nft.Conn) error {
+		_, err := c.Ensure(ctx, memo, t)
 		return err
-	}
-	defer c.Close()
-	_, err = c.Ensure(ctx, memo, t)
-	return err
+	})
 }
 
 // removeTable takes our table off the host.
