@@ -2,12 +2,15 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	mobyipvs "github.com/moby/ipvs"
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmnet/swarmnet"
@@ -143,28 +146,54 @@ func TestKernelIPVSRepair(t *testing.T) {
 	}
 }
 
-// Idle connections are kept for hours at least (RFC 5382 section 5 asks for two and four minutes).
+// A namespace that balances has the settings of datapath.md, and gets them again when somebody else changes one. Idle connections are kept for hours at
+// least (RFC 5382 section 5 asks for two and four minutes).
 func TestKernelIPVSSettings(t *testing.T) {
 	kerneltest.Require(t, kerneltest.IPVS)
 	ns := kerneltest.NewNamespace(t)
 	c := services(t, ns.Path)
-	for _, first := range []bool{true, false} {
-		if changes, err := c.EnsureSettings(t.Context(), ns.Path); err != nil || (changes > 0) != first {
-			t.Errorf("%d changes: %v", changes, err)
+	raw, err := mobyipvs.New(ns.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	ensure := func(when string, most int) {
+		t.Helper()
+		dry, p := plan.Dry(t.Context())
+		would, err := c.EnsureSettings(dry, ns.Path)
+		changes, err2 := c.EnsureSettings(t.Context(), ns.Path)
+		if err := errors.Join(err, err2); err != nil || changes == 0 || changes > most || would != changes || len(p.Lines()) != changes {
+			t.Errorf("%s: %d changes, a dry pass told %d, %q; want 1 to %d: %v", when, changes, would, p.Lines(), most, err)
+		}
+		if changes, err := c.EnsureSettings(t.Context(), ns.Path); err != nil || changes != 0 {
+			t.Errorf("%s: a second pass made %d changes: %v", when, changes, err)
+		}
+		config, err := raw.GetConfig()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if config.TimeoutTCP < 3*time.Hour || config.TimeoutTCPFin != 2*time.Minute || config.TimeoutUDP != 5*time.Minute {
+			t.Errorf("%s: the timeouts are %+v", when, *config)
 		}
 	}
-	tcp, err := c.IdleTCP()
-	if err != nil || tcp.Hours() < 3 {
+	ensure("at first", 6)
+	if tcp, err := c.IdleTCP(); err != nil || tcp < 3*time.Hour {
 		t.Errorf("an idle TCP connection is kept for %v: %v", tcp, err)
 	}
-	ns.With(func(c *nl.Conn) error {
-		for _, key := range []string{"conntrack", "expire_nodest_conn", "conn_reuse_mode"} {
+	for _, key := range []string{"conntrack", "conn_reuse_mode", "expire_nodest_conn", "expire_quiescent_template", "sloppy_tcp"} {
+		ns.With(func(c *nl.Conn) error { return c.Sysctl("net/ipv4/vs/"+key, "0") })
+		ensure(key, 1)
+		ns.With(func(c *nl.Conn) error {
 			if v, err := c.GetSysctl("net/ipv4/vs/" + key); err != nil || v != "1" {
 				t.Errorf("%s is %s: %v", key, v, err)
 			}
-		}
-		return nil
-	})
+			return nil
+		})
+	}
+	if err := raw.SetConfig(&mobyipvs.Config{TimeoutTCP: 15 * time.Minute, TimeoutTCPFin: time.Minute, TimeoutUDP: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	ensure("other timeouts", 1)
 }
 
 // Each scheduler picks as its name says, and none a task that drains.
