@@ -4,6 +4,12 @@ package main
 func ipvsBugs() []Bug {
 	ipvs, kernel := "ingress/kernel/ipvs", "ingress/kernel"
 	return []Bug{{
+		Name: "balancer-would-be-is-told-as-is", File: "doctor/checks.go",
+		Old:  "	if f.Daemon != \"\" {\n		found = fmt.Sprintf(\"a daemon would",
+		New:  "	if f.Daemon == \"-\" {\n		found = fmt.Sprintf(\"a daemon would",
+		Test: Test{"doctor", "TestC60_Balancer"},
+		Why:  "A host without a daemon is said to balance.",
+	}, {
 		Name: "ipvs-change-is-nothing", File: "ingress/kernel/ipvs/diff.go",
 		Old:  "		case h.Weight == w.Weight && h.Method == w.Method:",
 		New:  "		case h.Method == w.Method:",
