@@ -7,12 +7,12 @@ func simulationBugs() []Bug {
 		Name: "cut-withdraw-what-ended", File: "agent/task/decide.go",
 		Old:  "	if in.Told.Terminal() {\n		return gossip.EndpointUnknown\n	}\n	return gossip.EndpointDraining\n",
 		New:  "	return gossip.EndpointUnknown\n",
-		Test: cutAndHeal,
+		Test: Test{"agent/task", "TestDecide"},
 		Why:  "A task that ends while no manager answers stays in names and balancers: without a row the managers' word counts.",
 	}, {
 		Name: "cut-no-grace-for-a-new-leader", File: "manager/orchestrator/plan.go",
 		Old:  "	if p.led.After(n.Status.Since) {\n		return p.led\n	}\n",
-		Test: cutAndHeal,
+		Test: Test{"manager/planner", "TestScripts/grace"},
 		Why:  "A node that lost its session before there was no leader for long is given up by the next one at once, though it is well.",
 	}, {
 		Name: "cut-stop-before-the-own-balancers-know", File: "agent/task/decide.go",
@@ -35,7 +35,7 @@ func simulationBugs() []Bug {
 		Name: "cut-forget-what-was-sent", File: "manager/dispatcher/feed.go",
 		Old:  "	d = Diff(f.sent, set)\n	f.sent = set\n",
 		New:  "	d = Diff(f.sent, set)\n	if len(set.Tasks) > 0 {\n		f.sent = set\n	}\n",
-		Test: cutAndHeal,
+		Test: Test{"manager/dispatcher", "TestFeedIsContiguous"},
 		Why:  "A delta is made against another set than the agent has.",
 	}, {
 		Name: "cut-acknowledge-at-once", File: "manager/dispatcher/feed.go",
