@@ -1,6 +1,9 @@
 package nft
 
 import (
+	"encoding/binary"
+	"slices"
+
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -102,6 +105,18 @@ func DNAT(addr []byte) Part {
 
 // Masquerade is `masquerade`.
 func Masquerade() Part { return part(&expr.Masq{}) }
+
+// MasqueradeTo is `masquerade to :FIRST-LAST`: the source port is kept where it is one of these, and one of them else. The packet must be of a protocol
+// with ports. The kernel heeds the ports only with a flag, which the library's expression leaves out.
+func MasqueradeTo(first, last uint16) Part {
+	const second = unix.NFT_REG_2
+	port := func(register uint32, p uint16) expr.Any {
+		return &expr.Immediate{Register: register, Data: binary.BigEndian.AppendUint16(nil, p)}
+	}
+	masq := slices.Concat(text(unix.NFTA_EXPR_NAME, "masq"), nest(unix.NFTA_EXPR_DATA,
+		num(unix.NFTA_MASQ_FLAGS, unix.NF_NAT_RANGE_PROTO_SPECIFIED), num(unix.NFTA_MASQ_REG_PROTO_MIN, reg0), num(unix.NFTA_MASQ_REG_PROTO_MAX, second)))
+	return func(f Family) [][]byte { return append(build(f, port(reg0, first), port(second, last)), masq) }
+}
 
 // Accept is `accept`, Drop `drop`.
 func Accept() Part { return part(&expr.Verdict{Kind: expr.VerdictAccept}) }

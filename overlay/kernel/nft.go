@@ -2,7 +2,9 @@ package kernel
 
 import (
 	"context"
+	"math"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -23,17 +25,30 @@ func chains() (forward, post nft.Chain) {
 
 func rule(parts ...nft.Part) nft.Rule { return nft.R(nft.INet, parts...) }
 
+// firstPort of those that who asks gets under another address, the last one is 65535: above what services use to publish. An answer that comes when its
+// connection is forgotten, a task's last datagram or a segment sent once more, looks like a question. From the published port it would take that up:
+// what the client asks there next would be an answer to it, and go to the old task.
+const firstPort = 32768
+
+// masquerade hides what the parts choose behind the address of the interface by which it leaves.
+func masquerade(chosen ...nft.Part) (out []nft.Rule) {
+	for _, proto := range []byte{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+		out = append(out, rule(append(slices.Clone(chosen), nft.L4Proto(proto), nft.MasqueradeTo(firstPort, math.MaxUint16))...))
+	}
+	return append(out, rule(append(chosen, nft.Masquerade())...))
+}
+
 // hostTable lets what comes from the fabric out under the host's own addresses, and keeps others than the host itself from going straight
 // to the sandboxes of its own networks, past what they publish:
 //
-//	postrouting: ip saddr 169.254.77.2 oifname != { swarmnet0, lo } masquerade
+//	postrouting: ip saddr 169.254.77.2 oifname != { swarmnet0, lo } masquerade to :32768-65535
 //	forward: oifname swarmnet0 ip daddr 172.18.0.0/24 ct state new drop
 func hostTable(up Uplink, d overlay.Desired) nft.Table {
 	forward, post := chains()
 	for _, p := range []netip.Prefix{up.Fabric4, up.Fabric6} {
 		if p.IsValid() {
 			host := netip.PrefixFrom(p.Addr(), p.Addr().BitLen())
-			post.Rules = append(post.Rules, rule(nft.SaddrIn(host), nft.OIFNot(HostLink), nft.OIFNot("lo"), nft.Masquerade()))
+			post.Rules = append(post.Rules, masquerade(nft.SaddrIn(host), nft.OIFNot(HostLink), nft.OIFNot("lo"))...)
 		}
 	}
 	for _, n := range d.Networks {
@@ -54,7 +69,7 @@ func hostTable(up Uplink, d overlay.Desired) nft.Table {
 //	         iifname "br-*" oifname "br-*" ct status dnat accept                 sandboxes that ask for published ports
 //	         iifname "br-*" oifname "br-*" drop
 //	postrouting: iifname br-ROUTED oifname uplink accept
-//	             iifname "br-*" oifname uplink masquerade
+//	             iifname "br-*" oifname uplink masquerade to :32768-65535
 //
 // That a frame on the ingress network comes from the node whose MAC it bears, the sandboxes' locked ports see to.
 func fabricTable(d overlay.Desired) nft.Table {
@@ -86,7 +101,7 @@ func fabricTable(d overlay.Desired) nft.Table {
 		rule(append(ours, nft.Drop())...),
 		rule(nft.OIFName(UplinkName), nft.ClampMSS()),
 		rule(nft.IIFName(UplinkName), nft.ClampMSS()))
-	post.Rules = append(post.Rules, rule(nft.IIFPrefix("br-"), nft.OIFName(UplinkName), nft.Masquerade()))
+	post.Rules = append(post.Rules, masquerade(nft.IIFPrefix("br-"), nft.OIFName(UplinkName))...)
 	return nft.Table{Family: nft.INet, Name: tableName, Sets: []nft.Set{nodes}, Chains: []nft.Chain{forward, post}}
 }
 
