@@ -88,7 +88,7 @@ func serve(t *testing.T, id *Identity, a *authority) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := grpc.NewServer(id.ServerOption())
+	s := grpc.NewServer(id.ServerOptions()...)
 	pb.RegisterCAServer(s, a)
 	done := make(chan struct{})
 	go func() { defer close(done); s.Serve(l) }()

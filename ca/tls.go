@@ -64,12 +64,22 @@ func (id *Identity) DialOptions() []grpc.DialOption {
 		id.DialOption(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow),
 	}
 }
 
-// ServerOption makes a gRPC server speak as the node.
-func (id *Identity) ServerOption() grpc.ServerOption {
-	return grpc.Creds(credentials.NewTLS(id.ServerTLS()))
+// How many octets may be under way that nobody has read yet. Left to itself, gRPC finds that out by a ping for each message of a stream that has few:
+// then a heartbeat is three packets each way, and wakes both sides three times.
+const (
+	streamWindow = 1 << 20
+	connWindow   = 4 << 20
+)
+
+// ServerOptions make a gRPC server speak as the node.
+func (id *Identity) ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.Creds(credentials.NewTLS(id.ServerTLS())), grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
+	}
 }
 
 // pinnedTLS is the configuration of a node that joins: it trusts the one root that has the digest, and only managers.

@@ -32,12 +32,13 @@ type Handle struct{ f *os.File }
 
 // Open opens the namespace at path. The error is fs.ErrNotExist when there is none.
 func Open(path string) (*Handle, error) {
-	f, err := os.Open(path)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) // os.Open would try to have it watched
 	if err != nil {
-		return nil, fmt.Errorf("network namespace: %w", err)
+		return nil, fmt.Errorf("network namespace: %w", &fs.PathError{Op: "open", Path: path, Err: err})
 	}
+	f := os.NewFile(uintptr(fd), path)
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+	if err := unix.Fstatfs(fd, &st); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("network namespace %s: %w", path, err)
 	}

@@ -70,7 +70,7 @@ func sendAll[T fmt.Stringer](c *Conn, what string, list []T, del bool, put func(
 func sendBatch[T fmt.Stringer](c *Conn, msg []byte, part []T, del bool) (refused []error, err error) {
 	first := c.seq
 	c.seq += uint32(len(part))
-	if err := c.raw.send(msg); err != nil {
+	if err := c.sendRaw(msg); err != nil {
 		return nil, err
 	}
 	err = c.raw.receive(func(a answer) (bool, error) {

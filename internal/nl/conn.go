@@ -19,7 +19,7 @@ import (
 type Conn struct {
 	h    *netlink.Handle
 	ns   *netns.Handle
-	raw  *raw
+	raw  *raw       // nil: not needed yet
 	seq  uint32     // of the next message on raw
 	plan *plan.Plan // what is changed is told to it; nil: to nobody
 }
@@ -43,19 +43,26 @@ func Open(path string) (*Conn, error) {
 	}
 	// Best effort: kernels before 4.20 dump everything and the results are filtered here all the same.
 	_ = h.SetStrictCheck(true)
-	r, err := openRaw(ns, unix.NETLINK_ROUTE)
-	if err != nil {
-		h.Close()
-		ns.Close()
-		return nil, err
-	}
-	return &Conn{h: h, ns: ns, raw: r, seq: 1}, nil
+	return &Conn{h: h, ns: ns, seq: 1}, nil
 }
 
 // Close closes the sockets; the namespace stays.
 func (c *Conn) Close() error {
 	c.h.Close()
+	if c.raw == nil {
+		return c.ns.Close()
+	}
 	return errors.Join(c.raw.close(), c.ns.Close())
+}
+
+// sendRaw sends messages by the raw socket.
+func (c *Conn) sendRaw(msg []byte) (err error) {
+	if c.raw == nil {
+		if c.raw, err = openRaw(c.ns, unix.NETLINK_ROUTE); err != nil {
+			return err
+		}
+	}
+	return c.raw.send(msg)
 }
 
 // NS is the namespace that the connection works in.
@@ -66,7 +73,7 @@ func (c *Conn) NS() *netns.Handle { return c.ns }
 func (c *Conn) Sysctl(key, value string) error {
 	path := "/proc/sys/" + key
 	return c.ns.Do(func() error {
-		if b, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(b)) == value {
+		if have, err := readSysctl(key); err == nil && have == value {
 			return nil
 		}
 		return c.setSysctl(path, key, value)
@@ -77,12 +84,11 @@ func (c *Conn) Sysctl(key, value string) error {
 func (c *Conn) Sysctls(list [][2]string) error {
 	return c.ns.Do(func() error {
 		for _, s := range list {
-			path := "/proc/sys/" + s[0]
-			b, err := os.ReadFile(path)
-			if errors.Is(err, fs.ErrNotExist) || err == nil && strings.TrimSpace(string(b)) == s[1] {
+			have, err := readSysctl(s[0])
+			if errors.Is(err, fs.ErrNotExist) || err == nil && have == s[1] {
 				continue
 			}
-			if err := c.setSysctl(path, s[0], s[1]); err != nil {
+			if err := c.setSysctl("/proc/sys/"+s[0], s[0], s[1]); err != nil {
 				return err
 			}
 		}
@@ -95,11 +101,11 @@ func SysctlsAre(ns *netns.Handle, list [][2]string) (ok bool, err error) {
 	ok = true
 	err = ns.Do(func() error {
 		for _, s := range list {
-			b, err := os.ReadFile("/proc/sys/" + s[0])
+			have, err := readSysctl(s[0])
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
-			ok = ok && (err != nil || strings.TrimSpace(string(b)) == s[1])
+			ok = ok && (err != nil || have == s[1])
 		}
 		return nil
 	})
@@ -121,12 +127,28 @@ func (c *Conn) setSysctl(path, key, value string) error {
 // GetSysctl reads a value below /proc/sys in the namespace.
 func (c *Conn) GetSysctl(key string) (string, error) {
 	var out string
-	err := c.ns.Do(func() error {
-		b, err := os.ReadFile("/proc/sys/" + key)
-		out = strings.TrimSpace(string(b))
+	err := c.ns.Do(func() (err error) {
+		out, err = readSysctl(key)
 		return err
 	})
 	return out, err
+}
+
+// readSysctl reads a value in the thread's own namespace. A pass reads dozens: package os would have each watched by epoll, which answers at once that it
+// can be read, and wakes a thread for that.
+func readSysctl(key string) (string, error) {
+	path := "/proc/sys/" + key
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	var buf [128]byte
+	n, err := unix.Read(fd, buf[:])
+	if err != nil {
+		return "", &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	return strings.TrimSpace(string(buf[:n])), nil
 }
 
 // HasIPv6 reports whether the namespace can have IPv6 addresses.

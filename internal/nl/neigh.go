@@ -104,7 +104,7 @@ func (c *Conn) dumpNeigh(family byte, index int, fn func(entry)) error {
 		msg = appendAttr(msg, unix.NDA_IFINDEX, i[:])
 	}
 	putHeader(msg, unix.RTM_GETNEIGH, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, seq)
-	if err := c.raw.send(msg); err != nil {
+	if err := c.sendRaw(msg); err != nil {
 		return err
 	}
 	interrupted := false

@@ -51,7 +51,7 @@ func (c *Conn) request(msg []byte, typ uint16) error {
 	seq := c.seq
 	c.seq++
 	putHeader(msg, typ, unix.NLM_F_REQUEST|unix.NLM_F_ACK, seq)
-	if err := c.raw.send(msg); err != nil {
+	if err := c.sendRaw(msg); err != nil {
 		return fmt.Errorf("cannot ask rtnetlink: %w", err)
 	}
 	return c.raw.receive(func(a answer) (bool, error) {
@@ -96,7 +96,7 @@ func (c *Conn) port(index int) (p Port, locks bool, err error) {
 	seq := c.seq
 	c.seq++
 	putHeader(msg, unix.RTM_GETLINK, unix.NLM_F_REQUEST, seq)
-	if err := c.raw.send(msg); err != nil {
+	if err := c.sendRaw(msg); err != nil {
 		return p, false, fmt.Errorf("cannot ask rtnetlink: %w", err)
 	}
 	err = c.raw.receive(func(a answer) (bool, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,12 +20,15 @@ const rawTimeout = 10 * time.Second
 // finds it, which the kernel's strict checking refuses (EINVAL) when that is not zero.
 type raw struct {
 	fd  int
-	buf []byte
+	buf *[64 << 10]byte
 }
+
+// buffers are what answers are read into: a pass opens a connection after the other, and each would be garbage as large as all that it does.
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // openRaw opens a socket of a netlink family in the namespace.
 func openRaw(ns *netns.Handle, family int) (*raw, error) {
-	r := &raw{fd: -1, buf: make([]byte, 64<<10)}
+	r := &raw{fd: -1}
 	err := ns.Do(func() (err error) {
 		r.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family)
 		return err
@@ -45,10 +49,15 @@ func openRaw(ns *netns.Handle, family int) (*raw, error) {
 	}
 	// Kernels before 4.20 do not know it and dump everything; what was not asked for is left out here.
 	_ = unix.SetsockoptInt(r.fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
+	r.buf = buffers.Get().(*[64 << 10]byte)
 	return r, nil
 }
 
-func (r *raw) close() error { return unix.Close(r.fd) }
+func (r *raw) close() error {
+	buffers.Put(r.buf)
+	r.buf = nil
+	return unix.Close(r.fd)
+}
 
 func (r *raw) send(msg []byte) error {
 	for {
@@ -77,7 +86,7 @@ func (a answer) errno() unix.Errno {
 // receive reads one datagram and gives its messages to fn until fn says that it has all that it waits for.
 func (r *raw) receive(fn func(answer) (done bool, err error)) error {
 	for {
-		n, _, err := unix.Recvfrom(r.fd, r.buf, 0)
+		n, _, err := unix.Recvfrom(r.fd, r.buf[:], 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

@@ -102,7 +102,7 @@ func (n *Node) tickLoop(ctx context.Context) error {
 			return err
 		}
 		// A removed node goes on for a moment: it acknowledges its removal.
-		if n.Status().Removed {
+		if n.isRemoved() {
 			if left--; left == 0 {
 				return fmt.Errorf("raftnode: %w", ErrRemoved)
 			}

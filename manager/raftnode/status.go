@@ -27,6 +27,12 @@ func (n *Node) Status() Status {
 	return out
 }
 
+func (n *Node) isRemoved() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.core.removed
+}
+
 // Leadership tells of changes of the leader. It is for one reader; who reads late gets the newest only.
 func (n *Node) Leadership() <-chan LeaderChange { return n.changes }
 
