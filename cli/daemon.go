@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -38,7 +37,7 @@ func (a *app) daemonCmd() *cobra.Command {
 			return usageError{err}
 		}
 		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(50) // memory is the workloads': half the garbage that Go would keep, for a little more work
+			boundGarbage()
 		}
 		return daemon.Run(cmd.Context(), f.c)
 	}}
