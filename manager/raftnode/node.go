@@ -25,12 +25,14 @@ type Node struct {
 	cfg  Config
 	lock io.Closer
 
-	mu         sync.Mutex // guards core, stopped, leadership
+	mu         sync.Mutex // guards core, stopped, leadership, beat, rest
 	core       *core
 	stopped    error
 	leadership LeaderChange
 	changes    chan LeaderChange
 	moved      chan struct{} // closed when leadership changes
+	beat       time.Time     // when the last tick was, as the clock goes; zero: nobody runs the node
+	rest       int           // how many ticks tickLoop sleeps for
 
 	// The log's; only the goroutine that writes it touches wal.
 	wal     *wal.Log
@@ -89,35 +91,9 @@ func loop(ctx context.Context, wake <-chan struct{}, step func() (bool, error)) 
 	}
 }
 
-func (n *Node) tickLoop(ctx context.Context) error {
-	t := time.NewTicker(n.cfg.TickInterval)
-	defer t.Stop()
-	for left := 3; ; {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-t.C:
-		}
-		if err := n.tick(); err != nil {
-			return err
-		}
-		// A removed node goes on for a moment: it acknowledges its removal.
-		if n.isRemoved() {
-			if left--; left == 0 {
-				return fmt.Errorf("raftnode: %w", ErrRemoved)
-			}
-		}
-	}
-}
-
 // tick lets one interval pass.
 func (n *Node) tick() error {
-	if n.storage.wants() {
-		n.applies.push(applyJob{snapshot: true})
-	}
-	if n.fullDisk() {
-		n.appends.push(appendJob{reserve: true})
-	}
+	n.keepUp()
 	return n.with(func(c *core) error { c.tick(); return nil })
 }
 
@@ -143,6 +119,7 @@ func (n *Node) look(f func(*core) error) (err error) {
 		}
 		n.announce()
 	}()
+	n.catchUp()
 	return f(n.core)
 }
 

@@ -93,7 +93,7 @@ func (h *host) up(t *testing.T, bootstrap bool) {
 	h.node, err = raftnode.Open(raftnode.Config{
 		ID: h.id, NodeID: peer(h).NodeID, Addr: h.addr, ClusterID: cluster, FS: h.fs, Dir: "raft", Key: make([]byte, 32),
 		StateMachine: h.state, Transport: tr, Bootstrap: bootstrap,
-		TickInterval: 20 * time.Millisecond, SnapshotEvery: 50, SegmentSize: 1 << 16,
+		TickInterval: 20 * time.Millisecond, HeartbeatTicks: 3, SnapshotEvery: 50, SegmentSize: 1 << 16,
 	})
 	if err != nil {
 		t.Fatal(err)
