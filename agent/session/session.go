@@ -144,17 +144,39 @@ func (s *Session) saveSets(ctx context.Context, due <-chan struct{}) {
 	if s.cfg.Path == "" {
 		return
 	}
+	keep := func() {
+		if err := save(s.cfg.Path, s.Read().Set); err != nil {
+			s.cfg.Logger.Warn("the assignments cannot be kept on disk", "err", err)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-due:
 		}
-		if err := save(s.cfg.Path, s.Read().Set); err != nil {
-			s.cfg.Logger.Warn("the assignments cannot be kept on disk", "err", err)
+		began := time.Now()
+		keep()
+		select {
+		case <-time.After(min(saveShare*time.Since(began), mostUnsaved)):
+			continue
+		case <-ctx.Done():
 		}
+		select {
+		case <-due: // what came meanwhile is saved all the same
+			keep()
+		default:
+		}
+		return
 	}
 }
+
+// A set is saved whole, whatever of it is new: of a large one that changes all the time, a saving is followed by a pause of saveShare times what it
+// took, mostUnsaved at most. Who starts from a set that is older by as much hears of the rest from a manager, as of what changed while it was away.
+const (
+	saveShare   = 20
+	mostUnsaved = 2 * time.Second
+)
 
 // connect tries one manager after the other. As long as streams succeed the next one is opened at once; else the pause doubles
 // from 20 ms to 1 s, later 5 s.
