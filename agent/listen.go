@@ -16,7 +16,7 @@ import (
 )
 
 // namespaceLook is how often the fabric's namespace is looked for: that its file is unmounted the kernel tells nobody.
-const namespaceLook = time.Second
+const namespaceLook = 2 * time.Second
 
 // kernelWatcher listens to rtnetlink and nftables in the host's and the fabric's namespace, and through the latter in all sandboxes: they have
 // the other ends of its pairs.

@@ -13,7 +13,7 @@ const (
 	// memberGrace is how long a manager may be unheard of, or a new leader may not have heard of it yet, before the sessions
 	// that it holds count as lost.
 	memberGrace = 1500 * time.Millisecond
-	memberLook  = 250 * time.Millisecond
+	memberLook  = 500 * time.Millisecond
 )
 
 // watchMembers is the leader's care for the other managers: sessions that a dead one holds are closed, and who is a

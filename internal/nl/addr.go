@@ -22,12 +22,36 @@ func (c *Conn) Addrs(index int) ([]netip.Prefix, error) {
 		}
 		var out []netip.Prefix
 		for _, a := range list {
-			if p, ok := fromIPNet(a.IPNet); ok && !p.Addr().IsLinkLocalUnicast() || ok && p.Addr().Is4() {
+			if p, ok := given(a); ok {
 				out = append(out, p)
 			}
 		}
 		return out, nil
 	})
+}
+
+// given leaves out what the kernel made.
+func given(a netlink.Addr) (netip.Prefix, bool) {
+	p, ok := fromIPNet(a.IPNet)
+	return p, ok && (p.Addr().Is4() || !p.Addr().IsLinkLocalUnicast())
+}
+
+// LinkWith is the interface that has an address, as Addrs lists them.
+func (c *Conn) LinkWith(addr netip.Addr) (l Link, ok bool, err error) {
+	at, err := dump("addresses", func() (at []int, err error) {
+		list, err := c.h.AddrList(nil, netlink.FAMILY_ALL)
+		for _, a := range list {
+			if p, ok := given(a); ok && p.Addr() == addr {
+				at = append(at, a.LinkIndex)
+			}
+		}
+		return at, err
+	})
+	if err != nil || len(at) == 0 {
+		return Link{}, false, err
+	}
+	l, err = c.LinkByIndex(at[0])
+	return l, err == nil, err
 }
 
 // AddAddr gives an interface an address; one that it has is kept. IPv6 addresses are usable at once: ours are unique by

@@ -22,6 +22,7 @@ type Conn struct {
 	raw  *raw       // nil: not needed yet
 	seq  uint32     // of the next message on raw
 	plan *plan.Plan // what is changed is told to it; nil: to nobody
+	ipv6 bool       // found to have it
 }
 
 // Open opens the namespace at path; an empty path is the caller's own.
@@ -151,10 +152,13 @@ func readSysctl(key string) (string, error) {
 	return strings.TrimSpace(string(buf[:n])), nil
 }
 
-// HasIPv6 reports whether the namespace can have IPv6 addresses.
+// HasIPv6 reports whether the namespace can have IPv6 addresses, or could when it was last asked.
 func (c *Conn) HasIPv6() bool {
-	v, err := c.GetSysctl("net/ipv6/conf/all/disable_ipv6")
-	return err == nil && v == "0"
+	if !c.ipv6 { // a pass asks a dozen times, and each is a visit to the namespace
+		v, err := c.GetSysctl("net/ipv6/conf/all/disable_ipv6")
+		c.ipv6 = err == nil && v == "0"
+	}
+	return c.ipv6
 }
 
 // dump repeats a dump until the kernel gives it in one piece: another change meanwhile interrupts it (NLM_F_DUMP_INTR).

@@ -45,22 +45,7 @@ func holder(ns string, addr netip.Addr) (nl.Link, bool, error) {
 		return nl.Link{}, false, err
 	}
 	defer c.Close()
-	links, err := c.Links()
-	if err != nil {
-		return nl.Link{}, false, err
-	}
-	for _, l := range links {
-		addrs, err := c.Addrs(l.Index)
-		if err != nil {
-			return nl.Link{}, false, err
-		}
-		for _, p := range addrs {
-			if p.Addr() == addr {
-				return l, true, nil
-			}
-		}
-	}
-	return nl.Link{}, false, nil
+	return c.LinkWith(addr)
 }
 
 // ChooseVTEP returns the address that the VXLAN packets of the host whose namespace is at hostNS (empty: the caller's own) shall come from: the advertised one
