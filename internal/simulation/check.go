@@ -57,7 +57,7 @@ func (d *daemon) lookAt(s swarmnet.Service) {
 				d.w.fail("%s: %s is NXDOMAIN, and %s runs and is reached", d.name, name, living[0].task)
 			case len(a.Addrs) == 0:
 				d.w.fail("%s: %s has no address, and %s runs and is reached", d.name, name, living[0].task)
-			case tasks && settled && !slices.ContainsFunc(a.Addrs, func(a netip.Addr) bool { return d.answers(s.ID, a) }):
+			case tasks && settled && !slices.ContainsFunc(a.Addrs, func(a netip.Addr) bool { return d.answers(s.ID, a, d.planned) }):
 				d.w.fail("%s: %s is %v, none of which answers, and %s runs and is reached", d.name, name, a.Addrs, living[0].task)
 			}
 		}
@@ -69,7 +69,7 @@ func (d *daemon) lookAt(s swarmnet.Service) {
 		if p.Service != s.ID || p.Mode != swarmnet.PublishIngress {
 			continue
 		}
-		answers := func(b ingress.Backend) bool { return d.answers(s.ID, b.Addr) }
+		answers := func(b ingress.Backend) bool { return d.answers(s.ID, b.Addr, d.kernel.set) }
 		if len(p.Backends) == 0 || settled && !slices.ContainsFunc(p.Backends, answers) {
 			d.w.fail("%s: port %d leads to %v, and %s runs and is reached", d.name, p.Published, p.Backends, living[0].task)
 		}
@@ -118,9 +118,9 @@ func (d *daemon) living(id swarmnet.ServiceID, set swarmnet.AssignmentSet) []ali
 	return out
 }
 
-// answers reports whether a task of the service at an address answers to the node, now.
-func (d *daemon) answers(id swarmnet.ServiceID, a netip.Addr) bool {
-	for _, ep := range d.planned.Endpoints {
+// answers reports whether a task of the service at an address, by what the node was told in a set, answers to it, now.
+func (d *daemon) answers(id swarmnet.ServiceID, a netip.Addr, set swarmnet.AssignmentSet) bool {
+	for _, ep := range set.Endpoints {
 		on := d.w.byID[ep.Node]
 		if ep.Service != id || on == nil || !slices.ContainsFunc(ep.Addrs, func(p netip.Prefix) bool { return p.Addr() == a }) {
 			continue
