@@ -27,6 +27,22 @@ func agentBugs() []Bug {
 		Test: Test{"agent/local", "TestC25Ends"},
 		Why:  "A restart removes what was made with --rm.",
 	}, {
+		Name: "changes-forget-own-endpoint", File: "internal/changes/log.go",
+		Old:  "	if d.tasks {\n		l.indexHere(is)\n	}\n",
+		Test: Test{"internal/changes", "TestParts"},
+		Why:  "The endpoints of a task that came to the node are left out of what is computed for it.",
+	}, {
+		Name: "changes-skip-a-reading", File: "internal/changes/log.go",
+		Old:  "s.known && last.number+1 == s.number",
+		New:  "s.known",
+		Test: Test{"internal/changes", "TestSince"},
+		Why:  "Who missed a reading goes on from an older one as if nothing had changed in between.",
+	}, {
+		Name: "ingress-ports-look-alike", File: "ingress/splice.go",
+		Old:  " && ordered.EqualLists(p.Lost, q.Lost)",
+		Test: Test{"ingress", "TestPortsAndVIPs"},
+		Why:  "That a task is lost changes nothing in the node's tables.",
+	}, {
 		Name: "session-ignore-gap", File: "agent/session/fold.go",
 		Old:  "	if !f.have || d.From != f.set.Revision {",
 		New:  "	if !f.have {",

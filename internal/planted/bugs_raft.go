@@ -9,6 +9,18 @@ func raftBugs() []Bug {
 		Test: Test{dir, "TestChaos"},
 		Why:  "Votes and acknowledgements go out before what they promise is on the disk.",
 	}, {
+		Name: "raft-sleeps-through-silence", File: dir + "/beat.go",
+		Old:  "known && c.ticks-heard+uint64(c.cfg.HeartbeatTicks) < uint64(c.cfg.ElectionTicks)",
+		New:  "known && heard <= c.ticks",
+		Test: Test{dir, "TestRestful"},
+		Why:  "A member whose leader is silent counts its ticks late, and campaigns late.",
+	}, {
+		Name: "raft-makes-up-for-a-pause", File: dir + "/beat.go",
+		Old:  "	if late := due - n.rest; late > 0 {\n",
+		New:  "	if late := due - n.rest; late > 1000 {\n",
+		Test: Test{dir, "TestCatchUp"},
+		Why:  "A process that was held up campaigns before it has read what its leader sent meanwhile.",
+	}, {
 		Name: "raft-acknowledge-before-commit", File: dir + "/proposals.go",
 		Old:  "			p.sent = c.ticks\n",
 		New:  "			p.sent = c.ticks\n			defer c.proposals.finish(p.id, result{})\n",

@@ -32,7 +32,7 @@ func TestRestful(t *testing.T) {
 	g.stabilize()
 	n := g.nodes[follower].node
 	silent := 0
-	for ; rest(follower) > 1; silent++ {
+	for ; rest(follower) > 1 && silent <= n.cfg.ElectionTicks; silent++ {
 		if err := n.tick(); err != nil {
 			t.Fatal(err)
 		}
