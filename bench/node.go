@@ -97,9 +97,9 @@ func (n *node) close() error {
 }
 
 // parts are how long the parts of a pass took, in seconds.
-type parts struct{ compute, names, fabric, mesh, vips, cpu float64 }
+type parts struct{ intake, compute, names, fabric, mesh, vips, cpu float64 }
 
-func (p parts) sum() float64 { return p.compute + p.names + p.fabric + p.mesh + p.vips }
+func (p parts) sum() float64 { return p.intake + p.compute + p.names + p.fabric + p.mesh + p.vips }
 
 // program brings what the managers and the gossip say into force, as the agent does, but one part after the other.
 func (n *node) program(ctx context.Context, w *world) (p parts, err error) {

@@ -21,7 +21,7 @@ const (
 // programming measures how long a node takes to bring 1,000 services of 10 tasks into force in its kernel, from nothing and a task's change at a
 // time, each node in namespaces of its own.
 func programming(ctx context.Context, _ *lab, out io.Writer) error {
-	var whole, change [7]sample
+	var whole, change [8]sample
 	for range programRuns {
 		var r programmed
 		if err := alone(ctx, &r, "program", strconv.Itoa(programServices), strconv.Itoa(programTasks), strconv.Itoa(programChanges)); err != nil {
@@ -36,15 +36,15 @@ func programming(ctx context.Context, _ *lab, out io.Writer) error {
 	return nil
 }
 
-var partNames = [7]string{"in all", "computing", "names", "networks", "published ports", "virtual addresses", "CPU time"}
+var partNames = [8]string{"in all", "taking in", "computing", "names", "networks", "published ports", "virtual addresses", "CPU time"}
 
-func take(to *[7]sample, p [7]float64) {
+func take(to *[8]sample, p [8]float64) {
 	for i, v := range p {
 		to[i] = append(to[i], v*1000)
 	}
 }
 
-func partRows(what string, s [7]sample) []row {
+func partRows(what string, s [8]sample) []row {
 	var out []row
 	for i, name := range partNames {
 		out = append(out, row{what + ": " + name, "ms", s[i]})
@@ -52,14 +52,14 @@ func partRows(what string, s [7]sample) []row {
 	return out
 }
 
-func (p parts) list() [7]float64 {
-	return [7]float64{p.sum(), p.compute, p.names, p.fabric, p.mesh, p.vips, p.cpu}
+func (p parts) list() [8]float64 {
+	return [8]float64{p.sum(), p.intake, p.compute, p.names, p.fabric, p.mesh, p.vips, p.cpu}
 }
 
 // programmed is what a node took, in seconds, by partNames.
 type programmed struct {
-	Whole   [7]float64
-	Changes [][7]float64
+	Whole   [8]float64
+	Changes [][8]float64
 }
 
 // programNode programs a node in the caller's namespaces with SERVICES of TASKS each, then replaces one task CHANGES times.
@@ -85,10 +85,13 @@ func programNode(ctx context.Context, args []string, out io.Writer) (err error) 
 	}
 	r := programmed{Whole: p.list()}
 	for i := range num[2] {
-		w.replace("service7", 3, 2+i%(worldNodes-1))
+		lap := stopwatch()
+		w.replace("service7", 3, 2+i%(worldNodes-1)) // copies what it changes, as the session and the gossip do
+		intake := lap()
 		if p, err = n.program(ctx, w); err != nil {
 			return err
 		}
+		p.intake = intake
 		r.Changes = append(r.Changes, p.list())
 	}
 	return json.NewEncoder(out).Encode(r)
