@@ -1,6 +1,7 @@
 package member
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"net/netip"
@@ -42,10 +43,25 @@ func (m *Member) memberlistConfig() *memberlist.Config {
 	d := &delegate{m: m}
 	c.Delegate, c.Events, c.Alive = d, d, d
 	c.Logger = log.New(logWriter{m}, "", 0)
-	if m.wrap != nil {
-		c.Transport = m.wrap(c)
-	}
 	return c
+}
+
+// create has memberlist listen.
+func (m *Member) create() (*memberlist.Memberlist, error) {
+	c := m.memberlistConfig()
+	t, err := newTransport(c)
+	if err != nil {
+		return nil, err
+	}
+	c.Transport = t
+	if m.wrap != nil {
+		c.Transport = m.wrap(t)
+	}
+	list, err := memberlist.Create(c)
+	if err != nil {
+		return nil, errors.Join(err, t.Shutdown())
+	}
+	return list, nil
 }
 
 // delegate is what memberlist calls. It is called with memberlist's lock held, so it calls nothing of memberlist.

@@ -52,7 +52,7 @@ type Member struct {
 	inbox   chan gossip.Message
 	reliable
 	keyring *memberlist.Keyring
-	wrap    func(*memberlist.Config) memberlist.Transport // tests cut links with it; nil: memberlist's own
+	wrap    func(*transport) memberlist.Transport // tests cut links with it
 
 	mu      sync.Mutex
 	set     Settings
@@ -159,7 +159,7 @@ func (m *Member) Leave(timeout time.Duration) error {
 // listen opens the sockets. An address that is taken may be free in a moment: the daemon before us may still be ending.
 func (m *Member) listen(ctx context.Context) (*memberlist.Memberlist, error) {
 	for {
-		list, err := memberlist.Create(m.memberlistConfig())
+		list, err := m.create()
 		if err == nil {
 			m.log.Info("gossip listens", "addr", m.cfg.BindAddr, "advertise", m.cfg.Advertise)
 			return list, nil

@@ -51,7 +51,7 @@ type world struct {
 	nodes []*running
 	log   *testLog
 	// wrap, where set, gives node i its transport.
-	wrap func(i int, c *memberlist.Config) memberlist.Transport
+	wrap func(i int, t *transport) memberlist.Transport
 }
 
 type running struct {
@@ -115,7 +115,7 @@ func (w *world) boot(i int) *running {
 		w.t.Fatal(err)
 	}
 	if w.wrap != nil {
-		m.wrap = func(c *memberlist.Config) memberlist.Transport { return w.wrap(i, c) }
+		m.wrap = func(t *transport) memberlist.Transport { return w.wrap(i, t) }
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{Member: m, stop: stop, done: make(chan error, 1)}

@@ -14,7 +14,7 @@ import (
 
 // cutter parts the first nodes from the others, both ways, without anybody being told: packets vanish, connections hang.
 type cutter struct {
-	*memberlist.NetTransport
+	*transport
 	w     *world
 	first bool // on which side this one is
 	at    int  // how many nodes are on the first side
@@ -37,7 +37,7 @@ func (c cutter) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error
 	if c.lost(a.Addr) {
 		return time.Now(), nil
 	}
-	return c.NetTransport.WriteToAddress(b, a)
+	return c.transport.WriteToAddress(b, a)
 }
 
 func (c cutter) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
@@ -46,18 +46,14 @@ func (c cutter) DialAddressTimeout(a memberlist.Address, timeout time.Duration) 
 			return nil, errors.New("timed out")
 		}
 	}
-	return c.NetTransport.DialAddressTimeout(a, timeout)
+	return c.transport.DialAddressTimeout(a, timeout)
 }
 
 func TestIslandsFindEachOtherAgain(t *testing.T) {
 	w := newWorld(t, 5)
 	var cut atomic.Bool
-	w.wrap = func(i int, c *memberlist.Config) memberlist.Transport {
-		nt, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{BindAddrs: []string{c.BindAddr}, BindPort: c.BindPort, Logger: c.Logger})
-		if err != nil {
-			t.Error(err)
-		}
-		return cutter{NetTransport: nt, w: w, first: i < 2, at: 2, cut: &cut}
+	w.wrap = func(i int, t *transport) memberlist.Transport {
+		return cutter{transport: t, w: w, first: i < 2, at: 2, cut: &cut}
 	}
 	for i := range 5 {
 		w.up(i, w.settings(1, key1))
