@@ -287,3 +287,16 @@ func TestE2ESandboxesThroughMembership(t *testing.T) {
 	}
 	c.answers(web("n2"), 10*time.Second)
 }
+
+// The daemon lets the kernel wake it late (timer slack), to sleep more. What it starts is woken as what anybody else starts.
+func TestE2EWorkloadsHaveTheKernelsTimerSlack(t *testing.T) {
+	c := alone(t, 1)
+	c.must("n1", "run", "-d", "--name", "box", "--", "sleep", "100000")
+	for what, got := range map[string]string{
+		"by exec": c.inside("box", "cat", "/proc/self/timerslack_ns"), "as a command": c.must("n1", "run", "--rm", "--", "cat", "/proc/self/timerslack_ns"),
+	} {
+		if strings.TrimSpace(got) != "50000" {
+			t.Errorf("%s: %q ns", what, got)
+		}
+	}
+}

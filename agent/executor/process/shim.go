@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/swarmnet/swarmnet/agent/executor"
+	"github.com/swarmnet/swarmnet/internal/timerslack"
 )
 
 // ShimArg is the first argument of a process that is to be a shim: main hands over to ShimMain before it does anything else.
@@ -49,7 +50,10 @@ func ShimMain(args []string) int {
 		fmt.Fprintln(os.Stderr, "swarmnet shim: only the daemon starts a shim; use `swarmnet run` or `swarmnet service create`")
 		return 2
 	}
-	debug.SetGCPercent(20) // it allocates next to nothing: small counts more than fast
+	debug.SetGCPercent(20)                                     // it allocates next to nothing: small counts more than fast
+	if err := timerslack.Set(timerslack.Default); err != nil { // the daemon's is not the workload's
+		fmt.Fprintln(os.Stderr, "swarmnet shim:", err)
+	}
 	s := &shim{clients: map[*net.UnixConn]bool{}, probes: map[int]chan syscall.WaitStatus{}, execs: map[execKey]int{}}
 	s.rec = record{BootID: bootID(), Phase: executor.Starting}
 	if pid, err := os.Readlink("/proc/self"); err == nil { // still the daemon's /proc, so the daemon's number
