@@ -47,7 +47,7 @@ func TestAuditFindsTheMinority(t *testing.T) {
 			if m.node != nil || !errors.Is(m.err, ErrQuarantined) || !strings.Contains(m.err.Error(), "2 of the 3 managers; remove raft on this node") {
 				t.Fatalf("the wrong one goes on: %v", m.err)
 			}
-			g.tick(30)
+			g.awaitLeader()
 			g.work("c")
 			for id := uint64(1); id <= 3; id++ {
 				if id != wrong && (g.nodes[id].node == nil || len(g.nodes[id].state.Items) != 12) {

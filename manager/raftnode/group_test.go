@@ -294,6 +294,18 @@ func (g *group) elect(id uint64) {
 	})
 }
 
+// awaitLeader lets time pass until there is a leader that has just been heard: of two that campaign at the same tick neither may win, again and again.
+func (g *group) awaitLeader() {
+	g.t.Helper()
+	for range 1000 {
+		g.tick(1)
+		if g.leader() != nil {
+			return
+		}
+	}
+	g.t.Fatal("nobody leads after 1,000 ticks")
+}
+
 // leader returns the leader with the highest term that is up; nil when there is none.
 func (g *group) leader() *member1 {
 	var best *member1
