@@ -118,21 +118,22 @@ func dialTCP(ctx context.Context, ns, addr string) error {
 	})
 }
 
-// keepsRefusing reports whether a port is refused for as long as a way is given: a node that has just joined or booted makes its data path in less.
+// keepsRefusing reports whether a port is refused three times in two seconds: a node that has just joined or booted makes its data path in less. To
+// ask more often would be no use: a host refuses so often and then goes silent (Linux: once a second, net.ipv4.icmp_ratelimit).
 func keepsRefusing(ctx context.Context, ns string, to netip.AddrPort) bool {
-	again := time.NewTicker(200 * time.Millisecond)
-	defer again.Stop()
-	end := time.After(reachTimeout)
-	for refused(ns, to) {
-		select {
-		case <-again.C:
-		case <-end:
-			return true
-		case <-ctx.Done():
-			return true
+	for again := range 3 {
+		if again > 0 {
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return true
+			}
+		}
+		if !refused(ns, to) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // refused sends a datagram that no VXLAN device takes for one of its network's, and waits a moment for the refusal.
