@@ -13,7 +13,7 @@ import (
 // packetPath measures the same published ports with two services in force and with as many as programming has, in turn.
 func packetPath(ctx context.Context, _ *lab, out io.Writer) error {
 	var r map[string][]meshRun
-	if err := alone(ctx, &r, "path", strconv.Itoa(programServices), strconv.Itoa(programRuns)); err != nil {
+	if err := alone(ctx, &r, "carry", strconv.Itoa(programServices), strconv.Itoa(programRuns)); err != nil {
 		return err
 	}
 	var rows []row

@@ -33,7 +33,7 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"program": programNode,
 	"know":    knowEndpoints,
 	"publish": publish,
-	"path":    takePath,
+	"carry":   takePath,
 }
 
 // serveStream sends BYTES of zeroes to whoever connects, in the namespace at -netns.
