@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -32,7 +33,11 @@ func Set(slack time.Duration) error {
 				changed = true
 				err = os.WriteFile(file, []byte(want), 0)
 			}
-			if err != nil && !errors.Is(err, fs.ErrNotExist) { // it has ended
+			switch {
+			case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH): // it has ended
+			case errors.Is(err, fs.ErrPermission):
+				return fmt.Errorf("set the timer slack, which takes CAP_SYS_NICE: %w", err)
+			case err != nil:
 				return fmt.Errorf("set the timer slack: %w", err)
 			}
 		}

@@ -285,6 +285,12 @@ func (g *group) tick(ticks int) {
 	}
 }
 
+// tick lets one interval pass, as tickLoop does by the clock.
+func (n *Node) tick() error {
+	n.keepUp()
+	return n.with(func(c *core) error { c.tick(); return nil })
+}
+
 // elect has a node campaign as if the leader had handed over: no lease and no chance are in the way.
 func (g *group) elect(id uint64) {
 	n := g.nodes[id].node

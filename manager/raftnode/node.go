@@ -91,12 +91,6 @@ func loop(ctx context.Context, wake <-chan struct{}, step func() (bool, error)) 
 	}
 }
 
-// tick lets one interval pass.
-func (n *Node) tick() error {
-	n.keepUp()
-	return n.with(func(c *core) error { c.tick(); return nil })
-}
-
 // with changes the core, and wakes the goroutine that sees what came of it.
 func (n *Node) with(f func(*core) error) error {
 	defer n.poke()
