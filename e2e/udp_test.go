@@ -103,5 +103,19 @@ func TestE2ES17UDPClientMoves(t *testing.T) {
 	if len(left) != 1 || len(gone) != 2 {
 		t.Fatalf("of %v %v are left", tasks, left)
 	}
+	c.awaitEnd("udp", gone)
 	moves("stop", gone...)
+}
+
+// awaitEnd waits until tasks that are to stop have stopped: until then, those who were with them may stay.
+func (c cluster) awaitEnd(service string, tasks []string) {
+	c.t.Helper()
+	labtest.Eventually(c.t, 10*time.Second, fmt.Sprintf("%v to end", tasks), func() error {
+		for _, r := range lines[taskRow](c.t, c.must("n1", "service", "ps", service, "--no-trunc", "--format", "json")) {
+			if slices.Contains(tasks, r.Name) && strings.HasPrefix(r.CurrentState, "Running") {
+				return fmt.Errorf("%s: %s", r.Name, r.CurrentState)
+			}
+		}
+		return nil
+	})
 }
