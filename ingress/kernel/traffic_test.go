@@ -104,7 +104,10 @@ var said atomic.Uint64
 
 // say sends a line and returns the name of the task that answered and the address that it saw.
 func say(c net.Conn) (name string, saw netip.AddrPort, err error) {
-	line := fmt.Sprintf("hello-%d", said.Add(1))
+	return sayLine(c, fmt.Sprintf("hello-%d", said.Add(1)))
+}
+
+func sayLine(c net.Conn, line string) (name string, saw netip.AddrPort, err error) {
 	// A datagram may be lost, as in the second in which a bridge takes notice of a new port: ask again, as clients do.
 	tries, each := 1, patience
 	if c.LocalAddr().Network() == "udp" {
