@@ -137,13 +137,12 @@ func (c cluster) stoppingTasks(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	grace, slow := labtest.Patience(5*time.Second), int(labtest.Patience(1))
+	grace := labtest.Patience(5 * time.Second)
 	c.must("n1", "service", "create", "--name", "stops", "--replicas", "2", "--network", "app", "--publish", "8080:80", "--stop-grace-period", grace.String(), "--",
 		"sh", "-c", `trap "touch `+dir+`/$SWARMNET_TASK" TERM; setsid swarmnet whoami & while :; do wait; done`)
 	before := c.fullTasks("stops")
 	held := c.start(lab.Outside, "probe", "hold", "--count", "12", "--every", labtest.Patience(200*time.Millisecond).String(), "--duration", labtest.Patience(20*time.Second).String(), web("n1"))
-	load := c.start(lab.Outside, "probe", "load", "--timeout", labtest.Patience(2*time.Second).String(), "--rate", fmt.Sprint(150/slow), "--duration", labtest.Patience(12*time.Second).String(),
-		web("n1"), web("n2"), web("n3"))
+	load := c.load(150, labtest.Patience(12*time.Second), web("n1"), web("n2"), web("n3"))
 	labtest.Eventually(t, 10*time.Second, "requests to flow", func() error {
 		if n, m := strings.Count(held.text(), "\n"), strings.Count(load.text(), "\n"); n < 24 || m < 200 {
 			return fmt.Errorf("%d and %d", n, m)

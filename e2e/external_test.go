@@ -152,7 +152,7 @@ func TestE2EExternalService(t *testing.T) {
 	<-f.b.done
 	box("n1", "d")
 	c.awaitTasks(8080, "a", "c", "d", "unready")
-	load := c.start(lab.Outside, "probe", "load", "--rate", "100", "--duration", "3s", web("n1"), web("n2"), web("n3"))
+	load := c.load(100, labtest.Patience(3*time.Second), web("n1"), web("n2"), web("n3"))
 	c.must("n1", "rm", "-f", "d") // without mercy for the connections that it has, but it gets no new one
 	for _, r := range lines[probe.Reply](t, load.finish(t, 20*time.Second)) {
 		if r.Err != "" {

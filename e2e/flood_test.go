@@ -37,7 +37,8 @@ func away() time.Duration { return time.Duration(number("SWARMNET_AWAY", 6)) * t
 // $SWARMNET_AWAY for how many seconds there is no manager.
 func (c cluster) floodAll(port int, nodes ...string) *flood {
 	c.t.Helper()
-	args := []string{"probe", "flood", "--timeout", "8s", "--parallel", "100", "--rate", strconv.Itoa(number("SWARMNET_RATE", 400))}
+	args := []string{"probe", "flood", "--timeout", "8s", "--parallel", strconv.Itoa(labtest.Load(100)),
+		"--rate", strconv.Itoa(number("SWARMNET_RATE", labtest.Load(400)))}
 	for _, n := range nodes {
 		args = append(args, fmt.Sprintf("http://%s:%d", lab.Addr(n), port))
 	}

@@ -59,9 +59,9 @@ func TestE2ES31StartFirstAnswersThroughout(t *testing.T) {
 	for _, n := range three {
 		urls = append(urls, web(n))
 	}
-	load := c.start(lab.Outside, append([]string{"probe", "load", "--rate", "100", "--duration", "8s"}, urls...)...)
+	load := c.load(100, labtest.Patience(8*time.Second), urls...)
 	c.must("n1", "service", "update", "one", "--force", "--update-order", "stop-first")
-	replies := lines[probe.Reply](t, load.finish(t, 30*time.Second))
+	replies := lines[probe.Reply](t, load.finish(t, labtest.Patience(30*time.Second)))
 	slices.SortFunc(replies, func(a, b probe.Reply) int { return a.At.Compare(b.At) })
 	var from, to time.Time
 	var served []string
@@ -85,7 +85,7 @@ func TestE2ES31StartFirstAnswersThroughout(t *testing.T) {
 	}
 	gap := to.Sub(from)
 	t.Logf("stop first: a gap of %v", gap)
-	if gap > 3*time.Second {
+	if gap > labtest.Patience(3*time.Second) {
 		t.Errorf("the gap of a stop-first update lasts %v, want that of a restart", gap)
 	}
 }
@@ -159,7 +159,7 @@ func TestE2ES33RemovedServiceIsGone(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("gone from every node after %v", took)
-	if took[1] > 2*time.Second {
-		t.Errorf("a removed service is gone after %v (median of %v), want 2 s at most", took[1], took)
+	if most := labtest.Patience(2 * time.Second); took[1] > most {
+		t.Errorf("a removed service is gone after %v (median of %v), want %v at most", took[1], took, most)
 	}
 }

@@ -167,13 +167,19 @@ func Unchanged(t *testing.T, name string, before []string) {
 // SlowEnv names the environment variable that says how many times slower than an ordinary machine this one is (an emulated one): a whole number.
 const SlowEnv = "SWARMNET_SLOW"
 
-// Patience is how long to wait here for what takes no longer than d on an ordinary machine.
-func Patience(d time.Duration) time.Duration {
+func slow() int {
 	if n, err := strconv.Atoi(os.Getenv(SlowEnv)); err == nil && n > 1 {
-		return d * time.Duration(n)
+		return n
 	}
-	return d
+	return 1
 }
+
+// Patience is how long to wait here for what takes no longer than d on an ordinary machine.
+func Patience(d time.Duration) time.Duration { return d * time.Duration(slow()) }
+
+// Load is how much to ask of this machine, in requests a second or in clients at once, where n is right for an ordinary one. A machine of which more is
+// asked than it can do shows how long its queues are, and nothing else.
+func Load(n int) int { return max(1, n/slow()) }
 
 // Eventually polls until ok returns nil, and fails the test after the deadline (see Patience) with its last error.
 func Eventually(t *testing.T, within time.Duration, what string, ok func() error) time.Duration {

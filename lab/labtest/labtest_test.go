@@ -14,3 +14,13 @@ func TestPatience(t *testing.T) {
 		}
 	}
 }
+
+// Of a slow machine as much less is asked, and something still.
+func TestLoad(t *testing.T) {
+	for slow, want := range map[string]int{"": 100, "soon": 100, "3": 33, "1000": 1} {
+		t.Setenv(SlowEnv, slow)
+		if got := Load(100); got != want {
+			t.Errorf("%s=%q: %d, want %d", SlowEnv, slow, got, want)
+		}
+	}
+}
