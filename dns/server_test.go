@@ -310,7 +310,7 @@ func TestC45ASilentUpstreamIsRacedThenBenched(t *testing.T) {
 	if got := c.ask("one.example", mdns.TypeA); got != "NOERROR 192.0.2.1" {
 		t.Fatalf("got %q", got)
 	}
-	if took := time.Since(began); took < headStart || took > time.Second {
+	if took := time.Since(began); took < headStart || took >= patience {
 		t.Errorf("the first answer took %v: the first upstream has a head start of %v", took, headStart)
 	}
 	for i := range 20 {
@@ -409,7 +409,7 @@ func TestDetachEndsTheSandbox(t *testing.T) {
 	conn.Write(raw)
 	began := time.Now()
 	c.srv.Detach("task")
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took >= patience {
 		t.Errorf("Detach waited %v for a query in flight", took)
 	}
 	udp, err := net.ListenPacket("udp", c.addr)

@@ -275,7 +275,7 @@ func TestE2EC48Storm(t *testing.T) {
 // nameserver runs a name server on a node until the test ends.
 func (c cluster) nameserver(node string, records ...string) *nameserver {
 	c.t.Helper()
-	n := &nameserver{t: c.t}
+	n := &nameserver{c: c, node: node}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.t.Context()))
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -294,9 +294,11 @@ func (c cluster) nameserver(node string, records ...string) *nameserver {
 
 // nameserver notes what it was asked.
 type nameserver struct {
-	t    *testing.T
+	c    cluster
+	node string
 	mu   sync.Mutex
 	text string
+	told int // how often asked was called
 }
 
 func (n *nameserver) Write(b []byte) (int, error) {
@@ -306,8 +308,26 @@ func (n *nameserver) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// asked is what it was asked for a name until now: it notes each question before it answers, and what it notes comes here in that order, so all
+// is here once one more question of our own is.
 func (n *nameserver) asked(name string) []probe.Asked {
+	n.c.t.Helper()
+	n.told++
+	last := fmt.Sprintf("last%d.example.", n.told)
+	n.c.must(n.node, "probe", "dns", "--server", "127.0.0.1:53", last)
+	var got []probe.Asked
+	labtest.Eventually(n.c.t, 5*time.Second, "what "+n.node+" was asked to be told", func() error {
+		if got = n.noted(); !slices.ContainsFunc(got, func(a probe.Asked) bool { return a.Name == last }) {
+			return fmt.Errorf("%d questions are told", len(got))
+		}
+		return nil
+	})
+	return slices.DeleteFunc(got, func(a probe.Asked) bool { return a.Name != name })
+}
+
+// noted are the questions whose notes have come here whole.
+func (n *nameserver) noted() []probe.Asked {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.DeleteFunc(lines[probe.Asked](n.t, n.text), func(a probe.Asked) bool { return a.Name != name })
+	return lines[probe.Asked](n.c.t, whole(n.text))
 }

@@ -45,7 +45,7 @@ func TestE2EC21ConnectLive(t *testing.T) {
 	c := hosts(t, 1)
 	c.must("n1", "network", "create", "one")
 	c.must("n1", "network", "create", "--subnet", "10.9.2.0/24", "two")
-	c.must("n1", "run", "-d", "--name", "web", "--network", "one", "--", "swarmnet", "whoami")
+	c.whoami("web", "--network", "one")
 	c.box("a", "--network", "one")
 	c.box("b", "--network", "two")
 	// A download over the network that stays, while the other comes and goes.
@@ -121,7 +121,7 @@ func TestE2EC22FixedAddresses(t *testing.T) {
 func TestE2EC23SharedStack(t *testing.T) {
 	c := hosts(t, 1)
 	c.must("n1", "network", "create", "one")
-	c.must("n1", "run", "-d", "--name", "web", "--network", "one", "--", "swarmnet", "whoami")
+	c.whoami("web", "--network", "one")
 	c.box("peer", "--network", "one")
 	c.box("side", "--network", "container:web")
 	if own, shared := c.stack("web"), c.stack("side"); fmt.Sprint(own) != fmt.Sprint(shared) {

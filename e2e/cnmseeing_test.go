@@ -32,9 +32,12 @@ func (c cluster) sysctl(node, path, value string) {
 
 func TestE2EC60Doctor(t *testing.T) {
 	c := up(t)
-	if got, status := c.look("n1", "doctor"); status != 0 || len(got) < 10 {
-		t.Errorf("a healthy node: status %d, %+v", status, got)
-	}
+	labtest.Eventually(t, 15*time.Second, "a healthy node to be found so", func() error { // the cluster is some moments old
+		if got, status := c.look("n1", "doctor"); status != 0 || len(got) < 10 {
+			return fmt.Errorf("status %d, %+v", status, got)
+		}
+		return nil
+	})
 	// wrong breaks something until doctor names it: a fault that the daemon mends may be gone again when doctor looks.
 	wrong := func(what, check, cure string, breakIt func()) {
 		t.Helper()
@@ -80,24 +83,20 @@ func TestE2EC61Trace(t *testing.T) {
 	c.must("n3", "run", "-d", "--name", "far", "--network", "app", "--", "swarmnet", "whoami")
 	end := func(step, why string, args ...string) {
 		t.Helper()
-		deadline := time.Now().Add(15 * time.Second)
-		for {
+		labtest.Eventually(t, 15*time.Second, fmt.Sprintf("trace %v to end at %s, since %s", args, step, why), func() error {
 			got, status := c.look("n1", append([]string{"trace"}, args...)...)
-			last := got[len(got)-1]
-			if last.Step == step && last.Verdict == "failed" && strings.Contains(last.Why, why) && status == 1 {
-				return
+			if len(got) > 0 && status == 1 {
+				if last := got[len(got)-1]; last.Step == step && last.Verdict == "failed" && strings.Contains(last.Why, why) {
+					return nil
+				}
 			}
-			if time.Now().After(deadline) {
-				t.Errorf("trace %v: status %d, %+v", args, status, got)
-				return
-			}
-			time.Sleep(200 * time.Millisecond)
-		}
+			return fmt.Errorf("status %d, %+v", status, got)
+		})
 	}
 	whole := func(args ...string) {
 		t.Helper()
 		labtest.Eventually(t, 15*time.Second, fmt.Sprintf("trace %v to find a way", args), func() error { // other nodes' names and rules come a moment later
-			if got, status := c.look("n1", append([]string{"trace"}, args...)...); status != 0 || got[len(got)-1].Step != "probe" {
+			if got, status := c.look("n1", append([]string{"trace"}, args...)...); status != 0 || len(got) == 0 || got[len(got)-1].Step != "probe" {
 				return fmt.Errorf("status %d, %+v", status, got)
 			}
 			return nil
@@ -128,13 +127,12 @@ func TestE2ES02Attachable(t *testing.T) {
 	c.box("box", "--network", "app")
 	resolves := func(want bool) {
 		t.Helper()
-		deadline := time.Now().Add(10 * time.Second)
-		for (len(c.resolve("box", "a").Answers) > 0) != want {
-			if time.Now().After(deadline) {
-				t.Fatalf("the name resolves: %t, want %t", !want, want)
+		labtest.Eventually(t, 10*time.Second, fmt.Sprintf("the name to resolve: %t", want), func() error {
+			if got := c.resolve("box", "a").Answers; (len(got) > 0) != want {
+				return fmt.Errorf("it resolves to %v", got)
 			}
-			time.Sleep(100 * time.Millisecond)
-		}
+			return nil
+		})
 	}
 	resolves(true)
 	c.must("n2", "stop", "-t", "0", "a")

@@ -117,13 +117,11 @@ func (c cluster) deadTasks(t *testing.T, inside sandbox) {
 			return fmt.Errorf("%d run", n)
 		}
 		for _, n := range three {
-			for _, r := range c.ask(12, web(n)) {
-				if r.Err != "" {
-					return fmt.Errorf("through %s: %s", n, r.Err)
-				}
+			if err := answerAll(c.ask(12, web(n)), "dead"); err != nil {
+				return err
 			}
 		}
-		return nil
+		return answeredBy(inside.get("ask?count=12&url=http://dead"), 2)
 	})
 	c.leadsTo("dead", 8080, inside, left...)
 	c.rm("dead")
@@ -185,8 +183,7 @@ func (c cluster) stoppingTasks(t *testing.T) {
 	held.stop()
 	<-held.done
 	kept, last := 0, time.Duration(0)
-	text := held.text()
-	for _, r := range lines[probe.Reply](t, text[:strings.LastIndexByte(text, '\n')+1]) {
+	for _, r := range lines[probe.Reply](t, whole(held.text())) {
 		if at := r.At.Sub(signalled); r.Answer.Task == victim && at > 0 {
 			kept++
 			last = max(last, at)
@@ -197,6 +194,19 @@ func (c cluster) stoppingTasks(t *testing.T) {
 		t.Errorf("the connections of a stopping task last %v beyond its stop signal, want the grace period of %v", last, grace)
 	}
 	c.rm("stops")
+}
+
+// awaitNamespaces waits until a node has a namespace for each sandbox that runs there, and no more: those of tasks that have ended go a moment later.
+func (c cluster) awaitNamespaces(node string) {
+	c.t.Helper()
+	labtest.Eventually(c.t, 15*time.Second, "the namespaces on "+node+" to be those of what runs there", func() error {
+		r, err := c.Run(c.t.Context(), node, "sh", "-c", "ls /run/swarmnet/netns | grep -c sb-; true")
+		boxes := strings.Fields(c.must(node, "ps", "-q"))
+		if err != nil || strings.TrimSpace(r.Stdout) != fmt.Sprint(len(boxes)) {
+			return fmt.Errorf("%v %+v; %v run", err, r, boxes)
+		}
+		return nil
+	})
 }
 
 // An hour is shortened to three seconds: each timer of connection tracking by a factor of 1,200, to a second at least.
@@ -213,6 +223,9 @@ done
 func (c cluster) idleConnections(t *testing.T) {
 	c = c.on(t)
 	c.createWhoami("idle", 8080, 1, "--constraint", "node.hostname==n1")
+	for _, n := range three {
+		c.awaitNamespaces(n)
+	}
 	r, err := c.Run(t.Context(), "n1", "sh", "-c", `for f in /run/swarmnet/netns/*; do nsenter --net=$f cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established || exit 1; done`)
 	if err != nil || r.Code != 0 {
 		t.Fatalf("%v %+v", err, r)

@@ -74,8 +74,8 @@ func (c *cutHeal) schedule(cut time.Duration) string {
 	healed := time.Now()
 	took := c.converged(healed)
 	c.neverUnknown(began)
-	c.reaches()
 	c.agree(20*time.Second, three...)
+	c.reaches()
 	return fmt.Sprintf("%s was cut off for %v; %s; every name right on every node %v after the heal", cutNode,
 		healed.Sub(began).Round(100*time.Millisecond), strings.Join(done, ", "), took.Round(10*time.Millisecond))
 }
@@ -157,9 +157,8 @@ func (c *cutHeal) truth() (tasks running, names map[string][]string) {
 
 // seen are the sights of a node's sandbox so far, by name, oldest first.
 func (c *cutHeal) seen(node string) map[string][]probe.Sight {
-	text := c.watches[node].text()
 	out := map[string][]probe.Sight{}
-	for _, s := range lines[probe.Sight](c.t, text[:strings.LastIndexByte(text, '\n')+1]) {
+	for _, s := range lines[probe.Sight](c.t, whole(c.watches[node].text())) {
 		out[s.Name] = append(out[s.Name], s)
 	}
 	return out
@@ -211,10 +210,19 @@ func (c *cutHeal) neverUnknown(since time.Time) {
 	}
 }
 
-// reaches: each node's sandbox reaches every task at its address, and everybody outside each node's published port.
+// reaches waits until each node's sandbox reaches every task at its address, and everybody outside each node's published port. What the schedule
+// began last may still be going on: a task that starts is the managers' truth a moment before it listens.
 func (c *cutHeal) reaches() {
 	c.t.Helper()
+	labtest.Eventually(c.t, 10*time.Second, "every task to be reached from every node", c.unreached)
+}
+
+// unreached is what is not reached yet.
+func (c *cutHeal) unreached() error {
 	tasks, _ := c.truth()
+	if tasks == nil {
+		return fmt.Errorf("no manager answers")
+	}
 	var urls, names []string
 	for _, hs := range tasks {
 		for _, h := range hs {
@@ -225,15 +233,16 @@ func (c *cutHeal) reaches() {
 		args := append([]string{"exec", "client", "--", "swarmnet", "probe", "ask", "--count", fmt.Sprint(len(urls))}, urls...)
 		for i, r := range decode[[]probe.Reply](c.t, c.must(n, args...)) {
 			if r.Err != "" || r.Answer.Task != names[i] {
-				c.t.Errorf("%s: %s at %s: %s answers; %s", n, names[i], r.URL, r.Answer.Task, r.Err)
+				return fmt.Errorf("%s: %s at %s: %s answers; %s", n, names[i], r.URL, r.Answer.Task, r.Err)
 			}
 		}
 		for _, r := range c.ask(3*len(tasks["web"]), fmt.Sprintf("http://%s:8080", lab.Addr(n))) {
 			if r.Err != "" || !slices.ContainsFunc(tasks["web"], func(h holder) bool { return h.Name == r.Answer.Task }) {
-				c.t.Errorf("the port of %s: %s answers, of %v; %s", n, r.Answer.Task, tasks["web"], r.Err)
+				return fmt.Errorf("the port of %s: %s answers, of %v; %s", n, r.Answer.Task, tasks["web"], r.Err)
 			}
 		}
 	}
+	return nil
 }
 
 // describeWatches is what all sandboxes have seen, for a report.

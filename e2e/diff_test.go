@@ -38,9 +38,7 @@ func TestE2EDiffOfAnotherNode(t *testing.T) {
 	c.agree(10*time.Second, nodes...)
 	for _, from := range nodes[:2] {
 		for _, n := range append(nodes, "self") {
-			if err := c.differs(from, n); err != nil {
-				t.Errorf("%s of %s: %v", n, from, err)
-			}
+			labtest.Eventually(t, 10*time.Second, from+" to find that "+n+" agrees", func() error { return c.differs(from, n) })
 		}
 	}
 	c.refused("n3", 2, []string{"worker"}, "diff", "n1")

@@ -127,6 +127,25 @@ func tally(t *testing.T, replies []probe.Reply) (tasks, clients map[string]int) 
 	return tasks, clients
 }
 
+// answeredBy is what is wrong with the replies that a probe printed: all are to be answers, and of so many tasks.
+func answeredBy(replies string, tasks int) error {
+	var all []probe.Reply
+	if err := json.Unmarshal([]byte(replies), &all); err != nil {
+		return fmt.Errorf("%w in %q", err, replies)
+	}
+	by := map[string]int{}
+	for _, r := range all {
+		if r.Err != "" {
+			return fmt.Errorf("%s: %s", r.URL, r.Err)
+		}
+		by[r.Answer.Task]++
+	}
+	if len(by) != tasks {
+		return fmt.Errorf("%v answer, want %d tasks", by, tasks)
+	}
+	return nil
+}
+
 // lines decodes one JSON object a line.
 func lines[T any](t *testing.T, text string) []T {
 	t.Helper()
@@ -138,6 +157,9 @@ func lines[T any](t *testing.T, text string) []T {
 	}
 	return out
 }
+
+// whole is a text without a last line that was not written to its end.
+func whole(text string) string { return text[:strings.LastIndexByte(text, '\n')+1] }
 
 type taskRow struct{ ID, Name, Node, CurrentState, DesiredState string }
 

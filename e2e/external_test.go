@@ -77,10 +77,7 @@ func TestE2EExternalService(t *testing.T) {
 		if a := inside.lookup("a"); len(a) != 1 || !slices.Contains(tasks, a[0]) {
 			t.Errorf("a resolves to %v, one of %v is wanted", a, tasks)
 		}
-		answered, _ := tally(t, decode[[]probe.Reply](t, inside.get("ask?count=60&url=http://ext")))
-		if len(answered) != 3 {
-			t.Errorf("the VIP leads to %v, want all three", answered)
-		}
+		labtest.Eventually(t, 5*time.Second, "the VIP to lead to all three", func() error { return answeredBy(inside.get("ask?count=60&url=http://ext"), 3) })
 		outside := lab.Addr(lab.Outside).String()
 		if _, clients := tally(t, c.ask(30, web("n3"))); len(clients) != 1 || clients[outside] != 30 {
 			t.Errorf("through n3 they saw the clients %v, want %s alone", clients, outside)
@@ -94,19 +91,22 @@ func TestE2EExternalService(t *testing.T) {
 		}
 	})
 	t.Run("what is shown", func(t *testing.T) {
-		ls := lines[struct{ Name, Mode, Replicas string }](t, c.must("n2", "service", "ls", "--format", "json"))
-		if !slices.ContainsFunc(ls, func(r struct{ Name, Mode, Replicas string }) bool {
-			return r.Name == "ext" && r.Mode == "external" && r.Replicas == "3/-"
-		}) {
-			t.Errorf("service ls: %+v", ls)
-		}
-		var shown []string
-		for _, r := range lines[taskRow](t, c.must("n3", "service", "ps", "ext", "--format", "json")) {
-			shown = append(shown, r.Name+" "+r.Node+" "+strings.Fields(r.CurrentState)[0])
-		}
-		if want := []string{"a n1 Running", "b n2 Running", "unready n2 Running"}; !slices.Equal(shown, want) {
-			t.Errorf("service ps: %v, want %v", shown, want)
-		}
+		labtest.Eventually(t, 5*time.Second, "the managers to have heard that all run", func() error { // the nodes tell each other first
+			ls := lines[struct{ Name, Mode, Replicas string }](t, c.must("n2", "service", "ls", "--format", "json"))
+			if !slices.ContainsFunc(ls, func(r struct{ Name, Mode, Replicas string }) bool {
+				return r.Name == "ext" && r.Mode == "external" && r.Replicas == "3/-"
+			}) {
+				return fmt.Errorf("service ls: %+v", ls)
+			}
+			var shown []string
+			for _, r := range lines[taskRow](t, c.must("n3", "service", "ps", "ext", "--format", "json")) {
+				shown = append(shown, r.Name+" "+r.Node+" "+strings.Fields(r.CurrentState)[0])
+			}
+			if want := []string{"a n1 Running", "b n2 Running", "unready n2 Running"}; !slices.Equal(shown, want) {
+				return fmt.Errorf("service ps: %v, want %v", shown, want)
+			}
+			return nil
+		})
 		if out := c.must("n1", "ps", "--filter", "label=swarmnet.service=ext", "--format", "{{.Names}}"); out != "a" {
 			t.Errorf("ps by the label: %q", out)
 		}

@@ -161,10 +161,12 @@ func TestE2EDaemonsKilledDuringDownload(t *testing.T) {
 		t.Errorf("the download: %+v", d)
 	}
 	t.Logf("1 GiB from %s through n1 in %v", d.Node, d.Took)
-	after := c.runningTasks("n2", "web")
-	if fmt.Sprint(ids(after)) != fmt.Sprint(ids(before)) {
-		t.Errorf("the tasks were %v, are %v: they should not have noticed", ids(before), ids(after))
-	}
+	labtest.Eventually(t, 10*time.Second, "n2 to answer, and the tasks not to have noticed", func() error {
+		if after := c.runningTasks("n2", "web"); len(before) == 0 || fmt.Sprint(ids(after)) != fmt.Sprint(ids(before)) {
+			return fmt.Errorf("they were %v, are %v", ids(before), ids(after))
+		}
+		return nil
+	})
 }
 
 func ids(rows []taskRow) []string {

@@ -50,9 +50,7 @@ func (c cluster) floodAll(port int, nodes ...string) *flood {
 // tallies are the counts so far.
 func (f *flood) tallies() probe.Tallies {
 	f.c.t.Helper()
-	text := f.b.text()
-	text = text[:strings.LastIndexByte(text, '\n')+1]
-	text = strings.TrimSuffix(text, "\n")
+	text := strings.TrimSuffix(whole(f.b.text()), "\n")
 	text = text[strings.LastIndexByte(text, '\n')+1:]
 	var now probe.Tallies
 	if text != "" {

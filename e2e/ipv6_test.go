@@ -121,6 +121,9 @@ func TestE2ES40IPv6(t *testing.T) {
 	c.must("n1", "service", "create", "--name", "web", "--replicas", "3", "--network", "app", "--", "swarmnet", "whoami")
 	c.must("n2", "run", "-d", "--name", "far", "--network", "app", "--ip6", "fd00:77::beef", "--", "swarmnet", "whoami")
 	c.box("box", "--network", "app")
+	labtest.Eventually(t, 10*time.Second, "all tasks of web to listen", func() error {
+		return answeredBy(c.inside("box", "swarmnet", "probe", "ask", "--count", "60", "http://web"), 3)
+	})
 	answers := func(name, typ string, count int) []string {
 		var got []string
 		labtest.Eventually(t, 10*time.Second, typ+" of "+name, func() error {

@@ -15,13 +15,13 @@ import (
 // on is c with the helpers' failures told to a subtest.
 func (c cluster) on(t *testing.T) cluster { return cluster{c.Lab, t} }
 
-// rm removes services and returns when their ports are free on all nodes.
+// rm removes services: their names and ports are anybody's at once, their tasks end a moment later.
 func (c cluster) rm(services ...string) {
 	c.t.Helper()
 	c.must("n1", append([]string{"service", "rm"}, services...)...)
 }
 
-// asked is what a node's own program is answered.
+// askOn is why a node's own program gets no answer, if it does not.
 func (c cluster) askOn(node, url string) error {
 	c.t.Helper()
 	if r := decode[[]probe.Reply](c.t, c.must(node, "probe", "ask", url))[0]; r.Err != "" {

@@ -174,6 +174,3 @@ func TestE2EDaemonAwayForLong(t *testing.T) {
 		t.Errorf("only %d requests were made", len(all))
 	}
 }
-
-// whole is a text without a last line that was not written to its end.
-func whole(text string) string { return text[:strings.LastIndexByte(text, '\n')+1] }

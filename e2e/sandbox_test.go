@@ -41,6 +41,22 @@ func (c cluster) inspectBox(node, name string) boxRow {
 	return decode[[]boxRow](c.t, c.must(node, "inspect", name))[0]
 }
 
+// awaitAnswer waits until a whoami in a sandbox answers, by the sandbox's name, to another sandbox: a server listens a moment after it was started,
+// and other nodes hear of its name a moment after its own does.
+func (c cluster) awaitAnswer(node, from, name string) {
+	c.t.Helper()
+	labtest.Eventually(c.t, 10*time.Second, name+" to answer to "+from, func() error {
+		r, err := c.Run(c.t.Context(), node, "swarmnet", "exec", from, "--", "swarmnet", "probe", "ask", "--timeout", "1s", "http://"+name)
+		if err != nil || r.Code != 0 {
+			return fmt.Errorf("%v %+v", err, r)
+		}
+		if got := decode[[]probe.Reply](c.t, r.Stdout)[0]; got.Err != "" || got.Answer.Task != name {
+			return fmt.Errorf("%+v", got)
+		}
+		return nil
+	})
+}
+
 // awaitBox waits until a sandbox is as ok wants it.
 func (c cluster) awaitBox(node, name, what string, ok func(boxRow) bool) boxRow {
 	c.t.Helper()
@@ -182,7 +198,7 @@ func TestE2EC26NothingLeft(t *testing.T) {
 		t.Helper()
 		r, err := c.Run(t.Context(), "n1", "sh", "-c",
 			"ls /run/swarmnet/netns /run/swarmnet/tasks /tmp/swarmnet-lab-"+c.Name+"/n1/data/local/* | grep -v 'json.kept$'; ip -o link | wc -l; "+
-				"nsenter --net=/run/swarmnet/netns/fabric ip -o link | wc -l; ls -d /proc/[0-9]* | wc -l")
+				"nsenter --net=/run/swarmnet/netns/fabric ip -o link | wc -l; set -- /proc/[0-9]*; echo $#")
 		if err != nil || r.Code != 0 {
 			t.Fatalf("%v: %+v", err, r)
 		}
@@ -254,13 +270,9 @@ func TestE2ESandboxesThroughMembership(t *testing.T) {
 	c.must("n1", "network", "create", "-d", "overlay", "--attachable", "span")
 	c.must("n1", "run", "-d", "--name", "far", "--network", "span", "--", "swarmnet", "whoami")
 	c.must("n2", "run", "-d", "--name", "near", "--network", "span", "--", "sleep", "1000")
-	if out := c.must("n2", "exec", "near", "--", "swarmnet", "probe", "get", "http://far/"); !strings.Contains(out, "task=far") {
-		t.Errorf("from node to node over an attachable network: %q", out)
-	}
+	c.awaitAnswer("n2", "near", "far") // from node to node over an attachable network
 	c.must("n2", "network", "connect", "span", "mine")
-	if out := c.must("n1", "exec", "far", "--", "swarmnet", "probe", "get", "http://mine/"); !strings.Contains(out, "task=mine") {
-		t.Errorf("after a connect: %q", out)
-	}
+	c.awaitAnswer("n1", "far", "mine")
 	var holders []struct{ Name string }
 	inspect := func() {
 		t.Helper()

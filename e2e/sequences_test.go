@@ -185,7 +185,7 @@ func (c cluster) remains() string {
 	r, err := c.Run(c.t.Context(), "n1", "sh", "-c",
 		"ls /run/swarmnet/netns /run/swarmnet/tasks /tmp/swarmnet-lab-"+c.Name+"/n1/data/local/networks /tmp/swarmnet-lab-"+c.Name+"/n1/data/local/sandboxes | grep -v kept; "+
 			"ip -o link | wc -l; ip route; cat /proc/self/mountinfo | grep -c swarmnet/netns; "+
-			"for p in '' 'nsenter --net=/run/swarmnet/netns/fabric'; do $p ip -o link | cut -d: -f2; done; ls -d /proc/[0-9]* | wc -l")
+			"for p in '' 'nsenter --net=/run/swarmnet/netns/fabric'; do $p ip -o link | cut -d: -f2; done; set -- /proc/[0-9]*; echo $#")
 	if err != nil || r.Code != 0 {
 		c.t.Fatalf("%v: %+v", err, r)
 	}

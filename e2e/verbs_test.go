@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/swarmnet/swarmnet/lab/labtest"
 )
 
 // What a person does to sandboxes that are there already: each verb, and what becomes of the restart policy.
@@ -33,10 +35,13 @@ func TestE2EC25Verbs(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.awaitBox("n1", "always", "was started with the daemon", func(b boxRow) bool { return b.State == "running" })
-	names := strings.Fields(c.must("n1", "ps", "-a", "--format", "{{.Names}} {{.State}}"))
-	if got := strings.Join(names, " "); strings.Contains(got, "gone") || !strings.Contains(got, "kept exited") {
-		t.Errorf("there are %s", got)
-	}
+	labtest.Eventually(t, 10*time.Second, "what was to be removed to be so", func() error {
+		names := strings.Fields(c.must("n1", "ps", "-a", "--format", "{{.Names}} {{.State}}"))
+		if got := strings.Join(names, " "); strings.Contains(got, "gone") || !strings.Contains(got, "kept exited") {
+			return fmt.Errorf("there are %s", got)
+		}
+		return nil
+	})
 	c.must("n1", "prune", "--force")
 	if got := strings.TrimSpace(c.must("n1", "ps", "-a", "--format", "{{.Names}}")); got != "always" {
 		t.Errorf("after prune there are %q", got)
@@ -48,17 +53,15 @@ func TestE2ES57NodeEvents(t *testing.T) {
 	c := alone(t, 1)
 	c.must("n1", "network", "create", "net")
 	c.must("n1", "run", "-d", "--rm", "--name", "a", "--network", "net", "--", "sh", "-c", "exit 3")
-	deadline := time.Now().Add(20 * time.Second)
-	for got := ""; ; time.Sleep(20 * time.Millisecond) {
-		got = c.must("n1", "events", "--since", "1h", "--until", "0s", "--format", "{{.Scope}} {{.Type}} {{.Action}} {{.Name}} {{.Actor}}")
-		if strings.Contains(got, "node network create net local\n") && strings.Contains(got, "node sandbox create a local\n") &&
-			strings.Contains(got, "node sandbox die a node\n") && strings.Contains(got, "node sandbox remove a ") {
-			return
+	labtest.Eventually(t, 20*time.Second, "all to be told", func() error {
+		got := c.must("n1", "events", "--since", "1h", "--until", "0s", "--format", "{{.Scope}} {{.Type}} {{.Action}} {{.Name}} {{.Actor}}")
+		for _, want := range []string{"node network create net local\n", "node sandbox create a local\n", "node sandbox die a node\n", "node sandbox remove a "} {
+			if !strings.Contains(got, want) {
+				return fmt.Errorf("%q is not in\n%s", want, got)
+			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("told was\n%s", got)
-		}
-	}
+		return nil
+	})
 }
 
 // Many are removed at once: a fraction of the time that one after the other takes.
