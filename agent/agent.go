@@ -334,7 +334,7 @@ func (a *Agent) describe() swarmnet.NodeDescription {
 		Hostname: a.cfg.Hostname, Version: a.cfg.Version, OS: runtime.GOOS, Arch: runtime.GOARCH,
 		VTEP: a.cfg.VTEP, GossipAddr: a.cfg.GossipAddr, APIAddr: a.cfg.APIAddr,
 		GossipPubKey: a.key.Public().(ed25519.PublicKey),
-		Balancer:     a.cfg.Balancing.String(), BalancerWhy: a.cfg.Balancing.Why(),
+		Balancer:     a.cfg.Balancing.String(), BalancerWhy: a.cfg.Balancing.Why(), Features: a.cfg.Features,
 	}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

@@ -42,6 +42,7 @@ type Config struct {
 	ResolvConf string
 	DNS        []netip.Addr
 	Balancing  Balancing
+	Features   []string // of the kernel, by the probe's names: what the managers are told
 	Logger     *slog.Logger
 	// OnSet is told of every new assignment set. It must not block.
 	OnSet func(swarmnet.AssignmentSet)

@@ -51,7 +51,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{cfg: cfg, balancing: balancing, log: cfg.Logger, started: time.Now(), changed: make(chan struct{}, 1), agentSet: make(chan struct{})}
+	d := &daemon{cfg: cfg, balancing: balancing, features: kernelFeatures(cfg.Logger), log: cfg.Logger, started: time.Now(), changed: make(chan struct{}, 1), agentSet: make(chan struct{})}
 	if err := d.openLocal(); err != nil {
 		l.Close()
 		return err
@@ -79,6 +79,7 @@ func Run(ctx context.Context, cfg Config) error {
 type daemon struct {
 	cfg       Config
 	balancing agent.Balancing
+	features  []string // of the kernel, that were tried out at the start
 	log       *slog.Logger
 	started   time.Time
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"slices"
 
@@ -71,6 +72,24 @@ func balancing(runs bool, b agent.Balancing) (by, why string) {
 		}
 	}
 	return b.String(), b.Why()
+}
+
+// kernelFeatures are the names of what the kernel has of what sandboxes and networks are made of. What it lacks is logged, with its cure.
+func kernelFeatures(log *slog.Logger) []string {
+	all, err := look.Features()
+	if err != nil {
+		log.Warn("what this kernel can do cannot be tried out: see `swarmnet doctor`", "err", err)
+		return nil
+	}
+	var names []string
+	for _, f := range all {
+		if f.Err == "" {
+			names = append(names, f.Name)
+			continue
+		}
+		log.Warn("this kernel lacks something", "what", f.Name, "err", f.Err, "without", f.Spares, "cure", f.Cure)
+	}
+	return names
 }
 
 func certificate(dir string) *doctor.Cert {

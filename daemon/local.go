@@ -180,7 +180,7 @@ func (s *localServer) Info(ctx context.Context, _ *pb.InfoRequest) (*pb.InfoResp
 	d := s.d
 	info := &pb.InfoResponse{
 		Version: version.Version, Commit: version.Commit, GoVersion: runtime.Version(), Kernel: kernelRelease(),
-		Balancer: d.balancing.String(), BalancerWhy: d.balancing.Why(), Hostname: d.cfg.Hostname,
+		Features: d.features, Balancer: d.balancing.String(), BalancerWhy: d.balancing.Why(), Hostname: d.cfg.Hostname,
 		Uptime: durationpb.New(time.Since(d.started).Round(time.Second)),
 		State:  "inactive",
 	}

@@ -111,6 +111,7 @@ func (m *member) agentConfig() agent.Config {
 		ResolvConf: cfg.ResolvConf,
 		DNS:        cfg.DNS,
 		Balancing:  m.d.balancing,
+		Features:   m.d.features,
 		Logger:     m.log,
 		OnSet:      m.observe,
 		Local:      m.d.local,

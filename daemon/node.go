@@ -48,7 +48,7 @@ func (d *daemon) runAlone(ctx context.Context) error {
 	d.awaitCleanup()
 	a, err := agent.New(agent.Config{
 		DataDir: filepath.Join(d.cfg.DataDir, "local"), CNIDir: d.cfg.cniDir(), RunDir: d.cfg.RunDir, Hostname: d.cfg.Hostname, Version: version.Version,
-		ResolvConf: d.cfg.ResolvConf, DNS: d.cfg.DNS, Balancing: d.balancing, Logger: d.log, Local: d.local,
+		ResolvConf: d.cfg.ResolvConf, DNS: d.cfg.DNS, Balancing: d.balancing, Features: d.features, Logger: d.log, Local: d.local,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot run sandboxes: %w", err)

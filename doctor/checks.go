@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/swarmnet/swarmnet"
 )
 
 func one(check string, v Verdict, found, cure string) []Finding {
@@ -26,6 +28,10 @@ func features(f Facts) []Finding {
 	for _, x := range f.Features {
 		if x.Err == "" {
 			there = append(there, x.Name)
+			continue
+		}
+		if x.Spares != "" {
+			out = append(out, Finding{"kernel", Note, x.Name + " does not work: " + x.Err + ": " + x.Spares, x.Cure})
 			continue
 		}
 		out = append(out, Finding{"kernel", Wrong, x.Name + " does not work: " + x.Err, x.Cure})
@@ -125,7 +131,7 @@ func underlay(f Facts) []Finding {
 	case d.MTU == 0:
 		return nil
 	case d.MTU < usualMTU:
-		return one("underlay", Wrong, fmt.Sprintf("%s has an MTU of %d, less than %d: sandboxes get %d, and larger packets of other hosts are lost on the way if theirs is larger", d.Name, d.MTU, usualMTU, d.MTU-50),
+		return one("underlay", Wrong, fmt.Sprintf("%s has an MTU of %d, less than %d: sandboxes get %d, and larger packets of other hosts are lost on the way if theirs is larger", d.Name, d.MTU, usualMTU, d.MTU-swarmnet.VXLANOverhead(d.Addr)),
 			fmt.Sprintf("`ip link set %s mtu %d` on every host if the network between them carries it; else give all hosts the same", d.Name, usualMTU))
 	}
 	return one("underlay", OK, fmt.Sprintf("%s has %s and an MTU of %d", d.Name, d.Addr, d.MTU), "")

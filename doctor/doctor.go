@@ -68,6 +68,8 @@ type Feature struct {
 	Name string
 	Err  string // why it is not there; empty: it is
 	Cure string
+	// Spares says what there is not without it where networks work all the same; empty: they do not.
+	Spares string
 }
 
 // Port is the UDP port of VXLAN traffic.

@@ -82,19 +82,25 @@ func TestC60_EachWrong(t *testing.T) {
 		"br_netfilter":         {func(f *Facts) { f.BridgeNF = []string{"net.bridge.bridge-nf-call-iptables"} }, "br_netfilter", Wrong, "br_netfilter is on", "net.bridge.bridge-nf-call-iptables=0"},
 		"in the host only":     {func(f *Facts) { f.HasFabric, f.BridgeNF = true, []string{"net.bridge.bridge-nf-call-iptables"} }, "br_netfilter", Note, "ours do not", "net.bridge.bridge-nf-call-iptables=0"},
 		"in the fabric":        {func(f *Facts) { f.HasFabric, f.FabricNF = true, []string{"net.bridge.bridge-nf-call-iptables"} }, "br_netfilter", Wrong, "on in the fabric", "modprobe -r br_netfilter"},
-		"missing feature":      {func(f *Facts) { f.Features = append(f.Features, Feature{"nftables", "no", "modprobe nf_tables"}) }, "kernel", Wrong, "nftables does not work: no", "modprobe nf_tables"},
-		"unsynchronised":       {func(f *Facts) { f.Clock.Synchronised = false }, "clock", Note, "nothing keeps it right", "NTP"},
-		"clock in the past":    {func(f *Facts) { f.Now = now.Add(-2 * time.Hour) }, "clock", Wrong, "before this node's certificate", "set the clock"},
-		"expired":              {func(f *Facts) { f.Now = now.Add(25 * time.Hour) }, "certificate", Wrong, "expired at 2026-05-02T11:00:00Z", "join again"},
-		"not renewed":          {func(f *Facts) { f.Now = now.Add(20 * time.Hour) }, "certificate", Wrong, "was not renewed", "quorum"},
-		"unreadable":           {func(f *Facts) { f.Cert = &Cert{Err: "it is gone"} }, "certificate", Wrong, "it is gone", "join again"},
-		"manager cut off":      {func(f *Facts) { f.Managers[0].Err = "no answer" }, "manager", Wrong, "192.0.2.1:4747: no answer", "TCP"},
-		"black hole":           {func(f *Facts) { f.Nodes[0].Route, f.Nodes[0].Arrives = 1500, 1300 }, "path-mtu", Wrong, "n2 (192.0.2.2): of packets that its route takes, of up to 1500 octets, none of more than 1300 arrives", "fragmentation needed"},
-		"one of another's":     {func(f *Facts) { f.Nodes[0].Told = 1300 }, "path-mtu", Note, "n2 (192.0.2.2): it can send and receive 1300 octets, here are 1500", "swarmnet doctor"},
-		"node cut off":         {func(f *Facts) { f.Nodes[0].Err = "no answer" }, "node", Wrong, "n2 (192.0.2.2:4789): no answer", "UDP"},
-		"daemon down":          {func(f *Facts) { f.Daemon = "it does not answer" }, "daemon", Wrong, "it does not answer", "systemctl start swarmnet"},
-		"a storm of queries":   {func(f *Facts) { f.Refused = map[string]uint64{"web": 7} }, "resolver", Note, "7 queries of web were refused", "whether its name servers answer"},
-		"not root":             {func(f *Facts) { f.Unseen = []Finding{{Check: "kernel", Found: "needs root"}} }, "kernel", Note, "needs root", ""},
+		"missing feature": {func(f *Facts) {
+			f.Features = append(f.Features, Feature{Name: "nftables", Err: "no", Cure: "modprobe nf_tables"})
+		}, "kernel", Wrong, "nftables does not work: no", "modprobe nf_tables"},
+		"missing luxury": {func(f *Facts) {
+			f.Features = append(f.Features, Feature{Name: "macvlan", Err: "no", Cure: "modprobe macvlan", Spares: "no macvlan networks"})
+		}, "kernel", Note, "macvlan does not work: no: no macvlan networks", "modprobe macvlan"},
+		"small MTU over IPv6": {func(f *Facts) { f.Underlay.MTU, f.Underlay.Addr = 1400, netip.MustParseAddr("2001:db8::1") }, "underlay", Wrong, "sandboxes get 1330", "mtu 1500"},
+		"unsynchronised":      {func(f *Facts) { f.Clock.Synchronised = false }, "clock", Note, "nothing keeps it right", "NTP"},
+		"clock in the past":   {func(f *Facts) { f.Now = now.Add(-2 * time.Hour) }, "clock", Wrong, "before this node's certificate", "set the clock"},
+		"expired":             {func(f *Facts) { f.Now = now.Add(25 * time.Hour) }, "certificate", Wrong, "expired at 2026-05-02T11:00:00Z", "join again"},
+		"not renewed":         {func(f *Facts) { f.Now = now.Add(20 * time.Hour) }, "certificate", Wrong, "was not renewed", "quorum"},
+		"unreadable":          {func(f *Facts) { f.Cert = &Cert{Err: "it is gone"} }, "certificate", Wrong, "it is gone", "join again"},
+		"manager cut off":     {func(f *Facts) { f.Managers[0].Err = "no answer" }, "manager", Wrong, "192.0.2.1:4747: no answer", "TCP"},
+		"black hole":          {func(f *Facts) { f.Nodes[0].Route, f.Nodes[0].Arrives = 1500, 1300 }, "path-mtu", Wrong, "n2 (192.0.2.2): of packets that its route takes, of up to 1500 octets, none of more than 1300 arrives", "fragmentation needed"},
+		"one of another's":    {func(f *Facts) { f.Nodes[0].Told = 1300 }, "path-mtu", Note, "n2 (192.0.2.2): it can send and receive 1300 octets, here are 1500", "swarmnet doctor"},
+		"node cut off":        {func(f *Facts) { f.Nodes[0].Err = "no answer" }, "node", Wrong, "n2 (192.0.2.2:4789): no answer", "UDP"},
+		"daemon down":         {func(f *Facts) { f.Daemon = "it does not answer" }, "daemon", Wrong, "it does not answer", "systemctl start swarmnet"},
+		"a storm of queries":  {func(f *Facts) { f.Refused = map[string]uint64{"web": 7} }, "resolver", Note, "7 queries of web were refused", "whether its name servers answer"},
+		"not root":            {func(f *Facts) { f.Unseen = []Finding{{Check: "kernel", Found: "needs root"}} }, "kernel", Note, "needs root", ""},
 	} {
 		f := healthy()
 		c.break_(&f)

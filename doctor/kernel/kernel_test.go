@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +21,28 @@ import (
 	"github.com/swarmnet/swarmnet/internal/netns"
 	"github.com/swarmnet/swarmnet/internal/nl"
 )
+
+// Where the kernel has all that the tests need, all is found; nothing is left of the trial.
+func TestKernelC60_Features(t *testing.T) {
+	kerneltest.Require(t, kerneltest.Bridge, kerneltest.VXLAN, kerneltest.NFTables, kerneltest.Macvlan)
+	t.Setenv("TMPDIR", t.TempDir())
+	all, err := Features()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range all {
+		if names = append(names, f.Name); f.Err != "" || f.Name != "network namespaces" && f.Cure == "" {
+			t.Errorf("%+v", f)
+		}
+	}
+	if want := []string{"network namespaces", "veth", "bridge", "VXLAN", "macvlan", "nftables NAT", "nftables for bridges"}; !slices.Equal(names, want) {
+		t.Errorf("tried were %q, want %q", names, want)
+	}
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
 
 // A host with one thing wrong after the other: each is named, with its cure, and is gone when it is put right.
 func TestKernelC60_Faults(t *testing.T) {

@@ -69,7 +69,7 @@ func (o *observer) unseen(check string, err error) {
 func (o *observer) look() {
 	f := o.facts
 	f.Clock = clock()
-	if features, err := features(); err != nil {
+	if features, err := Features(); err != nil {
 		o.unseen("kernel", err)
 	} else {
 		f.Features = features

@@ -1042,8 +1042,9 @@ type NodeDescription struct {
 	// ADDRESS:PORT.
 	GossipAddr string `protobuf:"bytes,7,opt,name=gossip_addr,json=gossipAddr,proto3" json:"gossip_addr,omitempty"`
 	// HOST:PORT.
-	ApiAddr      string   `protobuf:"bytes,8,opt,name=api_addr,json=apiAddr,proto3" json:"api_addr,omitempty"`
-	UnderlayMtu  uint32   `protobuf:"varint,9,opt,name=underlay_mtu,json=underlayMtu,proto3" json:"underlay_mtu,omitempty"`
+	ApiAddr     string `protobuf:"bytes,8,opt,name=api_addr,json=apiAddr,proto3" json:"api_addr,omitempty"`
+	UnderlayMtu uint32 `protobuf:"varint,9,opt,name=underlay_mtu,json=underlayMtu,proto3" json:"underlay_mtu,omitempty"`
+	// Of the kernel, tried out at the daemon's start: "VXLAN".
 	Features     []string `protobuf:"bytes,10,rep,name=features,proto3" json:"features,omitempty"`
 	GossipPubKey []byte   `protobuf:"bytes,11,opt,name=gossip_pub_key,json=gossipPubKey,proto3" json:"gossip_pub_key,omitempty"`
 	// "nft", or "ipvs SCHEDULER", and what decided that.
