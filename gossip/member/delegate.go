@@ -131,6 +131,7 @@ func (m *Member) noteMember(n *memberlist.Node, alive bool) {
 	case alive && (was == nil || !was.alive):
 		m.log.Info("gossip member joined", "node", id, "addr", nodeAddr(n))
 		m.greet(id)
+		poke(m.contact)
 	case !alive && was != nil && was.alive:
 		m.log.Info("gossip member lost", "node", id, "addr", nodeAddr(n))
 		poke(m.contact)

@@ -47,7 +47,7 @@ type Member struct {
 
 	ready   chan struct{} // closed by the first usable settings
 	changed chan struct{}
-	contact chan struct{} // the peers to be contacted have changed
+	contact chan struct{} // the peers to be contacted may have changed
 	loud    chan struct{} // the speaker is quiet no more
 	inbox   chan gossip.Message
 	reliable

@@ -24,7 +24,7 @@ type attempt struct {
 }
 
 // rejoin contacts the peers that the managers name and that are no members, so that islands find each other: a few at a
-// time, each at most every two seconds. memberlist itself forgets the dead after a while.
+// time, each at most every two seconds. memberlist itself forgets the dead after a while. While all are members it sleeps.
 func (m *Member) rejoin(ctx context.Context, list *memberlist.Memberlist) error {
 	attempts := map[swarmnet.NodeID]attempt{}
 	timer := time.NewTimer(0)
@@ -37,8 +37,30 @@ func (m *Member) rejoin(ctx context.Context, list *memberlist.Memberlist) error 
 		case <-timer.C:
 		}
 		m.contactSome(ctx, list, attempts)
-		timer.Reset(contactFirst + rand.N(contactFirst))
+		if wait, some := m.untilContact(attempts, time.Now()); some {
+			timer.Reset(wait + rand.N(contactFirst))
+		} else {
+			timer.Stop()
+		}
 	}
+}
+
+// untilContact is how long nobody need be contacted; some is false if nobody need be until contact is poked.
+func (m *Member) untilContact(attempts map[swarmnet.NodeID]attempt, now time.Time) (wait time.Duration, some bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wait = contactMost
+	for id, p := range m.peers {
+		if m.strange(id, p) {
+			wait, some = min(wait, attempts[id].next.Sub(now)), true
+		}
+	}
+	return max(wait, contactFirst), some
+}
+
+// strange reports whether a peer is no member although it could be. mu is held.
+func (m *Member) strange(id swarmnet.NodeID, p PeerInfo) bool {
+	return p.GossipAddr.IsValid() && !m.alive(id)
 }
 
 func (m *Member) contactSome(ctx context.Context, list *memberlist.Memberlist, attempts map[swarmnet.NodeID]attempt) {
@@ -67,7 +89,7 @@ func (m *Member) strangers(attempts map[swarmnet.NodeID]attempt, now time.Time) 
 	}
 	var due []PeerInfo
 	for id, p := range m.peers {
-		if p.GossipAddr.IsValid() && !m.alive(id) && !attempts[id].next.After(now) {
+		if m.strange(id, p) && !attempts[id].next.After(now) {
 			due = append(due, p)
 		}
 	}
