@@ -25,6 +25,7 @@ import (
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/changes"
 	"github.com/swarmnet/swarmnet/internal/plan"
+	"github.com/swarmnet/swarmnet/internal/pulse"
 	"github.com/swarmnet/swarmnet/overlay"
 )
 
@@ -116,11 +117,11 @@ func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
 	})
 	a.fabric = reconcile.New(reconcile.Config[overlay.Desired]{
 		Name: "networks", Apply: a.applyFabric, Slot: a.fabricPace.slot, Equal: overlay.Desired.Equal,
-		Resync: cfg.resync, Drift: a.driftOf(swarmnet.PartNetworks, ""), Done: a.planAgain, Logger: cfg.Logger,
+		Resync: cfg.resync, Single: true, Drift: a.driftOf(swarmnet.PartNetworks, ""), Done: a.planAgain, Logger: cfg.Logger,
 	})
 	a.mesh = reconcile.New(reconcile.Config[ingress.Mesh]{
 		Name: "published ports", Apply: a.applyMesh, Equal: ingress.Mesh.Equal,
-		Resync: cfg.resync, Drift: a.driftOf(swarmnet.PartPorts, ""), Done: a.planAgain, Logger: cfg.Logger,
+		Resync: cfg.resync, Single: true, Drift: a.driftOf(swarmnet.PartPorts, ""), Done: a.planAgain, Logger: cfg.Logger,
 	})
 	return a
 }
@@ -156,8 +157,8 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) plan(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
-	tick := time.NewTicker(a.cfg.resync)
-	defer tick.Stop()
+	resync := time.NewTimer(pulse.In(a.cfg.resync))
+	defer resync.Stop()
 	defer a.watchOwn()()
 	look := true
 	var pace pace
@@ -181,7 +182,8 @@ func (a *Agent) plan(ctx context.Context) error {
 		case <-a.wake:
 			look = a.lookAgain.Swap(false)
 		case <-timer.C:
-		case <-tick.C:
+		case <-resync.C:
+			resync.Reset(pulse.In(a.cfg.resync))
 			look = true
 		}
 		timer.Stop()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/swarmnet/swarmnet/agent/sandbox"
 	"github.com/swarmnet/swarmnet/internal/nl"
+	"github.com/swarmnet/swarmnet/internal/pulse"
 )
 
 // namespaceLook is how often the fabric's namespace is looked for: that its file is unmounted the kernel tells nobody.
@@ -70,8 +71,8 @@ func (w *kernelWatcher) follow(ctx context.Context, wg *sync.WaitGroup, e *nl.Ev
 
 // watchFabric listens in the fabric's namespace, whenever there is one, and anew when it is another.
 func (w *kernelWatcher) watchFabric(ctx context.Context, heard func(news)) error {
-	tick := time.NewTicker(namespaceLook)
-	defer tick.Stop()
+	look := time.NewTimer(pulse.In(namespaceLook))
+	defer look.Stop()
 	var is fs.FileInfo
 	end := func() {}
 	defer func() { end() }()
@@ -98,7 +99,8 @@ func (w *kernelWatcher) watchFabric(ctx context.Context, heard func(news)) error
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-look.C:
+			look.Reset(pulse.In(namespaceLook))
 		}
 	}
 }

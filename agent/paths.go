@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/pulse"
 	"github.com/swarmnet/swarmnet/pathmtu"
 	pathkernel "github.com/swarmnet/swarmnet/pathmtu/kernel"
 )
@@ -47,13 +48,14 @@ func pathNetOf(set swarmnet.AssignmentSet) (n pathNet, ok bool) {
 // probePaths keeps finding out what arrives at the other nodes, until ctx ends.
 func (a *Agent) probePaths(ctx context.Context) error {
 	var table pathmtu.Table
-	tick := time.NewTicker(pathTick)
+	tick := time.NewTimer(pulse.In(pathTick))
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			tick.Reset(pulse.In(pathTick))
 		}
 		set := a.Assigned()
 		net, ok := pathNetOf(set)

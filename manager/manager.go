@@ -194,7 +194,7 @@ func (m *Manager) start(ctx context.Context) error {
 // serve answers on the listener until ctx ends.
 func (m *Manager) serve(ctx context.Context, raft pb.RaftServer) error {
 	opts := append(append(m.Guard().Options(), m.cfg.Identity.ServerOptions()...),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Second, Timeout: 3 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(maxMessage))
 	s := grpc.NewServer(opts...)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/pulse"
 	"github.com/swarmnet/swarmnet/manager/raftnode"
 	"github.com/swarmnet/swarmnet/manager/state"
 )
@@ -19,15 +20,16 @@ const (
 // watchMembers is the leader's care for the other managers: sessions that a dead one holds are closed, and who is a
 // manager no more leaves the group.
 func (m *Manager) watchMembers(ctx context.Context) error {
-	tick := time.NewTicker(memberLook)
-	defer tick.Stop()
+	look := time.NewTimer(pulse.In(memberLook))
+	defer look.Stop()
 	last := map[swarmnet.NodeID]time.Time{} // when a manager was last heard of, in this term
 	begin := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-look.C:
+			look.Reset(pulse.In(memberLook))
 		}
 		now, st, view := time.Now(), m.Raft(), m.View()
 		for _, p := range st.Members {

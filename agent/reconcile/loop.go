@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/swarmnet/swarmnet/internal/plan"
+	"github.com/swarmnet/swarmnet/internal/pulse"
 )
 
 // Config of a Loop over desired states of type D.
@@ -24,6 +25,8 @@ type Config[D any] struct {
 	Equal func(a, b D) bool
 	// Resync is how often a state in force is applied again, to find drift; up to a tenth less, so that many loops spread. 0: never.
 	Resync time.Duration
+	// Single has the passes of Resync fall on the process's pulse instead, as other things do: for a loop of which there is one.
+	Single bool
 	// Drift is told what a pass changed (package plan) although what it was to bring into force was so already. It must not block.
 	Drift func(lines []string)
 	// MinRetry and MaxRetry bound the back-off after a failure; 0: 20 ms and 5 s.
@@ -216,6 +219,9 @@ func (l *Loop[D]) next(st Status) time.Duration {
 	if st.Failures == 0 {
 		if l.cfg.Resync == 0 {
 			return time.Hour
+		}
+		if l.cfg.Single {
+			return pulse.In(l.cfg.Resync)
 		}
 		return l.cfg.Resync - rand.N(l.cfg.Resync/10+1)
 	}

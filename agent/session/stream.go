@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/pulse"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
 )
@@ -99,7 +99,7 @@ func (s *Session) ended() {
 	poke(s.changed)
 }
 
-// sendAll sends what is due, and a heartbeat every period, give or take a tenth.
+// sendAll sends what is due, and a heartbeat every period, up to half of one sooner.
 func (s *Session) sendAll(ctx context.Context, st client, period time.Duration) error {
 	if period <= 0 {
 		period = time.Second
@@ -115,7 +115,7 @@ func (s *Session) sendAll(ctx context.Context, st client, period time.Duration) 
 		case <-s.renew:
 			return errRenewed
 		case <-beat.C:
-			beat.Reset(period*9/10 + rand.N(period/5+1))
+			beat.Reset(max(pulse.In(period), period/2))
 			out = append(out, &pb.AgentMessage{Message: &pb.AgentMessage_Heartbeat{Heartbeat: &pb.Heartbeat{}}})
 		case <-s.send:
 			out = s.due(&acknowledged)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/gossip"
+	"github.com/swarmnet/swarmnet/internal/pulse"
 )
 
 // memberlistConfig says how deaths are found. With a probe every 500 ms by each member and a suspicion of 3 probe
@@ -57,6 +58,7 @@ func (m *Member) create() (*memberlist.Memberlist, error) {
 	if m.wrap != nil {
 		c.Transport = m.wrap(t)
 	}
+	pulse.Join() // its probes are what wakes an idle node most often
 	list, err := memberlist.Create(c)
 	if err != nil {
 		return nil, errors.Join(err, t.Shutdown())

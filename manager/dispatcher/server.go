@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/swarmnet/swarmnet"
+	"github.com/swarmnet/swarmnet/internal/pulse"
 	"github.com/swarmnet/swarmnet/manager/state"
 	pb "github.com/swarmnet/swarmnet/proto/swarmnet/v1"
 	"github.com/swarmnet/swarmnet/proto/wire"
@@ -56,6 +57,7 @@ type Server struct {
 
 const (
 	helloTimeout   = 10 * time.Second
+	goneLook       = time.Second
 	proposeTimeout = 10 * time.Second
 	// maxPending bounds the reports of one session that wait to be committed.
 	maxPending = 4096
@@ -146,14 +148,15 @@ func (s *Server) Run(ctx context.Context) error {
 // closeGone proposes the end of the sessions that the state says this manager holds and that it does not hold: those that broke,
 // and those of its former life. It works from the state alone, so a proposal that fails is made again.
 func (s *Server) closeGone(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	look := time.NewTimer(pulse.In(goneLook))
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.poke:
-		case <-tick.C:
+		case <-look.C:
+			look.Reset(pulse.In(goneLook))
 		}
 		for _, n := range s.gone() {
 			s.close(ctx, n)
