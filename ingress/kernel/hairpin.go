@@ -24,24 +24,19 @@ const hairpinName = "swarmnet_hairpin"
 //	map services4_at { type inet_proto . inet_service . ipv4_addr : verdict }  ports on one
 //	map backends4, backends4_at { KEY . mark : ipv4_addr . inet_service }
 //	set direct4 { type ifname . ipv4_addr }                            networks and the tasks on them
-//	raw:         iifname "br-*" ip daddr 169.254.77.2 drop             what is bound to loopback is nobody else's
 //	prerouting:  ct state new ip daddr @host4 meta l4proto . th dport vmap @services4
 //	             ct state new meta l4proto . th dport . ip daddr vmap @services4_at
 //	postrouting: ct status dnat iifname . ip daddr @direct4 masquerade
 //
 // A task that is itself on the client's network would answer it directly, and from an address that was not asked. Only such a client is seen under
 // the address of the fabric, the client that is the task itself too.
-func hairpinTable(cfg Config, m ingress.Mesh, ports []ingress.Port, host []netip.Addr) nft.Table {
+func hairpinTable(m ingress.Mesh, ports []ingress.Port, host []netip.Addr) nft.Table {
 	t := nft.Table{Family: nft.INet, Name: hairpinName}
-	raw := nft.Chain{Name: "raw", Base: base("filter", unix.NF_INET_PRE_ROUTING, priorityRaw)}
 	pre := nft.Chain{Name: "prerouting", Base: base("nat", unix.NF_INET_PRE_ROUTING, priorityDstNAT)}
 	post := nft.Chain{Name: "postrouting", Base: base("nat", unix.NF_INET_POST_ROUTING, prioritySrcNAT)}
 	var chains []nft.Chain
 	for _, v6 := range families {
 		s := suffix(v6)
-		if a := cfg.fabricAddr(v6); a.IsValid() {
-			raw.Rules = append(raw.Rules, nft.R(nft.INet, nft.IIFPrefix("br-"), nft.NFProto(v6), nft.Daddr(a.AsSlice()), nft.Drop()))
-		}
 		at := nft.Concat(nft.TypeProto, nft.TypePort, typeAddr(v6))
 		own := nft.Set{Name: "host" + s, Key: typeAddr(v6), Elems: map[string]string{}}
 		services := nft.Set{Name: "services" + s, Key: nft.Concat(nft.TypeProto, nft.TypePort), Verdict: true, Elems: map[string]string{}}
@@ -57,7 +52,7 @@ func hairpinTable(cfg Config, m ingress.Mesh, ports []ingress.Port, host []netip
 		}
 		for _, d := range m.Direct {
 			if d.Addr.Is6() == v6 {
-				direct.Elems[keyIface(overlay.BridgeName(d.VNI))+keyAddr(d.Addr)] = ""
+				direct.Elems[nft.KeyIface(overlay.BridgeName(d.VNI))+keyAddr(d.Addr)] = ""
 			}
 		}
 		any := picks{v6: v6, made: map[int]nft.Chain{}, rule: func(n int) nft.Rule {
@@ -87,7 +82,7 @@ func hairpinTable(cfg Config, m ingress.Mesh, ports []ingress.Port, host []netip
 		t.Sets = append(t.Sets, own, direct, backends, backendsAt, services, servicesAt)
 		chains = append(chains, append(any.chains(), one.chains()...)...)
 	}
-	t.Chains = append([]nft.Chain{raw, pre, post}, chains...)
+	t.Chains = append([]nft.Chain{pre, post}, chains...)
 	return t
 }
 

@@ -40,17 +40,26 @@ func base(kind string, hook uint32, priority int32) *nft.Base {
 //
 // What the host itself sends to 127.0.0.1 or ::1 leaves it with a loopback address, which route_localnet on the link (for ::1 a local route by it, see
 // overlay/kernel) allows and the source rewrite turns into an address that answers can come back to. Nothing else may come in with such a destination
-// over the link: IPv6 sees to that itself.
+// over the link: IPv6 sees to that itself. It is dropped before anybody's rules lead it elsewhere (first), and where it would be delivered (answers);
+// so what is forwarded costs nothing:
+//
+//	first, before all nat: iifname swarmnet0 ip daddr 127.0.0.0/8 drop
+//	input:                 iifname swarmnet0 ip daddr 127.0.0.0/8 goto answers
+//	answers:               ct direction reply accept
+//	                       drop
 func hostTable(cfg Config, ports []ingress.Port, called map[PortKey]uint16) nft.Table {
 	t := nft.Table{Family: nft.INet, Name: tableName}
 	add := func(parts ...nft.Part) nft.Rule { return nft.R(nft.INet, parts...) }
 	held := nft.Set{Name: "held", Key: nft.Concat(nft.TypeProto, nft.TypePort), Elems: map[string]string{}}
-	raw := nft.Chain{Name: "raw", Base: base("filter", unix.NF_INET_PRE_ROUTING, priorityRaw), Rules: []nft.Rule{
-		add(nft.IIFName(cfg.HostLink), nft.NFProto(false), nft.DaddrLoopback(), nft.Drop()),
+	toLoopback := []nft.Part{nft.IIFName(cfg.HostLink), nft.NFProto(false), nft.DaddrLoopback()}
+	first := nft.Chain{Name: "first", Base: base("nat", unix.NF_INET_PRE_ROUTING, priorityMangle), Rules: []nft.Rule{
+		add(append(toLoopback, nft.Drop())...),
 	}}
+	answers := nft.Chain{Name: "answers", Rules: []nft.Rule{add(nft.CTReply(), nft.Accept()), add(nft.Drop())}}
 	pre := nft.Chain{Name: "prerouting", Base: base("nat", unix.NF_INET_PRE_ROUTING, priorityDstNAT)}
 	out := nft.Chain{Name: "output", Base: base("nat", unix.NF_INET_LOCAL_OUT, priorityDstNAT)}
 	in := nft.Chain{Name: "input", Base: base("filter", unix.NF_INET_LOCAL_IN, priorityFilter), Rules: []nft.Rule{
+		add(append(toLoopback, nft.GotoChain(answers.Name))...),
 		add(nft.CTNew(), nft.L4Proto(unix.IPPROTO_TCP), nft.In("held", nft.FieldProto, nft.FieldPort), nft.RejectTCP()),
 		add(nft.CTNew(), nft.In("held", nft.FieldProto, nft.FieldPort), nft.Reject()),
 	}}
@@ -99,6 +108,6 @@ func hostTable(cfg Config, ports []ingress.Port, called map[PortKey]uint16) nft.
 				add(nft.NFProto(v6), nft.DNATPortMap(dst.AsSlice(), pubAt.Name, nft.FieldProto, nft.FieldPort, nft.FieldDaddr(v6))))
 		}
 	}
-	t.Chains = []nft.Chain{raw, pre, out, in, post}
+	t.Chains = []nft.Chain{first, pre, out, in, answers, post}
 	return t
 }

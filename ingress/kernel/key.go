@@ -3,7 +3,6 @@ package kernel
 import (
 	"encoding/binary"
 	"net/netip"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -41,11 +40,6 @@ func dataPort(p uint16) string            { return keyPort(p) }
 func dataPortAlone(p uint16) string { return string(binary.BigEndian.AppendUint16(nil, p)) }
 func keyMAC(m swarmnet.MAC) string  { return string(m[:]) }
 func dataZone(node uint16) string   { return string(binary.NativeEndian.AppendUint16(nil, node)) }
-
-// keyIface is a name as the kernel has it, with zeroes to the full length.
-func keyIface(name string) string {
-	return name + strings.Repeat("\x00", int(nft.TypeIface.Len)-len(name))
-}
 
 func suffix(v6 bool) string {
 	if v6 {

@@ -168,26 +168,35 @@ func ClampMSS() Part {
 	}
 }
 
-// CTNew is `ct state new`, CTReply `ct direction reply`.
-func CTNew() Part { return ctState(expr.CtStateBitNEW) }
+// CTNew is `ct state new`, CTNotNew `ct state != new`, CTReply `ct direction reply`.
+func CTNew() Part    { return ctNew(expr.CmpOpNeq) }
+func CTNotNew() Part { return ctNew(expr.CmpOpEq) }
 
-func ctState(bit uint32) Part {
+func ctNew(op expr.CmpOp) Part {
 	return part(&expr.Ct{Key: expr.CtKeySTATE, Register: reg0},
-		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(bit), Xor: native(0)}, compare(expr.CmpOpNeq, native(0)))
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(expr.CtStateBitNEW), Xor: native(0)}, compare(op, native(0)))
 }
 
 func CTReply() Part {
 	return part(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg0}, compare(expr.CmpOpEq, []byte{1}))
 }
 
-// CTDNAT is `ct status dnat`: connections whose destination was translated; CTNotDNAT is `ct status ! dnat`.
-func CTDNAT() Part    { return ctDNAT(expr.CmpOpNeq) }
-func CTNotDNAT() Part { return ctDNAT(expr.CmpOpEq) }
+// Bits of a connection's status (linux/netfilter/nf_conntrack_common.h).
+const (
+	ipsAssured = 1 << 2
+	ipsDstNAT  = 1 << 5
+)
 
-func ctDNAT(op expr.CmpOp) Part {
-	const ipsDstNAT = 1 << 5 // linux/netfilter/nf_conntrack_common.h
+// CTAssured is `ct status assured`: connections that both sides have agreed to, TCP's from the end of the handshake on.
+func CTAssured() Part { return ctStatus(ipsAssured, expr.CmpOpNeq) }
+
+// CTDNAT is `ct status dnat`: connections whose destination was translated; CTNotDNAT is `ct status ! dnat`.
+func CTDNAT() Part    { return ctStatus(ipsDstNAT, expr.CmpOpNeq) }
+func CTNotDNAT() Part { return ctStatus(ipsDstNAT, expr.CmpOpEq) }
+
+func ctStatus(bit uint32, op expr.CmpOp) Part {
 	return part(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg0},
-		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(ipsDstNAT), Xor: native(0)}, compare(op, native(0)))
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: native(bit), Xor: native(0)}, compare(op, native(0)))
 }
 
 // CTMarkHas is `ct mark and BIT == BIT`.

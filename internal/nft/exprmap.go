@@ -30,6 +30,9 @@ var (
 	FieldMark = field{func(r uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyMARK, Register: r} }, 1}
 )
 
+// KeyIface is an interface's name as the kernel has it, with zeroes to the full length.
+func KeyIface(name string) string { return string(ifname(name)) }
+
 // FieldIIFName is `iifname`.
 var FieldIIFName = field{func(r uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyIIFNAME, Register: r} }, 4}
 
@@ -121,6 +124,11 @@ func MasqueradeTo(first, last uint16) Part {
 // Accept is `accept`, Drop `drop`.
 func Accept() Part { return part(&expr.Verdict{Kind: expr.VerdictAccept}) }
 func Drop() Part   { return part(&expr.Verdict{Kind: expr.VerdictDrop}) }
+
+// GotoChain is `goto CHAIN`.
+func GotoChain(chain string) Part {
+	return part(&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain})
+}
 
 // RejectTCP is `reject with tcp reset`; the packet must be TCP.
 func RejectTCP() Part { return part(&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}) }

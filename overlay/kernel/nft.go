@@ -42,7 +42,10 @@ func masquerade(chosen ...nft.Part) (out []nft.Rule) {
 // to the sandboxes of its own networks, past what they publish:
 //
 //	postrouting: ip saddr 169.254.77.2 oifname != { swarmnet0, lo } masquerade to :32768-65535
-//	forward: oifname swarmnet0 ip daddr 172.18.0.0/24 ct state new drop
+//	forward: ct state != new accept
+//	         oifname swarmnet0 ip daddr 172.18.0.0/24 drop
+//
+// All that the host forwards passes that chain, so a host without such networks has none.
 func hostTable(up Uplink, d overlay.Desired) nft.Table {
 	forward, post := chains()
 	for _, p := range []netip.Prefix{up.Fabric4, up.Fabric6} {
@@ -54,32 +57,41 @@ func hostTable(up Uplink, d overlay.Desired) nft.Table {
 	for _, n := range d.Networks {
 		for _, p := range n.Addrs {
 			if n.VNI.Local() {
-				forward.Rules = append(forward.Rules, rule(nft.OIFName(HostLink), nft.DaddrIn(p), nft.CTNew(), nft.Drop()))
+				forward.Rules = append(forward.Rules, rule(nft.OIFName(HostLink), nft.DaddrIn(p), nft.Drop()))
 			}
 		}
 	}
-	return nft.Table{Family: nft.INet, Name: tableName, Chains: []nft.Chain{post, forward}}
+	t := nft.Table{Family: nft.INet, Name: tableName, Chains: []nft.Chain{post}}
+	if len(forward.Rules) > 0 {
+		forward.Rules = slices.Insert(forward.Rules, 0, rule(nft.CTNotNew(), nft.Accept()))
+		t.Chains = append(t.Chains, forward)
+	}
+	return t
 }
 
 // fabricTable keeps networks apart, and lets what leaves them out under the fabric's address:
 //
-//	forward: iifname br-INTERNAL drop                                            no way out, even for who addresses the bridge by its MAC
-//	         iifname br-INGRESS oifname "br-*" ether saddr @nodes accept         what other nodes' meshes send here
-//	         iifname "br-*" oifname br-INGRESS ct direction reply accept         and the answers
-//	         iifname "br-*" oifname "br-*" ct status dnat accept                 sandboxes that ask for published ports
-//	         iifname "br-*" oifname "br-*" drop
+//	forward: ct status assured accept                         what is under way came through here when it began
+//	         iifname @closed drop                             internal networks: no way out, even for who addresses the bridge by its MAC
+//	         iifname "br-*" oifname "br-*" goto between
+//	         oifname uplink, iifname uplink: the clamps       handshakes alone: no segment size is told later
+//	between: iifname br-INGRESS ether saddr @nodes accept     what other nodes' meshes send here
+//	         oifname br-INGRESS ct direction reply accept     and the answers
+//	         ct status dnat accept                            sandboxes that ask for published ports
+//	         drop
 //	postrouting: iifname br-ROUTED oifname uplink accept
 //	             iifname "br-*" oifname uplink masquerade to :32768-65535
 //
 // That a frame on the ingress network comes from the node whose MAC it bears, the sandboxes' locked ports see to.
 func fabricTable(d overlay.Desired) nft.Table {
 	forward, post := chains()
+	between := nft.Chain{Name: "between"}
 	nodes := nft.Set{Name: "nodes", Key: nft.TypeEther, Elems: map[string]string{}}
-	ours := []nft.Part{nft.IIFPrefix("br-"), nft.OIFPrefix("br-")}
+	closed := nft.Set{Name: "closed", Key: nft.TypeIface, Elems: map[string]string{}}
 	for _, n := range d.Networks {
 		br := overlay.BridgeName(n.VNI)
 		if len(n.Addrs) == 0 {
-			forward.Rules = append(forward.Rules, rule(nft.IIFName(br), nft.Drop()))
+			closed.Elems[nft.KeyIface(br)] = ""
 		}
 		if n.Routed {
 			post.Rules = append(post.Rules, rule(nft.IIFName(br), nft.OIFName(UplinkName), nft.Accept()))
@@ -87,22 +99,25 @@ func fabricTable(d overlay.Desired) nft.Table {
 		if !n.Ingress {
 			continue
 		}
-		forward.Rules = append(forward.Rules,
-			rule(nft.IIFName(br), nft.OIFPrefix("br-"), nft.Ethernet(), nft.In(nodes.Name, nft.FieldMAC), nft.Accept()),
-			rule(nft.IIFPrefix("br-"), nft.OIFName(br), nft.CTReply(), nft.Accept()))
+		between.Rules = append(between.Rules,
+			rule(nft.IIFName(br), nft.Ethernet(), nft.In(nodes.Name, nft.FieldMAC), nft.Accept()),
+			rule(nft.OIFName(br), nft.CTReply(), nft.Accept()))
 		for _, r := range n.Remotes {
 			if r.Node {
 				nodes.Elems[string(r.MAC[:])] = ""
 			}
 		}
 	}
-	forward.Rules = append(forward.Rules,
-		rule(append(ours, nft.CTDNAT(), nft.Accept())...),
-		rule(append(ours, nft.Drop())...),
+	between.Rules = append(between.Rules, rule(nft.CTDNAT(), nft.Accept()), rule(nft.Drop()))
+	forward.Rules = []nft.Rule{
+		rule(nft.CTAssured(), nft.Accept()),
+		rule(nft.In(closed.Name, nft.FieldIIFName), nft.Drop()),
+		rule(nft.IIFPrefix("br-"), nft.OIFPrefix("br-"), nft.GotoChain(between.Name)),
 		rule(nft.OIFName(UplinkName), nft.ClampMSS()),
-		rule(nft.IIFName(UplinkName), nft.ClampMSS()))
+		rule(nft.IIFName(UplinkName), nft.ClampMSS()),
+	}
 	post.Rules = append(post.Rules, masquerade(nft.IIFPrefix("br-"), nft.OIFName(UplinkName))...)
-	return nft.Table{Family: nft.INet, Name: tableName, Sets: []nft.Set{nodes}, Chains: []nft.Chain{forward, post}}
+	return nft.Table{Family: nft.INet, Name: tableName, Sets: []nft.Set{nodes, closed}, Chains: []nft.Chain{forward, post, between}}
 }
 
 // ensureTable makes the table of a namespace what it must be; memo is what the last pass remembers of it.
