@@ -226,8 +226,8 @@ func pathMTU(f Facts) []Finding {
 		name := fmt.Sprintf("%s (%s)", p.Name, host(p.Addr))
 		switch {
 		case p.Arrives < p.Route:
-			out = append(out, Finding{"path-mtu", Wrong, fmt.Sprintf("%s: of packets that its route takes, of up to %d octets, none of more than %d arrives, and nobody says so: overlay networks are lowered to what arrives",
-				name, p.Route, p.Arrives), "have what is between carry as much as the hosts' interfaces do, or lower those; let ICMP \"fragmentation needed\" pass"})
+			out = append(out, Finding{"path-mtu", Wrong, fmt.Sprintf("%s: of packets that its route takes, of up to %d octets, none of more than %d arrives, and nobody says so: overlay networks are lowered to what arrives%s",
+				name, p.Route, p.Arrives, unlowered(f, p)), "have what is between carry as much as the hosts' interfaces do, or lower those; let ICMP \"fragmentation needed\" pass"})
 		case p.Told > 0 && p.Told < p.Arrives:
 			out = append(out, Finding{"path-mtu", Note, fmt.Sprintf("%s: it can send and receive %d octets, here are %d: overlay networks are lowered to the least", name, p.Told, p.Arrives),
 				"run `swarmnet doctor` there"})
@@ -237,6 +237,18 @@ func pathMTU(f Facts) []Finding {
 		return one("path-mtu", OK, fmt.Sprintf("packets of up to %d octets get through to %d of %d nodes", least, tried, len(f.Nodes)), "")
 	}
 	return out
+}
+
+// leastIPv6 is what every link of an IPv6 network takes, in octets (RFC 8200 section 5).
+const leastIPv6 = 1280
+
+// unlowered says which overlay networks cannot be lowered to what arrives at a node, if there are any.
+func unlowered(f Facts, p Path) string {
+	ap, _ := netip.ParseAddrPort(p.Addr) //nolint:errcheck // without an address it is as over IPv4
+	if need := leastIPv6 + swarmnet.VXLANOverhead(ap.Addr()); f.NeedsIPv6 && p.Arrives < need {
+		return fmt.Sprintf(", but none with IPv6, the ingress network neither, below %d: they need %d octets on the way, and their larger packets are lost", leastIPv6, need)
+	}
+	return ""
 }
 
 // host is an address without its port.

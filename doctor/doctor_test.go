@@ -96,6 +96,7 @@ func TestC60_EachWrong(t *testing.T) {
 		"unreadable":          {func(f *Facts) { f.Cert = &Cert{Err: "it is gone"} }, "certificate", Wrong, "it is gone", "join again"},
 		"manager cut off":     {func(f *Facts) { f.Managers[0].Err = "no answer" }, "manager", Wrong, "192.0.2.1:4747: no answer", "TCP"},
 		"black hole":          {func(f *Facts) { f.Nodes[0].Route, f.Nodes[0].Arrives = 1500, 1300 }, "path-mtu", Wrong, "n2 (192.0.2.2): of packets that its route takes, of up to 1500 octets, none of more than 1300 arrives", "fragmentation needed"},
+		"black hole for IPv6": {func(f *Facts) { f.NeedsIPv6, f.Forward6, f.Nodes[0].Route, f.Nodes[0].Arrives = true, "1", 1500, 1329 }, "path-mtu", Wrong, "but none with IPv6, the ingress network neither, below 1280: they need 1330 octets on the way", "fragmentation needed"},
 		"one of another's":    {func(f *Facts) { f.Nodes[0].Told = 1300 }, "path-mtu", Note, "n2 (192.0.2.2): it can send and receive 1300 octets, here are 1500", "swarmnet doctor"},
 		"node cut off":        {func(f *Facts) { f.Nodes[0].Err = "no answer" }, "node", Wrong, "n2 (192.0.2.2:4789): no answer", "UDP"},
 		"daemon down":         {func(f *Facts) { f.Daemon = "it does not answer" }, "daemon", Wrong, "it does not answer", "systemctl start swarmnet"},
