@@ -84,7 +84,7 @@ func (a *Agent) runner(ctx context.Context, wg *sync.WaitGroup, id swarmnet.Task
 				a.mu.Lock()
 				delete(a.runners, id)
 				a.mu.Unlock()
-				a.gone(id)
+				a.gone(ctx, id)
 				a.wakePlan() // should it have been assigned again meanwhile
 			}
 		})

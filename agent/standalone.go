@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,10 +78,19 @@ func (a *Agent) detached(id swarmnet.TaskID) error {
 	return err
 }
 
-// gone forgets a sandbox that was removed, if it is one. Should that fail, it is removed again.
-func (a *Agent) gone(id swarmnet.TaskID) {
+// gone forgets a sandbox that was removed, if it is one. Should that fail, it is removed again. What the managers hold for one that went by itself
+// is given back now: nobody waits for its end who would do so.
+func (a *Agent) gone(ctx context.Context, id swarmnet.TaskID) {
 	if a.cfg.Local == nil {
 		return
+	}
+	own := a.cfg.Local.Read()
+	sb := own.Sandboxes[id]
+	foreign := func(n swarmnet.NetworkAttachment) bool { _, mine := own.Networks[n.Network]; return !mine }
+	if sb.Spec.AutoRemove && !a.standalone() && slices.ContainsFunc(sb.Spec.Networks, foreign) {
+		if err := a.session.Detach(ctx, id, ""); err != nil { // giveBack tries again
+			a.cfg.Logger.Warn("the managers still hold addresses of a sandbox", "sandbox", swarmnet.ShortID(id), "err", err)
+		}
 	}
 	if _, err := a.cfg.Local.Step(func(s local.State) (local.State, error) { return s.Gone(id), nil }); err != nil {
 		a.cfg.Logger.Error("a removed sandbox cannot be forgotten", "sandbox", swarmnet.ShortID(id), "err", err)

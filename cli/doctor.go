@@ -24,7 +24,7 @@ func (a *app) doctorCmd() *cobra.Command {
 		quiet           bool
 	)
 	cmd := &cobra.Command{Use: "doctor", Short: "Look for what keeps this host's networks from working",
-		Long: "doctor looks at this host (kernel, balancer, forwarding, firewall, ports, MTU, clock, certificate) and tries the ways to every manager\nand node. Each finding comes with its cure. It works without the daemon, too. The exit status is 1 when something is wrong.",
+		Long: "Look at this host (kernel, balancer, forwarding, firewall, ports, MTU, clock, certificate) and try the ways to every manager and node.\nEach finding comes with its cure. It works without the daemon, too. The exit status is 1 when something is wrong. Docker has no such\ncommand.",
 		Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
 			out, err := newPrinter(format, []column[finding]{{"CHECK", "Check"}, {"VERDICT", "Verdict"}, {"FOUND", "Found"}, {"CURE", "Cure"}})
 			if err != nil {

@@ -29,7 +29,11 @@ type event struct {
 }
 
 func (e event) String() string {
-	s := fmt.Sprintf("%s %s %s %s %s (%s) actor=%q", e.Time.UTC().Format(stampLayout), e.Scope, e.Type, e.Action, e.Name, e.ID, e.Actor)
+	s := fmt.Sprintf("%s %s %s %s ", e.Time.UTC().Format(stampLayout), e.Scope, e.Type, e.Action)
+	if e.Name != "" {
+		s += e.Name + " "
+	}
+	s += fmt.Sprintf("(%s) actor=%q", e.ID, e.Actor)
 	if e.Revision != 0 {
 		s += fmt.Sprintf(" revision=%d", e.Revision)
 	}

@@ -14,7 +14,7 @@ var helpTexts = map[string]helpText{
 
 The commands of sandboxes have no noun, as docker's of containers (run, ps, exec, …); networks, services, nodes and the cluster have one.
 ` + "`swarmnet lab up`" + ` makes a cluster on this machine alone, to try it.`},
-	"network": {long: `Manage networks: those of this node (bridge, macvlan) and those of its cluster (overlay).`},
+	"network": {long: `Manage networks: those of this node (bridge, macvlan, cni) and those of its cluster (overlay).`},
 
 	"cluster": {long: `Make, join and leave a cluster of hosts, and change its settings: docker swarm's verbs.`},
 	"cluster init": {`Make a cluster with this node as its first manager.
@@ -90,7 +90,9 @@ As docker service ps; PORTS shows host-mode ports, and ERROR also why a task is 
 As docker service scale.`, "  swarmnet service scale web=5 api=2"},
 	"service update": {`Change a service, and wait until its tasks have followed. What is not said stays.
 
-As docker service update; a new command goes after --.`, "  swarmnet service update --env-add LEVEL=debug web\n  swarmnet service update --update-order start-first --force web\n  swarmnet service update web -- /opt/web-2"},
+As docker service update, with these differences: a new command goes after --; --dns, --dns-search and --dns-option replace what there
+was; an empty --health-cmd is docker's --no-healthcheck; --constraint-rm, --host-rm, --network-rm and --publish-rm refuse what is not
+there.`, "  swarmnet service update --env-add LEVEL=debug web\n  swarmnet service update --update-order start-first --force web\n  swarmnet service update --host-add db:192.0.2.7 --host-rm db:192.0.2.6 web\n  swarmnet service update web -- /opt/web-2"},
 	"service rollback": {`Go back to the spec before the last change, networks and ports included, and wait until the tasks have followed.
 
 As docker service rollback.`, "  swarmnet service rollback web"},
@@ -140,7 +142,7 @@ member. It touches nothing of the host's own network. Runs as root, or as an ord
 	"lab down":   {`End a lab, with everything in it, however it ended before.`, "  swarmnet lab down"},
 	"lab ls":     {`List this user's labs.`, "  swarmnet lab ls"},
 	"lab status": {`Show the nodes of a lab: power, link to the underlay, daemon.`, "  swarmnet lab status"},
-	"lab exec":   {`Run a command in a node's host namespace, with SWARMNET_HOST set; its status is ours.`, "  swarmnet lab exec n1 -- swarmnet node ls\n  swarmnet lab exec outside -- curl http://10.99.0.1:8080"},
+	"lab exec":   {`Run a command in a node's host namespace, with SWARMNET_HOST set; its status is ours.`, "  swarmnet lab exec n1 -- swarmnet node ls\n  swarmnet lab exec outside -- swarmnet probe get http://192.0.2.1:8080"},
 	"lab add":    {`Boot one more node and join it to the cluster.`, "  swarmnet lab add --manager"},
 	"lab demo":   {`Three managers, a service with a published port, and a node that dies while requests go on: each command and its true output.`, "  swarmnet lab demo"},
 	"lab kill":   {`Cut a node's power: daemon and workloads end at once, and what was not synced is lost.`, "  swarmnet lab kill n2"},

@@ -14,10 +14,10 @@ import (
 )
 
 // inspectCmd shows whole objects: a JSON array, a template's text each, or --pretty for a person.
-func inspectCmd(a *app, what, short string, complete cobra.CompletionFunc, get func(ctx context.Context, ref string, verbose bool) (any, error)) *cobra.Command {
+func inspectCmd(a *app, what, short string, complete cobra.CompletionFunc, get func(ctx context.Context, ref string) (any, error)) *cobra.Command {
 	var (
-		format          string
-		pretty, verbose bool
+		format string
+		pretty bool
 	)
 	cmd := &cobra.Command{Use: "inspect " + what + "…", Short: short, Args: atLeast(what), ValidArgsFunction: complete, RunE: func(cmd *cobra.Command, args []string) error {
 		if pretty && format != "" {
@@ -25,7 +25,7 @@ func inspectCmd(a *app, what, short string, complete cobra.CompletionFunc, get f
 		}
 		objs, errs := []view.Value{}, []error(nil)
 		for _, ref := range args {
-			obj, err := get(cmd.Context(), ref, verbose)
+			obj, err := get(cmd.Context(), ref)
 			if err != nil {
 				errs = append(errs, errors.New(explain(err)))
 				continue
@@ -36,7 +36,6 @@ func inspectCmd(a *app, what, short string, complete cobra.CompletionFunc, get f
 	}}
 	cmd.Flags().StringVar(&format, "format", "", "a Go template, or json")
 	cmd.Flags().BoolVar(&pretty, "pretty", false, "for a person")
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "with what belongs to it")
 	return cmd
 }
 

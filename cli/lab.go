@@ -18,7 +18,7 @@ import (
 
 func (a *app) labCmd() *cobra.Command {
 	cmd := group(&cobra.Command{Use: "lab", Short: "A cluster on this machine, each node in namespaces of its own"})
-	name := "lab"
+	name := lab.DefaultName
 	cmd.PersistentFlags().StringVar(&name, "name", name, "which lab")
 	one := func(use, short string, do func(ctx context.Context, l *lab.Lab, node string) error) *cobra.Command {
 		return &cobra.Command{Use: use + " NODE", Short: short, Args: exactly("NODE"), ValidArgsFunction: completeLabNodes(&name), RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,7 +71,7 @@ func (a *app) labNarrowCmd(name *string) *cobra.Command {
 
 func (a *app) labUpCmd(name *string) *cobra.Command {
 	var c lab.Config
-	cmd := &cobra.Command{Use: "up [-- CLUSTER-INIT-FLAGS…]", Short: "Start a lab; returns when its cluster is formed", RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "up [FLAGS] [-- CLUSTER-INIT-FLAGS…]", DisableFlagsInUseLine: true, Short: "Start a lab; returns when its cluster is formed", RunE: func(cmd *cobra.Command, args []string) error {
 		if cmd.Flags().Changed("managers") && c.Managers == 0 {
 			return usagef("a lab needs at least one manager")
 		}
@@ -101,11 +101,7 @@ func (a *app) showFormed(ctx context.Context, l *lab.Lab, c lab.Config) error {
 	if err != nil {
 		return err
 	}
-	flag := ""
-	if l.Name != "lab" {
-		flag = " --name " + l.Name
-	}
-	fmt.Fprintf(a.stdout, "%s\nthe lab %s is up: try `swarmnet lab exec%s n1 -- swarmnet node ls`\n", out, l.Name, flag)
+	fmt.Fprintf(a.stdout, "%s\nthe lab %s is up: try `%s`\n", out, l.Name, lab.CommandLine(l.Name, "exec n1 -- swarmnet node ls"))
 	return nil
 }
 
@@ -189,7 +185,7 @@ func (a *app) labStatusCmd(name *string) *cobra.Command {
 }
 
 func (a *app) labExecCmd(name *string) *cobra.Command {
-	cmd := &cobra.Command{Use: "exec NODE -- CMD [ARG…]", Short: "Run a command on a node", Args: atLeast("NODE", "CMD"), ValidArgsFunction: completeLabNodes(name), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "exec [FLAGS] NODE -- CMD [ARG…]", DisableFlagsInUseLine: true, Short: "Run a command on a node", Args: atLeast("NODE", "CMD"), ValidArgsFunction: completeLabNodes(name), RunE: func(cmd *cobra.Command, args []string) error {
 		node, argv := args[0], args[1:]
 		if argv[0] == "--" { // left where it is, since what follows NODE is not ours
 			argv = argv[1:]

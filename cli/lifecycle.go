@@ -128,8 +128,11 @@ As docker wait: one that does not run is not waited for.`,
 
 // inspectCmd of the program shows sandboxes and networks alike.
 func (a *app) inspectAnyCmd() *cobra.Command {
-	var kind string
-	get := func(ctx context.Context, ref string, verbose bool) (any, error) {
+	var (
+		kind    string
+		verbose bool
+	)
+	get := func(ctx context.Context, ref string) (any, error) {
 		if kind != "network" {
 			s, _, err := a.sandbox(ctx, ref)
 			if err == nil || kind == "sandbox" || !isNotFound(err) {
@@ -153,6 +156,7 @@ func (a *app) inspectAnyCmd() *cobra.Command {
 
 As docker inspect, with fields of swarmnet's own. A name is looked for among the sandboxes first; --type says which is meant.`
 	cmd.Flags().StringVar(&kind, "type", "", "sandbox or network")
+	addVerbose(cmd, &verbose)
 	inner := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch kind {

@@ -18,9 +18,16 @@ import (
 type networkInfo struct {
 	swarmnet.Network
 	Scope     string
-	Services  []networkService    `json:",omitempty"`
-	Endpoints []swarmnet.Endpoint `json:",omitempty"`
+	Services  []networkService
+	Endpoints []swarmnet.Endpoint
 	Holders   []holder
+}
+
+// sparse is a networkInfo of which nobody asked what is on the network: null, not nothing.
+type sparse struct {
+	swarmnet.Network
+	Scope                        string
+	Services, Endpoints, Holders any
 }
 
 type networkService struct {
@@ -41,7 +48,8 @@ type holder struct {
 }
 
 func (a *app) networkInspectCmd() *cobra.Command {
-	cmd := inspectCmd(a, "NETWORK", "Show networks in full; -v with their services and every held address", a.completeNetworks(nil), func(ctx context.Context, ref string, verbose bool) (any, error) {
+	var verbose bool
+	cmd := inspectCmd(a, "NETWORK", "Show networks in full; -v with their services and every held address", a.completeNetworks(nil), func(ctx context.Context, ref string) (any, error) {
 		n, err := a.network(ctx, ref)
 		if err != nil {
 			return nil, err
@@ -51,11 +59,16 @@ func (a *app) networkInspectCmd() *cobra.Command {
 	cmd.Long = `Show networks of this node and of its cluster in full.
 
 As docker network inspect, with fields of swarmnet's own; Holders, who has which address, stand where docker has Containers. For a
-network of the cluster they are asked for with -v.`
+network of the cluster they, its services and endpoints are asked for with -v, and null without it.`
+	addVerbose(cmd, &verbose)
 	return cmd
 }
 
-func (a *app) networkInfo(ctx context.Context, n network, verbose bool) (networkInfo, error) {
+func addVerbose(cmd *cobra.Command, verbose *bool) {
+	cmd.Flags().BoolVarP(verbose, "verbose", "v", false, "networks of the cluster with their services, endpoints and every held address")
+}
+
+func (a *app) networkInfo(ctx context.Context, n network, verbose bool) (any, error) {
 	info := networkInfo{Network: n.Network, Scope: n.scope()}
 	if n.local {
 		boxes, err := a.sandboxes(ctx)
@@ -70,7 +83,7 @@ func (a *app) networkInfo(ctx context.Context, n network, verbose bool) (network
 		return info, nil
 	}
 	if !verbose {
-		return info, nil
+		return sparse{n.Network, n.scope(), nil, nil, nil}, nil
 	}
 	info.hold(n)
 	if err := a.clusterHolders(ctx, &info); err != nil {

@@ -112,7 +112,7 @@ func (a *app) nodeLsCmd() *cobra.Command {
 func (r nodeRow) id() string { return strings.TrimSuffix(r.ID, " *") }
 
 func (a *app) nodeInspectCmd() *cobra.Command {
-	return inspectCmd(a, "NODE", "Show nodes in full", a.complete(0, nodeNames), func(ctx context.Context, ref string, _ bool) (any, error) {
+	return inspectCmd(a, "NODE", "Show nodes in full", a.complete(0, nodeNames), func(ctx context.Context, ref string) (any, error) {
 		control, err := a.control(ctx)
 		if err != nil {
 			return nil, err

@@ -60,7 +60,7 @@ func (a *app) serviceCreateCmd() *cobra.Command {
 		w    waitFlags
 		spec swarmnet.ServiceSpec
 	)
-	cmd := &cobra.Command{Use: "create [--name NAME] [FLAGS] -- COMMAND [ARG…]", Short: "Create a service", Args: serviceCommand(&f),
+	cmd := &cobra.Command{Use: "create [FLAGS] -- COMMAND [ARG…]", DisableFlagsInUseLine: true, Short: "Create a service", Args: serviceCommand(&f),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.applyCreate(&spec, args); err != nil {
 				return usageError{err}
@@ -159,7 +159,7 @@ func portText(s swarmnet.Service) string {
 }
 
 func (a *app) serviceInspectCmd() *cobra.Command {
-	return inspectCmd(a, "SERVICE", "Show services in full", a.complete(0, serviceNames), func(ctx context.Context, ref string, _ bool) (any, error) {
+	return inspectCmd(a, "SERVICE", "Show services in full", a.complete(0, serviceNames), func(ctx context.Context, ref string) (any, error) {
 		s, _, err := a.service(ctx, ref)
 		return s, err
 	})
@@ -233,7 +233,7 @@ func (a *app) serviceUpdateCmd() *cobra.Command {
 		f serviceFlags
 		w waitFlags
 	)
-	cmd := &cobra.Command{Use: "update SERVICE [FLAGS] [-- COMMAND [ARG…]]", Short: "Change a service", Args: atLeast("SERVICE"), ValidArgsFunction: a.complete(0, serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "update [FLAGS] SERVICE [-- COMMAND [ARG…]]", DisableFlagsInUseLine: true, Short: "Change a service", Args: atLeast("SERVICE"), ValidArgsFunction: a.complete(0, serviceNames), RunE: func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 && cmd.ArgsLenAtDash() != 1 {
 			return usagef("`%s` takes one SERVICE; a new command goes after --", cmd.CommandPath())
 		}

@@ -2,10 +2,7 @@ package cli
 
 import (
 	"fmt"
-	"maps"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,13 +26,7 @@ type serviceFlags struct {
 	update, rollback                                        rolloutFlags
 	force                                                   bool
 	envRm, labelRm, constraintRm, publishRm, networkRm      []string
-}
-
-type rolloutFlags struct {
-	parallelism          uint32
-	delay, monitor       time.Duration
-	order, failureAction string
-	maxFailureRatio      float64
+	taskLabelRm, hostRm                                     []string
 }
 
 func (f *serviceFlags) add(cmd *cobra.Command) {
@@ -45,11 +36,11 @@ func (f *serviceFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.hostname, "hostname", "", "hostname inside")
 	fl.StringVarP(&f.dir, "workdir", "w", "", "working directory inside")
 	fl.StringVar(&f.stopSignal, "stop-signal", "", "signal that asks a task to stop (default SIGTERM)")
-	fl.DurationVar(&f.grace, "stop-grace-period", 10*time.Second, "time between that signal and SIGKILL")
+	fl.DurationVar(&f.grace, "stop-grace-period", 10*time.Second, "time between the stop signal and SIGKILL")
 	fl.Uint32Var(&f.maxPerNode, "replicas-max-per-node", 0, "most tasks on one node; 0: any")
-	fl.StringArrayVar(&f.dns, "dns", nil, "name server for outside names")
-	fl.StringArrayVar(&f.dnsSearch, "dns-search", nil, "search domain")
-	fl.StringArrayVar(&f.dnsOptions, "dns-option", nil, "resolver option")
+	fl.StringArrayVar(&f.dns, "dns", nil, "name server for outside names; repeatable")
+	fl.StringArrayVar(&f.dnsSearch, "dns-search", nil, "search domain; repeatable")
+	fl.StringArrayVar(&f.dnsOptions, "dns-option", nil, "resolver option; repeatable")
 	fl.StringVar(&f.healthCmd, "health-cmd", "", "command (by /bin/sh) whose status 0 is healthy")
 	fl.Uint16Var(&f.healthTCP, "health-tcp", 0, "TCP port to which a connection is healthy")
 	fl.DurationVar(&f.healthInterval, "health-interval", 5*time.Second, "time between checks")
@@ -62,49 +53,6 @@ func (f *serviceFlags) add(cmd *cobra.Command) {
 	fl.Uint32Var(&f.restartAttempts, "restart-max-attempts", 0, "most restarts; 0: any")
 	f.update.add(cmd, "update")
 	f.rollback.add(cmd, "rollback")
-}
-
-func (r *rolloutFlags) add(cmd *cobra.Command, prefix string) {
-	fl := cmd.Flags()
-	fl.Uint32Var(&r.parallelism, prefix+"-parallelism", 1, "tasks replaced at once; 0: all")
-	fl.DurationVar(&r.delay, prefix+"-delay", 0, "time between two batches")
-	fl.DurationVar(&r.monitor, prefix+"-monitor", 5*time.Second, "time that a new task is watched for failure")
-	fl.StringVar(&r.order, prefix+"-order", "stop-first", "stop-first or start-first")
-	fl.StringVar(&r.failureAction, prefix+"-failure-action", "pause", "pause, continue or rollback")
-	fl.Float64Var(&r.maxFailureRatio, prefix+"-max-failure-ratio", 0, "share of failed tasks that is borne")
-}
-
-func (r *rolloutFlags) apply(cmd *cobra.Command, prefix string, creating bool, c *swarmnet.UpdateConfig) (err error) {
-	given := func(name string) bool { return creating || cmd.Flags().Changed(prefix+name) }
-	if given("-parallelism") {
-		c.Parallelism = r.parallelism
-	}
-	if given("-delay") {
-		c.Delay = r.delay
-	}
-	if given("-monitor") {
-		c.Monitor = r.monitor
-	}
-	if given("-max-failure-ratio") {
-		if r.maxFailureRatio < 0 || r.maxFailureRatio > 1 {
-			return fmt.Errorf("--%s-max-failure-ratio %v: a number from 0 to 1 is wanted", prefix, r.maxFailureRatio)
-		}
-		c.MaxFailureRatio = r.maxFailureRatio
-	}
-	if given("-order") {
-		if c.Order, err = swarmnet.ParseUpdateOrder(r.order); err != nil {
-			return fmt.Errorf("--%s-order: %w", prefix, err)
-		}
-	}
-	if given("-failure-action") {
-		if c.FailureAction, err = swarmnet.ParseFailureAction(r.failureAction); err != nil {
-			return fmt.Errorf("--%s-failure-action: %w", prefix, err)
-		}
-	}
-	if c.Delay < 0 || c.Monitor < 0 {
-		return fmt.Errorf("--%s-delay and --%s-monitor cannot be negative", prefix, prefix)
-	}
-	return nil
 }
 
 // apply puts what was given into a spec; creating counts defaults as given.
@@ -279,71 +227,12 @@ func (f *serviceFlags) applyCreate(s *swarmnet.ServiceSpec, command []string) (e
 		return err
 	}
 	for _, h := range f.hosts {
-		e, err := parse.Host(h)
+		e, err := parse.Host("host", h)
 		if err != nil {
 			return err
 		}
 		s.Task.Hosts = append(s.Task.Hosts, e)
 	}
 	s.Task.Placement.Constraints = f.constraints
-	return nil
-}
-
-func (f *serviceFlags) addUpdate(cmd *cobra.Command) {
-	fl := cmd.Flags()
-	fl.StringArrayVar(&f.env, "env-add", nil, "KEY=VALUE to set; repeatable")
-	fl.StringArrayVar(&f.envRm, "env-rm", nil, "KEY to remove; repeatable")
-	fl.StringArrayVar(&f.labels, "label-add", nil, "KEY=VALUE to set; repeatable")
-	fl.StringArrayVar(&f.labelRm, "label-rm", nil, "KEY to remove; repeatable")
-	fl.StringArrayVar(&f.constraints, "constraint-add", nil, "constraint to add; repeatable")
-	fl.StringArrayVar(&f.constraintRm, "constraint-rm", nil, "constraint to remove; repeatable")
-	fl.StringArrayVar(&f.publish, "publish-add", nil, "port to publish; repeatable")
-	fl.StringArrayVar(&f.publishRm, "publish-rm", nil, "TARGET[/PROTO] to publish no more; repeatable")
-	fl.StringArrayVar(&f.networks, "network-add", nil, "network to join: NETWORK[,alias=NAME…]; repeatable")
-	fl.StringArrayVar(&f.networkRm, "network-rm", nil, "network to leave; repeatable")
-	fl.BoolVar(&f.force, "force", false, "replace the tasks even if nothing changes")
-}
-
-func (f *serviceFlags) applyUpdate(s *swarmnet.ServiceSpec, command []string) error {
-	if len(command) > 0 {
-		s.Task.Command = command
-	}
-	if f.force {
-		s.Task.ForceUpdate++
-	}
-	env, err := parse.Env(append(slices.Clone(s.Task.Env), f.env...), os.LookupEnv)
-	if err != nil {
-		return err
-	}
-	s.Task.Env = slices.DeleteFunc(env, func(kv string) bool {
-		k, _, _ := strings.Cut(kv, "=")
-		return slices.Contains(f.envRm, k)
-	})
-	labels, err := parse.Labels("label-add", f.labels)
-	if err != nil {
-		return err
-	}
-	s.Labels = editLabels(maps.Clone(s.Labels), labels, f.labelRm)
-	cons := slices.DeleteFunc(slices.Clone(s.Task.Placement.Constraints), func(c string) bool { return slices.Contains(f.constraintRm, c) })
-	s.Task.Placement.Constraints = append(cons, f.constraints...)
-	ports := slices.Clone(s.Ports)
-	for _, rm := range f.publishRm {
-		gone, err := parse.Publish(rm)
-		if err != nil {
-			return fmt.Errorf("--publish-rm: %w", err)
-		}
-		before := len(ports)
-		ports = slices.DeleteFunc(ports, func(p swarmnet.PortSpec) bool {
-			return slices.ContainsFunc(gone, func(g swarmnet.PortSpec) bool { return g.Target == p.Target && g.Protocol == p.Protocol })
-		})
-		if len(ports) == before {
-			return fmt.Errorf("--publish-rm %q: the service does not publish it", rm)
-		}
-	}
-	added, err := parse.AllPublish(f.publish)
-	if err != nil {
-		return err
-	}
-	s.Ports = append(ports, added...)
 	return nil
 }

@@ -18,7 +18,7 @@ type traceStep struct{ Step, Verdict, Found, Why string }
 func (a *app) traceCmd() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{Use: "trace FROM TO[:PORT]", Short: "Follow a packet's way from a sandbox of this node, step by step",
-		Long: "trace follows a packet's way from FROM, a task or sandbox of this node, to TO: a name, a virtual or other address, or :PORT for a\npublished port. Each step says what was found; connections are tried from inside the sandbox. The way ends at the step that fails,\nwhich says why. The exit status is 1 when the way ends before its end.",
+		Long: "Follow a packet's way from FROM, a task or sandbox of this node, to TO: a name, a virtual or other address, or :PORT for a published\nport. Each step says what was found; connections are tried from inside the sandbox. The way ends at the step that fails, which says why;\nthe exit status is 1 then. Docker has no such command.",
 		Args: exactly("FROM", "TO[:PORT]"), RunE: func(cmd *cobra.Command, args []string) error {
 			if format != "text" && format != "json" {
 				return usagef("--format %q: text or json is wanted", format)

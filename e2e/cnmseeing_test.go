@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +140,14 @@ func TestE2ES02Attachable(t *testing.T) {
 	resolves(false)
 	c.must("n2", "start", "a")
 	resolves(true)
+	// What goes by itself gives its addresses back by itself.
+	c.must("n2", "run", "-d", "--rm", "--name", "short", "--network", "app", "--", "sleep", "0.1")
+	labtest.Eventually(t, 10*time.Second, "nobody to hold an address for what has gone", func() error {
+		if held := c.holders("app"); slices.ContainsFunc(held, func(h holderRow) bool { return h.Name == "short" }) {
+			return fmt.Errorf("%+v", held)
+		}
+		return nil
+	})
 	c.must("n1", "rm", "-f", "box")
 	c.must("n2", "rm", "-f", "a")
 	c.must("n1", "network", "rm", "app")

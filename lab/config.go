@@ -46,7 +46,7 @@ var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 
 func (c Config) withDefaults() (Config, error) {
 	if c.Name == "" {
-		c.Name = "lab"
+		c.Name = DefaultName
 	}
 	if !validName.MatchString(c.Name) {
 		return c, fmt.Errorf("%q is not a name for a lab: up to 32 of a-z, 0-9, - and _ are wanted", c.Name)

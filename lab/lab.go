@@ -52,7 +52,7 @@ func start(ctx context.Context, c Config) (*Lab, error) {
 	err := claimDir(l.dir)
 	if errors.Is(err, fs.ErrExist) {
 		if rec, ok := loadRecord(l.dir); ok && rec.alive() {
-			return nil, fmt.Errorf("the lab %q is up already: take it down with `swarmnet lab down`, or choose another --name", c.Name)
+			return nil, fmt.Errorf("the lab %q is up already: take it down with `%s`, or choose another --name", c.Name, CommandLine(c.Name, "down"))
 		}
 		c.Progress("removing what an earlier lab left")
 		if err := Down(c.Name); err != nil {
@@ -169,13 +169,13 @@ func Open(name string) (*Lab, error) {
 	}
 	l := &Lab{Name: c.Name, dir: dirFor(c.Name, os.Getuid())}
 	if err := checkDir(l.dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s: start it with `swarmnet lab up`", ErrNoLab, name)
+		return nil, fmt.Errorf("%w: %s: start it with `%s`", ErrNoLab, name, CommandLine(name, "up"))
 	} else if err != nil {
 		return nil, err
 	}
 	rec, ok := loadRecord(l.dir)
 	if !ok || !rec.alive() {
-		return nil, fmt.Errorf("the lab %s has died: remove what it left with `swarmnet lab down`, or start it anew with `swarmnet lab up`", name)
+		return nil, fmt.Errorf("the lab %s has died: remove what it left with `%s`, or start it anew with `%s`", name, CommandLine(name, "down"), CommandLine(name, "up"))
 	}
 	l.rec = rec
 	return l, nil

@@ -181,7 +181,7 @@ func TestLabCutHealKillStart(t *testing.T) {
 	if err := l.Kill("n2"); err == nil || !strings.Contains(err.Error(), "off already") {
 		t.Errorf("a second power cut: %v", err)
 	}
-	if _, err := l.Run(t.Context(), "n2", "true"); err == nil || !strings.Contains(err.Error(), "n2 is off") {
+	if _, err := l.Run(t.Context(), "n2", "true"); err == nil || !strings.Contains(err.Error(), "n2 is off: `swarmnet lab --name "+l.Name+" start n2` boots it") {
 		t.Errorf("a command on a node without power: %v", err)
 	}
 	nodes, err := l.Nodes()

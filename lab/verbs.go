@@ -122,7 +122,7 @@ func (l *Lab) explainOff(node string, err error) error {
 	case serr != nil:
 		return serr
 	case !st.On:
-		return fmt.Errorf("%s is off: `swarmnet lab start %s` boots it", node, node)
+		return fmt.Errorf("%s is off: `%s` boots it", node, CommandLine(l.Name, "start "+node))
 	}
 	return fmt.Errorf("%s does not answer: %w", node, err)
 }
@@ -163,7 +163,7 @@ func (l *Lab) node(name string) (NodeStatus, error) {
 		}
 		return n, nil
 	}
-	return NodeStatus{}, fmt.Errorf("there is no node %s in the lab %s: `swarmnet lab status` lists them", name, l.Name)
+	return NodeStatus{}, fmt.Errorf("there is no node %s in the lab %s: `%s` lists them", name, l.Name, CommandLine(l.Name, "status"))
 }
 
 // Log returns the path of the log of a node's daemon.

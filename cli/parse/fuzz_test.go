@@ -56,7 +56,7 @@ func FuzzValues(f *testing.F) {
 		}
 		_, _, err = Scale(scale)
 		oneLine(t, err)
-		h, err := Host(host)
+		h, err := Host("host", host)
 		oneLine(t, err)
 		if err == nil && (h.Name == "" || !h.Addr.IsValid()) {
 			t.Fatalf("host %q gave %v", host, h)

@@ -110,7 +110,7 @@ func (in Sandbox) exclusions(mode swarmnet.NetworkMode) error {
 func ExtraHosts(args []string) ([]swarmnet.HostEntry, error) {
 	var out []swarmnet.HostEntry
 	for _, s := range args {
-		e, err := host("add-host", s)
+		e, err := Host("add-host", s)
 		if err != nil {
 			return nil, err
 		}

@@ -94,10 +94,8 @@ func Env(args []string, lookup func(string) (string, bool)) ([]string, error) {
 	return out, nil
 }
 
-// Host reads --host: NAME:ADDRESS, docker's form, or NAME=ADDRESS.
-func Host(s string) (swarmnet.HostEntry, error) { return host("host", s) }
-
-func host(flag, s string) (swarmnet.HostEntry, error) {
+// Host reads an entry of the hosts file from a flag: NAME:ADDRESS, docker's form, or NAME=ADDRESS.
+func Host(flag, s string) (swarmnet.HostEntry, error) {
 	i := strings.IndexAny(s, ":=")
 	if i <= 0 {
 		return swarmnet.HostEntry{}, fmt.Errorf("--%s %q: NAME:ADDRESS is wanted", flag, s)

@@ -1,9 +1,10 @@
 // Package view turns objects of the vocabulary into what `inspect` shows: the fields in their order and by their names, enumerations,
-// addresses and durations as text, empty times as null.
+// addresses and durations as text, octets in base64, empty times as null.
 package view
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -112,7 +113,7 @@ func of(v reflect.Value) Value {
 	case Value:
 		return x
 	case []byte:
-		return Value{string(x)}
+		return Value{base64.StdEncoding.EncodeToString(x)} // as encoding/json has it
 	case interface{ IsValid() bool }: // netip's
 		if !x.IsValid() {
 			return Value{""}
@@ -136,6 +137,9 @@ func of(v reflect.Value) Value {
 		}
 		return Value{out}
 	case reflect.Array: // a MAC
+		if v.IsZero() { // none
+			return Value{""}
+		}
 		return Value{fmt.Sprint(v.Interface())}
 	case reflect.Uint8: // an enumeration
 		return Value{fmt.Sprint(v.Interface())}
