@@ -13,7 +13,7 @@ CNI       := $(CURDIR)/.cache/cni
 KERNEL     = $(shell grep -rl --include='*_test.go' '^func TestKernel' . | xargs -n1 dirname | sort -u)
 UNIT       = $(shell $(GO) list ./... | grep -v -e /e2e -e /bench -e '/lab$$')
 
-.PHONY: all build demo test test-unit test-kernel e2e soak e2e-vm planted flood schedules bench verify proto fmt clean
+.PHONY: all build demo test test-unit test-kernel e2e soak e2e-vm e2e-vm-long planted flood schedules bench verify proto fmt clean
 all: build
 
 build:
@@ -45,14 +45,17 @@ soak: build
 	SWARMNET_BIN=$(BIN)/swarmnet SWARMNET_SOAK=$(DURATION) SWARMNET_SEED=$(SEED) $(GO) test -count=1 -timeout 0 -v -run '^TestE2EChaos$$' ./e2e
 
 # What this machine's kernel may lack, on Debian's kernel in a virtual machine: the same kernel tests, static, and a lab.
+# e2e-vm-long has tests of whole clusters over IPVS that take as long again: updates without failed requests, a node that dies, external services.
 VM := .cache/vm/files
-e2e-vm: build
+e2e-vm: GUEST := e2e/vm/guest.sh
+e2e-vm-long: GUEST := e2e/vm/guest-long.sh
+e2e-vm e2e-vm-long: build
 	rm -rf $(VM) && mkdir -p $(VM)
 	cp $(BIN)/swarmnet $(VM)/
 	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/ingress.test ./ingress/kernel
 	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/overlay.test ./overlay/kernel
 	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/e2e.test ./e2e
-	$(GO) run ./e2e/vm -timeout 20m -files $(VM) $(VMFLAGS) e2e/vm/guest.sh
+	$(GO) run ./e2e/vm -timeout 20m -files $(VM) $(VMFLAGS) $(GUEST)
 
 # The tests of the tests: plants bugs one at a time, outside the tree; each must be caught. NAME=wal tries those that begin so.
 planted:

@@ -27,12 +27,13 @@ var scenarios = []scenario{
 	{"mesh", "a published port against the same rules by hand, HAProxy and a direct connection", publishedPorts},
 	{"idle", "what a daemon takes while nothing happens", idleDaemons},
 	{"programming", "1,000 services of 10 tasks on one node, from nothing and a task's change at a time", programming},
+	{"still", "a pass that changes nothing, over each balancer", nothingToDo},
 	{"path", "a published port with 1,000 services in force against one with two", packetPath},
 	{"endpoints", "10,000 endpoints on one network, known to one node", manyEndpointsOnOneNetwork},
 }
 
 // withoutLab are the scenarios that need no lab.
-var withoutLab = []string{"mesh", "programming", "path", "endpoints"}
+var withoutLab = []string{"mesh", "programming", "still", "path", "endpoints"}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

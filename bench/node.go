@@ -37,7 +37,10 @@ type node struct {
 }
 
 // newNode makes the host's device and a client on it.
-func newNode() (*node, error) {
+func newNode() (*node, error) { return newNodeOver(nil) }
+
+// newNodeOver is newNode with a balancer; nil: nftables.
+func newNodeOver(b kernel.Balancer) (*node, error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return nil, err
@@ -45,7 +48,7 @@ func newNode() (*node, error) {
 	n := &node{dir: dir, names: dns.NewServer(dns.Config{})}
 	clocks := &nft.Clocks{}
 	n.fabric = okernel.New(okernel.Config{NetnsDir: dir, Doubt: n.doubt, Clocks: clocks})
-	cfg := kernel.Config{FabricNS: n.fabric.Path(), Doubt: n.doubt, Clocks: clocks}
+	cfg := kernel.Config{FabricNS: n.fabric.Path(), Doubt: n.doubt, Clocks: clocks, Balancer: b}
 	n.mesh, n.vips = kernel.NewMesh(cfg), kernel.NewVIPs(cfg)
 	if _, err := netns.Create(dir, "client"); err != nil {
 		return n, err
@@ -101,14 +104,18 @@ type parts struct{ intake, compute, names, fabric, mesh, vips, cpu float64 }
 
 func (p parts) sum() float64 { return p.intake + p.compute + p.names + p.fabric + p.mesh + p.vips }
 
+// want is what follows from what the managers and the gossip say, as they were read.
+func (n *node) want(w *world) (*changes.Step, desired.NodeState) {
+	reading := n.readings.Next(local.Merge(w.set, local.Fragment{}), w.view)
+	return reading, n.planner.Compute(reading, desired.Local{UnderlayMTU: 1500})
+}
+
 // program brings what the managers and the gossip say into force, as the agent does, but one part after the other.
 func (n *node) program(ctx context.Context, w *world) (p parts, err error) {
 	cpu := cpuSeconds(0)
 	defer func() { p.cpu = cpuSeconds(0) - cpu }()
 	lap := stopwatch()
-	set := local.Merge(w.set, local.Fragment{})
-	reading := n.readings.Next(set, w.view)
-	want := n.planner.Compute(reading, desired.Local{UnderlayMTU: 1500})
+	reading, want := n.want(w)
 	p.compute = lap()
 	n.names.Update(n.book.Compute(reading))
 	p.names = lap()

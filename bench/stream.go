@@ -34,6 +34,7 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"know":    knowEndpoints,
 	"publish": publish,
 	"carry":   takePath,
+	"passes":  stayStill,
 }
 
 // serveStream sends BYTES of zeroes to whoever connects, in the namespace at -netns.
