@@ -110,11 +110,9 @@ func Create(dir, name string) (created bool, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return false, fmt.Errorf("cannot make the directory of the network namespaces: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o444)
-	if err != nil {
+	if err := mountPoint(path); err != nil {
 		return false, fmt.Errorf("cannot make network namespace %s: %w", name, err)
 	}
-	f.Close()
 	err = onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return err
@@ -128,17 +126,29 @@ func Create(dir, name string) (created bool, err error) {
 	return true, nil
 }
 
+// mountPoint makes the empty file that a namespace is mounted on. One that is there gives way to a new one: another mount namespace that does not
+// hear of unmounts here (a task's, where / is private) may still have a namespace mounted on the old one, which lives as long as it does; with the
+// file its mounts go everywhere. A file that is mounted on here cannot be removed (EBUSY).
+func mountPoint(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o444)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // Restore gives a namespace that lives on, since h is open, the name NAME in dir: for one whose file was unmounted or removed.
 func Restore(dir, name string, h *Handle) error {
 	path := filepath.Join(dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("cannot make the directory of the network namespaces: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o444)
-	if err != nil {
+	if err := mountPoint(path); err != nil {
 		return fmt.Errorf("cannot name network namespace %s again: %w", name, err)
 	}
-	f.Close()
 	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", h.FD()), path, "none", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("cannot name network namespace %s again: %w", name, err)
 	}
