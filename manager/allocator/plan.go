@@ -11,13 +11,6 @@ import (
 	"github.com/swarmnet/swarmnet/manager/state"
 )
 
-// Plan returns the commands that give out what is missing in a view. The same view and time give the same commands.
-func Plan(s *state.State, now time.Time) []state.Command {
-	d := state.NewDraft(s, now)
-	Run(d)
-	return d.Commands()
-}
-
 // Run plans on a draft and returns when it wants to plan again though nothing changes; zero: not by itself.
 func Run(d *state.Draft) time.Time {
 	cluster, ok := d.View().Cluster()

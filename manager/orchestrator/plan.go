@@ -7,14 +7,6 @@ import (
 	"github.com/swarmnet/swarmnet/manager/state"
 )
 
-// Plan returns the commands that bring the tasks of a view closer to what is wanted. The same view and time give the
-// same commands.
-func Plan(s *state.State, now time.Time) []state.Command {
-	d := state.NewDraft(s, now)
-	Run(d, time.Time{})
-	return d.Commands()
-}
-
 // Run plans on a draft and returns when it wants to plan again though nothing changes; zero: not by itself. No absence of a node counts from
 // before led, when there may have been no leader.
 func Run(d *state.Draft, led time.Time) time.Time {

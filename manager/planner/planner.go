@@ -46,9 +46,3 @@ func earlier(a, b time.Time) time.Time {
 
 // Plan returns what there is to do now.
 func Plan(s *state.State, now time.Time) []state.Command { return Run(s, now, time.Time{}).Commands }
-
-// NextDue returns when there is something to do though nothing changes. All due times are in the state.
-func NextDue(s *state.State, now time.Time) (time.Time, bool) {
-	next := Run(s, now, time.Time{}).Next
-	return next, !next.IsZero()
-}

@@ -2,18 +2,10 @@
 package scheduler
 
 import (
-	"time"
 
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/manager/state"
 )
-
-// Plan returns the commands that place the pending tasks of a view. The same view and time give the same commands.
-func Plan(s *state.State, now time.Time) []state.Command {
-	d := state.NewDraft(s, now)
-	Run(d)
-	return d.Commands()
-}
 
 // Run plans on a draft. A task that cannot be placed says why; it is tried again with every change.
 func Run(d *state.Draft) {

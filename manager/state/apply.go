@@ -66,12 +66,5 @@ func (d *Draft) View() *State { return d.x.s }
 // Now is the time at which the commands are tried.
 func (d *Draft) Now() time.Time { return d.x.m.At }
 
-// Commit returns the State as the commands so far make it, to keep. It has no hash.
-func (d *Draft) Commit() *State {
-	s := d.x.commit()
-	d.x.s = s.copy()
-	return s
-}
-
 // Commands are those that were kept.
 func (d *Draft) Commands() []Command { return d.commands }
