@@ -53,6 +53,22 @@ func TestE2ES19FirewallReload(t *testing.T) {
 	if out := c.must("n1", "cluster", "info", "--format", "{{.Repaired}}"); strings.TrimSpace(out) == "0" {
 		t.Error("no drift is counted")
 	}
+	c.fabricLost("n1")
+}
+
+// fabricLost unmounts the fabric of a node whose daemon is stopped: nobody has it then, though the tasks' mount namespaces know of no unmount in the
+// lab, and the daemon builds another.
+func (c cluster) fabricLost(node string) {
+	c.t.Helper()
+	if err := c.Stop(node, false); err != nil {
+		c.t.Fatal(err)
+	}
+	c.damage(node, "unmount-fabric", 0)
+	if err := c.Start(c.t.Context(), node); err != nil {
+		c.t.Fatal(err)
+	}
+	c.answers(web(node), 2*repair) // the daemon has to start, too
+	c.agree(2*repair, threeNodes...)
 }
 
 // A node that loses its power and gets it again builds everything by itself, and publishes again within 5 s of having a daemon.
