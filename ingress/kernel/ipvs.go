@@ -20,11 +20,17 @@ type IPVS struct {
 	nft       *NFTables
 	hide      map[string]*made[struct{}] // by namespace path
 	marks     map[string]*made[marked]
+	ports     *served[balanced]
+	vips      *served[ingress.VIPs]
 }
 
 // NewIPVS returns the balancer with a scheduler for all services; see NewNFTables for the clocks.
 func NewIPVS(s ipvs.Scheduler, clocks *nft.Clocks) *IPVS {
-	return &IPVS{scheduler: s, nft: NewNFTables(clocks), hide: map[string]*made[struct{}]{}, marks: map[string]*made[marked]{}}
+	return &IPVS{
+		scheduler: s, nft: NewNFTables(clocks), hide: map[string]*made[struct{}]{}, marks: map[string]*made[marked]{},
+		ports: newServed(balanced.equal, func(b balanced) ipvs.Table { return portServices(b.addrs, b.ports, s) }),
+		vips:  newServed(equalVIPs, func(v ingress.VIPs) ipvs.Table { return vipServices(v, s) }),
+	}
 }
 
 // Name implements Balancer.
@@ -35,7 +41,7 @@ func (b *IPVS) Told() bool { return false }
 
 // Ports implements Balancer.
 func (b *IPVS) Ports(ctx context.Context, ns string, addrs []netip.Addr, ports []ingress.Port) (int, error) {
-	return b.ensure(ctx, ns, oursInFabric(addrs), portServices(addrs, ports, b.scheduler), func() (int, error) {
+	return ensureServices(ctx, b.ports, ns, oursInFabric(addrs), balanced{addrs, ports}, func() (int, error) {
 		// It is in the place of the other balancer's.
 		return ensureIn(ctx, b.nft, withKept, b.hide, ns, struct{}{}, func(a, b struct{}) (struct{}, struct{}) { return a, b }, func(struct{}) []nft.Table {
 			return []nft.Table{hideTable()}
@@ -50,7 +56,7 @@ func (b *IPVS) VIPs(ctx context.Context, ns string, vips ingress.VIPs) (int, err
 			return 0, err
 		}
 	}
-	return b.ensure(ctx, ns, oursInSandbox, vipServices(vips, b.scheduler), func() (int, error) {
+	return ensureServices(ctx, b.vips, ns, oursInSandbox, vips, func() (int, error) {
 		return ensureIn(ctx, b.nft, withClocks, b.marks, ns, marked{vips, markOf(vips)}, restrictMarked, func(m marked) []nft.Table { return []nft.Table{markTable(m)} })
 	})
 }
@@ -60,18 +66,17 @@ func (b *IPVS) RemovePorts(ctx context.Context, ns string, addrs []netip.Addr) e
 	return b.nft.RemovePorts(ctx, ns, addrs)
 }
 
-// ensure makes the services, then what leads to them, then takes away the services that nothing leads to any more.
-func (b *IPVS) ensure(ctx context.Context, ns string, ours func(ipvs.Key) bool, want ipvs.Table, lead func() (int, error)) (changes int, err error) {
+// ensureServices makes the services, then what leads to them, then takes away the services that nothing leads to any more.
+func ensureServices[T any](ctx context.Context, s *served[T], ns string, ours func(ipvs.Key) bool, want T, lead func() (int, error)) (changes int, err error) {
 	c, err := ipvs.Open(ns)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	have, err := c.Observe(ours)
+	ops, err := s.diff(c, ns, ours, want)
 	if err != nil {
 		return 0, err
 	}
-	ops := ipvs.Diff(have, want)
 	last := 0
 	for last < len(ops) && !ops[last].Removes() {
 		last++

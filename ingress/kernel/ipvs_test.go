@@ -95,6 +95,11 @@ func TestKernelIPVSRepair(t *testing.T) {
 				s.Dests[a] = ipvs.Dest{Weight: 1, Method: 3}
 			}
 		}),
+		"limits": every(func(_ ipvs.Key, s *ipvs.Service, _ ipvs.Table) {
+			for a := range s.Dests {
+				s.Dests[a] = ipvs.Dest{Weight: 1, Upper: 1}
+			}
+		}),
 		"stray": every(func(_ ipvs.Key, s *ipvs.Service, _ ipvs.Table) {
 			s.Dests[netip.MustParseAddrPort("198.51.100.9:1")] = ipvs.Dest{Weight: 1}
 		}),

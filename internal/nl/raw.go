@@ -19,8 +19,9 @@ const rawTimeout = 10 * time.Second
 // system call, and a dump is read without a heap object for each attribute. The library's own dump also leaves the padding of struct ndmsg as it
 // finds it, which the kernel's strict checking refuses (EINVAL) when that is not zero.
 type raw struct {
-	fd  int
-	buf *[64 << 10]byte
+	fd   int
+	buf  *[64 << 10]byte
+	most int // octets that are read at once
 }
 
 // buffers are what answers are read into: a pass opens a connection after the other, and each would be garbage as large as all that it does.
@@ -50,6 +51,7 @@ func openRaw(ns *netns.Handle, family int) (*raw, error) {
 	// Kernels before 4.20 do not know it and dump everything; what was not asked for is left out here.
 	_ = unix.SetsockoptInt(r.fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 	r.buf = buffers.Get().(*[64 << 10]byte)
+	r.most = len(r.buf)
 	return r, nil
 }
 
@@ -86,7 +88,7 @@ func (a answer) errno() unix.Errno {
 // receive reads one datagram and gives its messages to fn until fn says that it has all that it waits for.
 func (r *raw) receive(fn func(answer) (done bool, err error)) error {
 	for {
-		n, _, err := unix.Recvfrom(r.fd, r.buf[:], 0)
+		n, _, err := unix.Recvfrom(r.fd, r.buf[:r.most], 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

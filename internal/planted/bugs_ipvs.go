@@ -11,8 +11,8 @@ func ipvsBugs() []Bug {
 		Why:  "A host without a daemon is said to balance.",
 	}, {
 		Name: "ipvs-change-is-nothing", File: "ingress/kernel/ipvs/diff.go",
-		Old:  "		case h.Weight == w.Weight && h.Method == w.Method:",
-		New:  "		case h.Method == w.Method:",
+		Old:  "		case h.same(w):",
+		New:  "		case h.Method == w.Method && h.Upper == w.Upper:",
 		Test: Test{ipvs, "TestDiff"},
 		Why:  "A task that drains gets new connections for ever.",
 	}, {
@@ -33,6 +33,24 @@ func ipvsBugs() []Bug {
 		New:  "		case h.Flags != w.Flags:",
 		Test: Test{ipvs, "TestDiff"},
 		Why:  "Another --ipvs-scheduler changes nothing of what is there.",
+	}, {
+		Name: "ipvs-digest-without-weight", File: "ingress/kernel/ipvs/digest.go",
+		Old:  "uint64(dest.Weight))",
+		New:  "uint64(dest.Weight&0))",
+		Test: Test{ipvs, "TestDigest"},
+		Why:  "A weight that somebody alters is never put right.",
+	}, {
+		Name: "ipvs-digest-of-addresses-alone", File: "ingress/kernel/ipvs/digest.go",
+		Old:  "	return binary.BigEndian.AppendUint32(b, k.Mark)",
+		New:  "	return b",
+		Test: Test{ipvs, "TestDigest"},
+		Why:  "A virtual address's services may be another's, and nothing is noticed.",
+	}, {
+		Name: "ipvs-limits-stay", File: "ingress/kernel/ipvs/diff.go",
+		Old:  "		case h.same(w):",
+		New:  "		case h.Weight == w.Weight && h.Method == w.Method:",
+		Test: Test{ipvs, "TestDiff"},
+		Why:  "A task that somebody lets have one connection gets no others.",
 	}, {
 		Name: "ipvs-hash-without-fallback", File: "ingress/kernel/ipvs/scheduler.go",
 		Old:  "	if s == SourceHash || s == Maglev {",

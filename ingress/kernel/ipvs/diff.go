@@ -76,7 +76,7 @@ func diffDests(k Key, have, want map[netip.AddrPort]Dest) (ops []Op) {
 		op := Op{Kind: AddDest, Key: k, Addr: a, Dest: w}
 		switch {
 		case !there:
-		case h.Weight == w.Weight && h.Method == w.Method:
+		case h.same(w):
 			continue
 		case w.Weight > 0:
 			op.Kind = RaiseDest

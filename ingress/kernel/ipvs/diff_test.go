@@ -61,7 +61,9 @@ func genTable(t *rapid.T, what string) Table {
 		s := NewService(rapid.SampledFrom(Schedulers).Draw(t, "scheduler"))
 		for i := range byte(4) {
 			if rapid.Bool().Draw(t, "dest") {
-				s.Dests[netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, i}), 80)] = Dest{Weight: rapid.IntRange(0, 1).Draw(t, "weight")}
+				s.Dests[netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, i}), 80)] = Dest{
+					Weight: rapid.IntRange(0, 1).Draw(t, "weight"), Upper: rapid.Uint32Range(0, 1).Draw(t, "limit"),
+				}
 			}
 		}
 		out[k] = s

@@ -15,7 +15,7 @@ import (
 
 // Probe tries, in a namespace made for it, all that a balancer needs. The error names the kernel's option that is missing.
 func Probe(s Scheduler) error {
-	if err := present(); err != nil {
+	if _, err := family(); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "swarmnet-ipvs-")

@@ -76,8 +76,16 @@ type Dest struct {
 	Weight int
 	// Method is how packets get there; 0 is masquerading, the only one that we use.
 	Method uint32
+	// Upper and Lower are how many connections it may have before it gets no new ones, and until it does again; 0: any number, all that we use.
+	Upper, Lower uint32
 	// Conns is how many connections it has. It is observed, never wanted.
 	Conns int
+}
+
+// same reports whether two are the same but for their connections.
+func (d Dest) same(o Dest) bool {
+	d.Conns = o.Conns
+	return d == o
 }
 
 // Table is all services of ours.
