@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 // tickLoop lets the intervals pass, as many at once as nothing can be due in: to wake ten times a second is most of what an idle manager does. Whatever
@@ -18,25 +20,42 @@ func (n *Node) tickLoop(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-n.hurry:
+			timer.Reset(time.Until(n.nextTick()))
+			continue
 		case <-timer.C:
 		}
-		var next time.Time
 		n.keepUp()
-		err := n.with(func(c *core) error {
-			n.rest = c.restful()
-			next = n.beat.Add(time.Duration(n.rest) * n.cfg.TickInterval)
-			return nil
-		})
-		if err != nil {
+		if err := n.with(func(c *core) error { n.rest = c.restful(); return nil }); err != nil {
 			return err
 		}
-		timer.Reset(time.Until(next))
+		timer.Reset(time.Until(n.nextTick()))
 		// A removed node goes on for a moment: it acknowledges its removal.
 		if n.isRemoved() {
 			if left--; left == 0 {
 				return fmt.Errorf("raftnode: %w", ErrRemoved)
 			}
 		}
+	}
+}
+
+// nextTick is when tickLoop is to wake.
+func (n *Node) nextTick() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.beat.Add(time.Duration(n.rest) * n.cfg.TickInterval)
+}
+
+// wakeSooner has tickLoop wake sooner than it meant to if the core has less rest now. The caller holds mu.
+func (n *Node) wakeSooner() {
+	rest := n.core.restful()
+	if rest >= n.rest {
+		return
+	}
+	n.rest = rest
+	select {
+	case n.hurry <- struct{}{}:
+	default:
 	}
 }
 
@@ -66,15 +85,28 @@ func (n *Node) catchUp() {
 	}
 }
 
-// restful is how many ticks may pass before anything can be due: as many as there are between two heartbeats, while a leader sends them, or has lately
-// been heard of, and nobody waits for an answer.
+// restful is how many ticks may pass before anything can be due, while nobody waits for an answer: for a leader as many as there are between two
+// heartbeats, for who follows one as many as it is sure not to campaign in, whether it hears of the leader meanwhile or not.
 func (c *core) restful() int {
-	heard, known := c.heard[c.lead]
-	calm := c.leading || known && c.ticks-heard+uint64(c.cfg.HeartbeatTicks) < uint64(c.cfg.ElectionTicks)
-	if !calm || c.removed || c.proposals.wait() || c.reads.wait() {
+	switch {
+	case c.removed || c.proposals.wait() || c.reads.wait():
+		return 1
+	case c.leading:
+		return c.cfg.HeartbeatTicks
+	case c.lead == 0:
 		return 1
 	}
-	return c.cfg.HeartbeatTicks
+	return max(1, c.cfg.ElectionTicks-1-int(min(c.ticks-c.led, uint64(c.cfg.ElectionTicks))))
+}
+
+// ledBy notes a message by which who leads keeps the others from campaigning.
+func (c *core) ledBy(m *pb.Message) {
+	switch m.GetType() {
+	case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap:
+		if m.GetTerm() >= c.term {
+			c.led = c.ticks
+		}
+	}
 }
 
 func (p *proposals) wait() bool { return len(p.pending)+len(p.unsent) > 0 }

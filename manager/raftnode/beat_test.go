@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// A member sleeps from heartbeat to heartbeat while there is a leader, and counts every tick as soon as there is none, or somebody waits for an answer.
+// A leader sleeps from heartbeat to heartbeat, who follows it until shortly before it would campaign; each counts every tick as soon as somebody waits
+// for an answer.
 func TestRestful(t *testing.T) {
 	g := newGroup(t)
 	g.grow(3)
@@ -22,23 +23,32 @@ func TestRestful(t *testing.T) {
 		return out
 	}
 	g.tick(1)
-	if rest(lead) != 3 || rest(follower) != 3 {
-		t.Errorf("idle members rest %d and %d ticks instead of 3", rest(lead), rest(follower))
+	if rest(lead) != 3 || rest(follower) != 9 {
+		t.Errorf("idle members rest %d and %d ticks instead of 3 and 9", rest(lead), rest(follower))
 	}
+	n := g.nodes[follower].node
+	n.rest = rest(follower)
 	g.propose(follower, "question") // and nothing is delivered
+	select {
+	case <-n.hurry:
+	default:
+		t.Error("who sleeps is not woken although somebody waits for an answer")
+	}
+	if n.rest != 1 {
+		t.Errorf("it will sleep for %d ticks", n.rest)
+	}
 	if rest(follower) != 1 {
 		t.Errorf("a member that waits for an answer rests %d ticks", rest(follower))
 	}
 	g.stabilize()
-	n := g.nodes[follower].node
 	silent := 0
-	for ; rest(follower) > 1 && silent <= n.cfg.ElectionTicks; silent++ {
+	for ; silent+rest(follower) < n.cfg.ElectionTicks; silent++ {
 		if err := n.tick(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if silent+3 > n.cfg.ElectionTicks {
-		t.Errorf("a member rests still after %d silent ticks, and campaigns after %d", silent, n.cfg.ElectionTicks)
+	if silent != n.cfg.ElectionTicks-1 {
+		t.Errorf("after %d silent ticks a member rests for %d more, and campaigns after %d", silent, rest(follower), n.cfg.ElectionTicks)
 	}
 }
 

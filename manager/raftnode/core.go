@@ -22,6 +22,7 @@ type core struct {
 	ticks     uint64
 	term      uint64
 	lead      uint64
+	led       uint64 // the tick at which it last spoke as the leader
 	leading   bool
 	applied   uint64
 	appliedAt uint64 // the term of the newest applied entry
@@ -154,6 +155,7 @@ func (c *core) step(m *pb.Message) error {
 	}
 	if m.GetType() != pb.MsgTransferLeader {
 		c.heard[m.GetFrom()] = c.ticks
+		c.ledBy(m)
 	}
 	switch {
 	case m.GetType() == pb.MsgReadIndex && c.leading && !c.current():

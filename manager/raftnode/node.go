@@ -33,6 +33,7 @@ type Node struct {
 	moved      chan struct{} // closed when leadership changes
 	beat       time.Time     // when the last tick was, as the clock goes; zero: nobody runs the node
 	rest       int           // how many ticks tickLoop sleeps for
+	hurry      chan struct{} // rest has become less
 
 	// The log's; only the goroutine that writes it touches wal.
 	wal     *wal.Log
@@ -111,6 +112,7 @@ func (n *Node) look(f func(*core) error) (err error) {
 			n.end(err)
 			return
 		}
+		n.wakeSooner()
 		n.announce()
 	}()
 	n.catchUp()

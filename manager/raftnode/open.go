@@ -51,7 +51,7 @@ func open(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, wal: log,
-		changes: make(chan LeaderChange, 1), moved: make(chan struct{}), work: make(chan struct{}, 1),
+		changes: make(chan LeaderChange, 1), moved: make(chan struct{}), work: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		appends: newQueue[appendJob](), applies: newQueue[applyJob](), images: newQueue[imageJob](),
 	}
 	if cfg.MustExist && rec.Last() == 0 && rec.Hard == (wal.HardState{}) {
