@@ -10,8 +10,8 @@ func raftBugs() []Bug {
 		Why:  "Votes and acknowledgements go out before what they promise is on the disk.",
 	}, {
 		Name: "raft-sleeps-through-silence", File: dir + "/beat.go",
-		Old:  "known && c.ticks-heard+uint64(c.cfg.HeartbeatTicks) < uint64(c.cfg.ElectionTicks)",
-		New:  "known && heard <= c.ticks",
+		Old:  "max(1, c.cfg.ElectionTicks-1-int(min(c.ticks-c.led, uint64(c.cfg.ElectionTicks))))",
+		New:  "c.cfg.ElectionTicks - 1",
 		Test: Test{dir, "TestRestful"},
 		Why:  "A member whose leader is silent counts its ticks late, and campaigns late.",
 	}, {
