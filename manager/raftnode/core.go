@@ -155,7 +155,6 @@ func (c *core) step(m *pb.Message) error {
 	}
 	if m.GetType() != pb.MsgTransferLeader {
 		c.heard[m.GetFrom()] = c.ticks
-		c.ledBy(m)
 	}
 	switch {
 	case m.GetType() == pb.MsgReadIndex && c.leading && !c.current():
@@ -165,6 +164,7 @@ func (c *core) step(m *pb.Message) error {
 	case m.GetType() == pb.MsgProp && c.full, m.GetType() == pb.MsgApp && len(m.GetEntries()) > 0 && c.full:
 		return nil // what is left of the disk is for votes
 	}
+	c.ledBy(m)
 	err := c.raw.Step(m)
 	if errors.Is(err, raft.ErrProposalDropped) || errors.Is(err, raft.ErrStepPeerNotFound) {
 		return nil

@@ -112,8 +112,8 @@ func (n *Node) look(f func(*core) error) (err error) {
 			n.end(err)
 			return
 		}
-		n.wakeSooner()
 		n.announce()
+		n.wakeSooner()
 	}()
 	n.catchUp()
 	return f(n.core)
