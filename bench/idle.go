@@ -54,12 +54,14 @@ func idleDaemons(ctx context.Context, l *lab, out io.Writer) error {
 		name  string
 		nodes []string
 	}{{"a manager", nodes[:3]}, {"a worker", nodes[3:]}} {
-		var cpu, memory, private sample
+		var cpu, switches, memory, private sample
 		for _, n := range kind.nodes {
 			cpu = append(cpu, 100*(after[n].cpu-before[n].cpu)/passed)
+			switches = append(switches, (after[n].switches-before[n].switches)/passed)
 			memory, private = append(memory, after[n].resident), append(private, after[n].private)
 		}
-		rows = append(rows, row{kind.name + ", of a core", "%", cpu}, row{kind.name + ", memory", "MiB", memory}, row{kind.name + ", memory but the program's text", "MiB", private})
+		rows = append(rows, row{kind.name + ", of a core", "%", cpu}, row{kind.name + ", context switches", "/s", switches},
+			row{kind.name + ", memory", "MiB", memory}, row{kind.name + ", memory but the program's text", "MiB", private})
 	}
 	table(out, rows...)
 	return nil
@@ -71,31 +73,32 @@ func (l *lab) worker(ctx context.Context) error {
 	return err
 }
 
-// daemon is what a daemon has used so far (seconds) and holds (MiB).
-type daemon struct{ cpu, resident, private float64 }
+// daemon is what a daemon has used so far (seconds), how often its threads have slept or been put aside, and what it holds (MiB).
+type daemon struct{ cpu, switches, resident, private float64 }
 
-// daemons asks each node for its daemon's schedstat and status (proc(5)).
+// daemons asks each node for its daemon's schedstat and status (proc(5)). What threads did that have ended is not in it.
 func (l *lab) daemons(ctx context.Context, nodes []string) (map[string]daemon, error) {
 	out := map[string]daemon{}
 	for _, n := range nodes {
 		text, err := l.on(ctx, n, "sh", "-c", `for p in /proc/[0-9]*; do
 			tr '\0' ' ' <$p/cmdline | grep -q 'swarmnet[ ]daemon' || continue
 			cat $p/task/*/schedstat | awk '{ s += $1 } END { print s }'
+			awk '/ctxt_switches/ { s += $2 } END { print s }' $p/task/*/status
 			awk '/VmRSS/ { print $2 } /RssAnon/ { print $2 }' $p/status; done 2>/dev/null; true`)
 		if err != nil {
 			return nil, err
 		}
 		f := strings.Fields(text)
-		if len(f) != 3 {
+		if len(f) != 4 {
 			return nil, fmt.Errorf("%s: its daemon's use is %q", n, text)
 		}
-		var num [3]float64
+		var num [4]float64
 		for i := range num {
 			if num[i], err = strconv.ParseFloat(f[i], 64); err != nil {
 				return nil, err
 			}
 		}
-		out[n] = daemon{cpu: num[0] / 1e9, resident: num[1] / 1024, private: num[2] / 1024}
+		out[n] = daemon{cpu: num[0] / 1e9, switches: num[1], resident: num[2] / 1024, private: num[3] / 1024}
 	}
 	return out, nil
 }
