@@ -61,6 +61,7 @@ func TestE2ES31StartFirstAnswersThroughout(t *testing.T) {
 	}
 	load := c.load(100, labtest.Patience(8*time.Second), urls...)
 	c.must("n1", "service", "update", "one", "--force", "--update-order", "stop-first")
+	ran := time.Now() // the update has seen the new task run
 	replies := lines[probe.Reply](t, load.finish(t, labtest.Patience(30*time.Second)))
 	slices.SortFunc(replies, func(a, b probe.Reply) int { return a.At.Compare(b.At) })
 	var from, to time.Time
@@ -83,10 +84,14 @@ func TestE2ES31StartFirstAnswersThroughout(t *testing.T) {
 	if len(served) != 2 {
 		t.Errorf("%v answered, want the old task and the new one", served)
 	}
-	gap := to.Sub(from)
-	t.Logf("stop first: a gap of %v", gap)
-	if gap > labtest.Patience(3*time.Second) {
-		t.Errorf("the gap of a stop-first update lasts %v, want that of a restart", gap)
+	gap, late := to.Sub(from), to.Sub(ran)
+	t.Logf("stop first: a gap of %v, until %v after the new task ran", gap, late)
+	// A start can take its time on a busy machine. What balancers add to it cannot.
+	if most := labtest.Patience(5 * time.Second); gap > most {
+		t.Errorf("the gap of a stop-first update lasts %v, want that of a restart: %v at most", gap, most)
+	}
+	if most := labtest.Patience(time.Second); late > most {
+		t.Errorf("requests are refused until %v after the new task ran, want %v at most", late, most)
 	}
 }
 

@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"net/netip"
+	"reflect"
 
 	"github.com/swarmnet/swarmnet/ingress"
 	"github.com/swarmnet/swarmnet/internal/nft"
@@ -20,8 +21,11 @@ type made[T any] struct {
 func (m *made[T]) ensure(ctx context.Context, c *nft.Conn, want T, restrict func(a, b T) (T, T), build func(T) []nft.Table) (changes int, err error) {
 	dry, ok := plan.From(ctx).IsDry(), false
 	if m.have {
-		was, is := restrict(m.from, want)
-		changes, ok, err = c.Change(ctx, &m.memo, build(was), build(is))
+		var was, is []nft.Table
+		if a, b := restrict(m.from, want); !reflect.DeepEqual(a, b) { // mostly they are, and only others may have changed anything
+			was, is = build(a), build(b)
+		}
+		changes, ok, err = c.Change(ctx, &m.memo, was, is)
 	}
 	if !ok && err == nil {
 		changes, err = c.Ensure(ctx, &m.memo, build(want)...)

@@ -21,7 +21,7 @@ type IPVS struct {
 	hide      map[string]*made[struct{}] // by namespace path
 	marks     map[string]*made[marked]
 	ports     *served[balanced]
-	vips      *served[ingress.VIPs]
+	vips      *served[marked]
 }
 
 // NewIPVS returns the balancer with a scheduler for all services; see NewNFTables for the clocks.
@@ -29,7 +29,7 @@ func NewIPVS(s ipvs.Scheduler, clocks *nft.Clocks) *IPVS {
 	return &IPVS{
 		scheduler: s, nft: NewNFTables(clocks), hide: map[string]*made[struct{}]{}, marks: map[string]*made[marked]{},
 		ports: newServed(balanced.equal, func(b balanced) ipvs.Table { return portServices(b.addrs, b.ports, s) }),
-		vips:  newServed(equalVIPs, func(v ingress.VIPs) ipvs.Table { return vipServices(v, s) }),
+		vips:  newServed(marked.equal, func(m marked) ipvs.Table { return vipServices(m, s) }),
 	}
 }
 
@@ -56,8 +56,12 @@ func (b *IPVS) VIPs(ctx context.Context, ns string, vips ingress.VIPs) (int, err
 			return 0, err
 		}
 	}
-	return ensureServices(ctx, b.vips, ns, oursInSandbox, vips, func() (int, error) {
-		return ensureIn(ctx, b.nft, withClocks, b.marks, ns, marked{vips, markOf(vips)}, restrictMarked, func(m marked) []nft.Table { return []nft.Table{markTable(m)} })
+	want, known := b.vips.of(ns)
+	if !known || !want.equal(marked{vips: vips}) {
+		want = withMarks(vips)
+	}
+	return ensureServices(ctx, b.vips, ns, oursInSandbox, want, func() (int, error) {
+		return ensureIn(ctx, b.nft, withClocks, b.marks, ns, want, restrictMarked, func(m marked) []nft.Table { return []nft.Table{markTable(m)} })
 	})
 }
 

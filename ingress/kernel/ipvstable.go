@@ -84,14 +84,14 @@ func markOf(vips ingress.VIPs) map[netip.Addr]uint32 {
 func oursInSandbox(k ipvs.Key) bool { return k.Mark&markMask == markOurs }
 
 // vipServices are two services for each virtual address: one for the protocols whose connections have an end, one for all others.
-func vipServices(vips ingress.VIPs, scheduler ipvs.Scheduler) ipvs.Table {
-	out, mark := ipvs.Table{}, markOf(vips)
-	for _, v := range vips {
+func vipServices(m marked, scheduler ipvs.Scheduler) ipvs.Table {
+	out := ipvs.Table{}
+	for _, v := range m.vips {
 		for _, stream := range []uint32{0, markStream} {
 			s := ipvs.NewService(scheduler)
 			s.Dests = dests(anyPort(v.Backends), anyPort(v.Draining), anyPort(v.Lost), stream != 0)
 			if len(s.Dests) > 0 {
-				out[ipvs.Marked(mark[v.Addr]|stream, v.Addr.Is6())] = s
+				out[ipvs.Marked(m.marks[v.Addr]|stream, v.Addr.Is6())] = s
 			}
 		}
 	}
@@ -110,8 +110,12 @@ func anyPort(list []netip.Addr) []netip.AddrPort {
 // marked is what the table of marks is made from.
 type marked struct {
 	vips  ingress.VIPs
-	marks map[netip.Addr]uint32
+	marks map[netip.Addr]uint32 // markOf(vips)
 }
+
+func withMarks(vips ingress.VIPs) marked { return marked{vips, markOf(vips)} }
+
+func (m marked) equal(o marked) bool { return slices.EqualFunc(m.vips, o.vips, ingress.VIP.Equal) }
 
 // restrictMarked is restrictVIPs with the marks that there are among all.
 func restrictMarked(a, b marked) (marked, marked) {

@@ -59,7 +59,7 @@ func TestVIPServices(t *testing.T) {
 		{Addr: a("10.0.1.10")},
 		{Addr: a("fd00:1::9"), Backends: []netip.Addr{a("fd00:1::1")}},
 	}
-	got := listing(vipServices(vips, ipvs.Maglev))
+	got := listing(vipServices(withMarks(vips), ipvs.Maglev))
 	want := `ipvs fwmark 0x7752b872 ipv6 scheduler mh
 ipvs fwmark 0x7752b873 ipv6 scheduler mh
 ipvs fwmark 0x775caa34 scheduler mh
@@ -84,7 +84,7 @@ func TestMarkTable(t *testing.T) {
 		{Addr: a("10.0.1.10"), Draining: []netip.Addr{a("10.0.1.2")}},
 		{Addr: a("fd00:1::9"), Backends: []netip.Addr{a("fd00:1::1")}},
 	}
-	services := vipServices(vips, ipvs.Maglev)
+	services := vipServices(withMarks(vips), ipvs.Maglev)
 	led := map[ipvs.Key]bool{}
 	for _, s := range markTable(marked{vips, markOf(vips)}).Sets {
 		v6 := strings.HasSuffix(s.Name, "6")

@@ -136,6 +136,7 @@ func (k *Mesh) ensureFabric(ctx context.Context, w fabricWant) (changes int, err
 func restrictFabric(a, b fabricWant) (fabricWant, fabricWant) {
 	a.ports, b.ports = restrictPorts(a.ports, b.ports)
 	a.mesh.Direct, b.mesh.Direct = ordered.Differ(a.mesh.Direct, b.mesh.Direct, ingress.Direct.Compare)
+	a.mesh.Ports, a.mesh.Tasks, b.mesh.Ports, b.mesh.Tasks = nil, nil, nil, nil // in no table
 	return a, b
 }
 

@@ -53,8 +53,14 @@ func (s *served[T]) diff(c *ipvs.Conn, ns string, ours func(ipvs.Key) bool, want
 	return ipvs.Diff(have, table), nil
 }
 
+// of is what was last wanted of a namespace.
+func (s *served[T]) of(ns string) (T, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, known := s.last[ns]
+	return last.of, known
+}
+
 func (b balanced) equal(o balanced) bool {
 	return slices.Equal(b.addrs, o.addrs) && slices.EqualFunc(b.ports, o.ports, ingress.Port.Equal)
 }
-
-func equalVIPs(a, b ingress.VIPs) bool { return slices.EqualFunc(a, b, ingress.VIP.Equal) }

@@ -58,7 +58,7 @@ func (f fakeKernel) Ports(ctx context.Context, ns string, addrs []netip.Addr, po
 }
 
 func (f fakeKernel) VIPs(ctx context.Context, ns string, vips ingress.VIPs) (int, error) {
-	return f.ensure(ctx, ns, oursInSandbox, vipServices(vips, ipvs.RoundRobin))
+	return f.ensure(ctx, ns, oursInSandbox, vipServices(withMarks(vips), ipvs.RoundRobin))
 }
 
 func (f fakeKernel) RemovePorts(ctx context.Context, ns string, addrs []netip.Addr) error {

@@ -135,6 +135,23 @@ func (c *Conn) GetSysctl(key string) (string, error) {
 	return out, err
 }
 
+// OtherSysctls returns those of the keys and values that are not so, in one visit to the namespace. A key that this kernel does not have is os.ErrNotExist.
+func (c *Conn) OtherSysctls(want [][2]string) (other [][2]string, err error) {
+	err = c.ns.Do(func() error {
+		for _, s := range want {
+			have, err := readSysctl(s[0])
+			if err != nil {
+				return err
+			}
+			if have != s[1] {
+				other = append(other, s)
+			}
+		}
+		return nil
+	})
+	return other, err
+}
+
 // readSysctl reads a value in the thread's own namespace. A pass reads dozens: package os would have each watched by epoll, which answers at once that it
 // can be read, and wakes a thread for that.
 func readSysctl(key string) (string, error) {

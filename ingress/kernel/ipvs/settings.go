@@ -34,14 +34,11 @@ func (c *Conn) EnsureSettings(ctx context.Context, path string) (changes int, er
 		return 0, err
 	}
 	defer ns.Close()
-	for _, s := range sysctls {
-		have, err := ns.GetSysctl(s[0])
-		if err != nil {
-			return changes, fmt.Errorf("IPVS: %w", err)
-		}
-		if have == s[1] {
-			continue
-		}
+	other, err := ns.OtherSysctls(sysctls)
+	if err != nil {
+		return 0, fmt.Errorf("IPVS: %w", err)
+	}
+	for _, s := range other {
 		if err := ns.Sysctl(s[0], s[1]); err != nil {
 			return changes, err
 		}
