@@ -45,7 +45,8 @@ soak: build
 	SWARMNET_BIN=$(BIN)/swarmnet SWARMNET_SOAK=$(DURATION) SWARMNET_SEED=$(SEED) $(GO) test -count=1 -timeout 0 -v -run '^TestE2EChaos$$' ./e2e
 
 # What this machine's kernel may lack, on Debian's kernel in a virtual machine: the same kernel tests, static, and a lab.
-# e2e-vm-long has tests of whole clusters over IPVS that take as long again: updates without failed requests, a node that dies, external services.
+# e2e-vm-long has tests of whole clusters over IPVS that take as long again: updates without failed requests, a node that dies, external services; and the
+# healing of a node, thing by thing.
 VM := .cache/vm/files
 e2e-vm: GUEST := e2e/vm/guest.sh
 e2e-vm-long: GUEST := e2e/vm/guest-long.sh
@@ -54,6 +55,7 @@ e2e-vm e2e-vm-long: build
 	cp $(BIN)/swarmnet $(VM)/
 	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/ingress.test ./ingress/kernel
 	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/overlay.test ./overlay/kernel
+	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/agent.test ./agent
 	CGO_ENABLED=0 $(GO) test -c -ldflags '-s -w' -o $(VM)/e2e.test ./e2e
 	$(GO) run ./e2e/vm -timeout 20m -files $(VM) $(VMFLAGS) $(GUEST)
 

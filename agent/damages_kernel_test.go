@@ -113,7 +113,9 @@ func sysctl(key, value string) func() error {
 }
 
 func filterVLANs(l netlink.Link) error {
-	err := netlink.BridgeSetVlanFiltering(l, true)
+	b := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()}
+	b.Name = l.Attrs().Name // see nl.Conn.FilterVLANs
+	err := netlink.BridgeSetVlanFiltering(b, true)
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return errNothing // this kernel's bridges cannot
 	}

@@ -27,11 +27,12 @@ const (
 	IPv6       Feature = "IPv6"
 	Macvlan    Feature = "macvlan devices"
 	VLAN       Feature = "VLAN devices (IEEE 802.1Q)"
+	BridgeVLAN Feature = "bridges that keep VLANs apart"
 	IPVS       Feature = "IPVS"
 )
 
 // modular are the features that kernels without modules often lack: a test of one skips where the probe says so, unless RequireEnv is "all".
-var modular = map[Feature]bool{VLAN: true, IPVS: true}
+var modular = map[Feature]bool{VLAN: true, BridgeVLAN: true, IPVS: true}
 
 // RequireEnv names the environment variable which, set to 1, says that this machine has all features but modular ones, and set to "all" that it has
 // those, too: what is missing fails.
@@ -73,6 +74,15 @@ func (f Feature) probe() error {
 		return nil
 	case Bridge:
 		return c.AddBridge("probe", swarmnet.MAC{}, 1500)
+	case BridgeVLAN:
+		if err := c.AddBridge("probe", swarmnet.MAC{}, 1500); err != nil {
+			return err
+		}
+		l, _, err := c.Link("probe")
+		if err != nil {
+			return err
+		}
+		return c.FilterVLANs(l, true)
 	case VXLAN:
 		return c.AddVXLAN("probe", 1500, nl.VXLAN{VNI: 1, Local: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: 4789, Proxy: true}, c.NS())
 	case Macvlan, VLAN:

@@ -231,10 +231,12 @@ func (c *Conn) SetMaster(index, bridge int) error {
 	return c.setLink(index, func() error { return c.h.LinkSetMasterByIndex(ref(index), bridge) }, "master %s", c.name(bridge))
 }
 
-// FilterVLANs says whether a bridge keeps VLANs apart.
+// FilterVLANs says whether a bridge keeps VLANs apart. It goes by the bridge's name alone: the library would say the name beside the index, which kernels
+// before 6.2 take for a wish to rename what is up, and refuse (EBUSY, dev_change_name in net/core/dev.c).
 func (c *Conn) FilterVLANs(bridge Link, on bool) error {
 	word := map[bool]string{false: "0", true: "1"}[on]
-	b := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Index: bridge.Index, Name: bridge.Name}}
+	b := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()}
+	b.Name = bridge.Name
 	return c.setLink(bridge.Index, func() error { return c.h.BridgeSetVlanFiltering(b, on) }, "type bridge vlan_filtering %s", word)
 }
 
