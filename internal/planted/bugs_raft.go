@@ -15,6 +15,12 @@ func raftBugs() []Bug {
 		Test: Test{dir, "TestRestful"},
 		Why:  "A member whose leader is silent counts its ticks late, and campaigns late.",
 	}, {
+		Name: "raft-asks-for-no-answer", File: dir + "/transport/peer.go",
+		Old:  "batch.NoAnswer = !quiet || time.Since(asked) < askAgain;",
+		New:  "batch.NoAnswer = true;",
+		Test: Test{dir + "/transport", "TestSenderAsksOnceAndGivesUp"},
+		Why:  "A dead connection is never noticed.",
+	}, {
 		Name: "raft-makes-up-for-a-pause", File: dir + "/beat.go",
 		Old:  "	if late := due - n.rest; late > 0 {\n",
 		New:  "	if late := due - n.rest; late > 1000 {\n",

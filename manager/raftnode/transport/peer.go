@@ -22,6 +22,8 @@ const (
 	dialTimeout  = 2 * time.Second
 	// silence is how long an answer may take before the connection passes for dead.
 	silence = 2 * time.Second
+	// askAgain is after how long without one the next batch asks for an answer: one to each would be half of all messages between idle managers.
+	askAgain = time.Second
 )
 
 // peer sends to one member. Each has a goroutine: one that is dead holds up nobody else.
@@ -151,7 +153,8 @@ func (p *peer) stream(ctx context.Context) (arrived bool, err error) {
 	defer idle.Stop()
 	defer silent.Stop()
 	silent.Stop()
-	quiet := true // everything that was sent has an answer, as far as is known
+	var asked time.Time // when an answer was asked for last
+	quiet := true       // there was one since
 	for {
 		select {
 		case <-ctx.Done():
@@ -174,8 +177,8 @@ func (p *peer) stream(ctx context.Context) (arrived bool, err error) {
 			if msgs, err = fill(batch, msgs); err != nil {
 				return arrived, fail(err)
 			}
-			if quiet {
-				quiet = false
+			if batch.NoAnswer = !quiet || time.Since(asked) < askAgain; !batch.NoAnswer {
+				quiet, asked = false, time.Now()
 				silent.Reset(silence)
 			}
 			if err := s.Send(batch); err != nil {

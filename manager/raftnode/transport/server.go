@@ -57,6 +57,9 @@ func (s *Server) Messages(stream swarmnetv1.Raft_MessagesServer) error {
 				return refuse(err)
 			}
 		}
+		if batch.GetNoAnswer() {
+			continue
+		}
 		if err := stream.Send(&swarmnetv1.RaftMessagesResponse{}); err != nil {
 			return err
 		}

@@ -87,9 +87,7 @@ func (h *host) up(t *testing.T, bootstrap bool) {
 		t.Fatal(err)
 	}
 	h.addr, h.state = l.Addr().String(), &counter{Seen: map[string]bool{}}
-	tr := transport.New(transport.Config{ClusterID: cluster, Self: peer(h), Dial: func(_ context.Context, addr string) (*grpc.ClientConn, error) {
-		return grpc.NewClient("passthrough:"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	}})
+	tr := transport.New(transport.Config{ClusterID: cluster, Self: peer(h), Dial: connect})
 	h.node, err = raftnode.Open(raftnode.Config{
 		ID: h.id, NodeID: peer(h).NodeID, Addr: h.addr, ClusterID: cluster, FS: h.fs, Dir: "raft", Key: make([]byte, 32),
 		StateMachine: h.state, Transport: tr, Bootstrap: bootstrap,
@@ -110,6 +108,10 @@ func (h *host) up(t *testing.T, bootstrap bool) {
 		return errors.Join(<-done, <-done)
 	})
 	t.Cleanup(func() { h.end() })
+}
+
+func connect(_ context.Context, addr string) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 }
 
 func within(t *testing.T, what string, ok func() bool) {
@@ -236,7 +238,7 @@ func TestGroupOverGRPC(t *testing.T) {
 func TestServerRefusesStrangers(t *testing.T) {
 	h := &host{id: 1, fs: vfs.NewMem()}
 	h.up(t, true)
-	conn, err := grpc.NewClient("passthrough:"+h.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := connect(t.Context(), h.addr)
 	if err != nil {
 		t.Fatal(err)
 	}

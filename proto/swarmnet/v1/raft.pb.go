@@ -30,7 +30,9 @@ type RaftMessages struct {
 	FromAddr string `protobuf:"bytes,3,opt,name=from_addr,json=fromAddr,proto3" json:"from_addr,omitempty"`
 	To       uint64 `protobuf:"varint,4,opt,name=to,proto3" json:"to,omitempty"`
 	// raftpb.Message, encoded.
-	Messages      [][]byte `protobuf:"bytes,5,rep,name=messages,proto3" json:"messages,omitempty"`
+	Messages [][]byte `protobuf:"bytes,5,rep,name=messages,proto3" json:"messages,omitempty"`
+	// The sender awaits no answer to this batch. A receiver that does not know of this gives one.
+	NoAnswer      bool `protobuf:"varint,6,opt,name=no_answer,json=noAnswer,proto3" json:"no_answer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -100,6 +102,14 @@ func (x *RaftMessages) GetMessages() [][]byte {
 	return nil
 }
 
+func (x *RaftMessages) GetNoAnswer() bool {
+	if x != nil {
+		return x.NoAnswer
+	}
+	return false
+}
+
+// RaftMessagesResponse says that the receiver took the batches up to one that asked for it. It is there for the sender to know a dead connection.
 type RaftMessagesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -689,14 +699,15 @@ var File_swarmnet_v1_raft_proto protoreflect.FileDescriptor
 
 const file_swarmnet_v1_raft_proto_rawDesc = "" +
 	"\n" +
-	"\x16swarmnet/v1/raft.proto\x12\vswarmnet.v1\x1a\x16swarmnet/v1/auth.proto\"\x8a\x01\n" +
+	"\x16swarmnet/v1/raft.proto\x12\vswarmnet.v1\x1a\x16swarmnet/v1/auth.proto\"\xa7\x01\n" +
 	"\fRaftMessages\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x1b\n" +
 	"\tfrom_addr\x18\x03 \x01(\tR\bfromAddr\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\x04R\x02to\x12\x1a\n" +
-	"\bmessages\x18\x05 \x03(\fR\bmessages\"\x16\n" +
+	"\bmessages\x18\x05 \x03(\fR\bmessages\x12\x1b\n" +
+	"\tno_answer\x18\x06 \x01(\bR\bnoAnswer\"\x16\n" +
 	"\x14RaftMessagesResponse\"r\n" +
 	"\x11RaftSnapshotChunk\x121\n" +
 	"\x04head\x18\x01 \x01(\v2\x1d.swarmnet.v1.RaftSnapshotHeadR\x04head\x12\x12\n" +
