@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,15 +17,16 @@ import (
 
 	"github.com/swarmnet/swarmnet/cli/parse"
 	"github.com/swarmnet/swarmnet/daemon"
+	"github.com/swarmnet/swarmnet/internal/procs"
 	"github.com/swarmnet/swarmnet/internal/timerslack"
 )
 
-// daemonFlags are `swarmnet daemon`'s flags; a YAML file may hold the same, by the same names.
 // daemonSlack is how much later than asked for the daemon may be woken. With the kernel's 50 us a third of what an idle one takes goes into the Go runtime's
 // monitor, which sleeps for 20 us again and again while any thread works, and into timers that come a fraction of a millisecond before the runtime's own
 // clock says so, and are waited for once more.
 const daemonSlack = time.Millisecond
 
+// daemonFlags are `swarmnet daemon`'s flags; a YAML file may hold the same, by the same names.
 type daemonFlags struct {
 	c                           daemon.Config
 	dns                         []string
@@ -50,7 +53,12 @@ func (a *app) daemonCmd() *cobra.Command {
 		if err := timerslack.Set(daemonSlack); err != nil {
 			logger.Warn("an idle daemon will take more of the processor", "err", err)
 		}
-		return daemon.Run(cmd.Context(), f.c)
+		ctx, cancel := context.WithCancel(cmd.Context())
+		var watch sync.WaitGroup
+		watch.Go(func() { procs.Watch(ctx) })
+		defer watch.Wait()
+		defer cancel()
+		return daemon.Run(ctx, f.c)
 	}}
 	fl := cmd.Flags()
 	fl.StringVar(&f.config, "config", "", "YAML file with any of these flags; a flag on the command line goes before it")
