@@ -17,7 +17,7 @@ func raftBugs() []Bug {
 	}, {
 		Name: "raft-asks-for-no-answer", File: dir + "/transport/peer.go",
 		Old:  "batch.NoAnswer = !quiet || time.Since(asked) < askAgain;",
-		New:  "batch.NoAnswer = true;",
+		New:  "batch.NoAnswer = quiet || time.Since(asked) > askAgain;",
 		Test: Test{dir + "/transport", "TestSenderAsksOnceAndGivesUp"},
 		Why:  "A dead connection is never noticed.",
 	}, {
