@@ -3,6 +3,12 @@ package main
 // agentBugs are in the parts of the agent that decide.
 func agentBugs() []Bug {
 	return []Bug{{
+		Name: "daemon-works-on-one-processor", File: "internal/procs/procs.go",
+		Old:  "		case working && quiet >= calm:\n			p.widen()\n",
+		New:  "		case working && quiet >= calm:\n",
+		Test: Test{"internal/procs", "TestWatch"},
+		Why:  "A daemon that has idled once keeps to one processor whatever it is given to do.",
+	}, {
 		Name: "agent-drift-is-not-told", File: "agent/drift.go",
 		Old:  "	tell(now)\n	later(",
 		New:  "	later(",
