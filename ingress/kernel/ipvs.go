@@ -28,8 +28,8 @@ type IPVS struct {
 func NewIPVS(s ipvs.Scheduler, clocks *nft.Clocks) *IPVS {
 	return &IPVS{
 		scheduler: s, nft: NewNFTables(clocks), hide: map[string]*made[struct{}]{}, marks: map[string]*made[marked]{},
-		ports: newServed(balanced.equal, func(b balanced) ipvs.Table { return portServices(b.addrs, b.ports, s) }),
-		vips:  newServed(marked.equal, func(m marked) ipvs.Table { return vipServices(m, s) }),
+		ports: newServed(true, balanced.equal, func(b balanced) ipvs.Table { return portServices(b.addrs, b.ports, s) }),
+		vips:  newServed(false, marked.equal, func(m marked) ipvs.Table { return vipServices(m, s) }),
 	}
 }
 
@@ -86,7 +86,7 @@ func ensureServices[T any](ctx context.Context, s *served[T], ns string, ours fu
 		last++
 	}
 	for _, step := range []func() (int, error){
-		func() (int, error) { return c.EnsureSettings(ctx, ns) },
+		func() (int, error) { return c.EnsureSettings(ctx, ns, s.open) },
 		func() (int, error) { return c.Apply(ctx, ops[:last]) },
 		lead,
 		func() (int, error) { return c.Apply(ctx, ops[last:]) },

@@ -165,12 +165,12 @@ func TestKernelIPVSSettings(t *testing.T) {
 	ensure := func(when string, most int) {
 		t.Helper()
 		dry, p := plan.Dry(t.Context())
-		would, err := c.EnsureSettings(dry, ns.Path)
-		changes, err2 := c.EnsureSettings(t.Context(), ns.Path)
+		would, err := c.EnsureSettings(dry, ns.Path, true)
+		changes, err2 := c.EnsureSettings(t.Context(), ns.Path, true)
 		if err := errors.Join(err, err2); err != nil || changes == 0 || changes > most || would != changes || len(p.Lines()) != changes {
 			t.Errorf("%s: %d changes, a dry pass told %d, %q; want 1 to %d: %v", when, changes, would, p.Lines(), most, err)
 		}
-		if changes, err := c.EnsureSettings(t.Context(), ns.Path); err != nil || changes != 0 {
+		if changes, err := c.EnsureSettings(t.Context(), ns.Path, true); err != nil || changes != 0 {
 			t.Errorf("%s: a second pass made %d changes: %v", when, changes, err)
 		}
 		config, err := raw.GetConfig()
@@ -181,7 +181,7 @@ func TestKernelIPVSSettings(t *testing.T) {
 			t.Errorf("%s: the timeouts are %+v", when, *config)
 		}
 	}
-	ensure("at first", 6)
+	ensure("at first", 8)
 	if tcp, err := c.IdleTCP(); err != nil || tcp < 3*time.Hour {
 		t.Errorf("an idle TCP connection is kept for %v: %v", tcp, err)
 	}
@@ -195,6 +195,8 @@ func TestKernelIPVSSettings(t *testing.T) {
 			return nil
 		})
 	}
+	ns.With(func(c *nl.Conn) error { return c.Sysctl("net/ipv4/icmp_ratemask", "6168") })
+	ensure("refusals", 1)
 	if err := raw.SetConfig(&mobyipvs.Config{TimeoutTCP: 15 * time.Minute, TimeoutTCPFin: time.Minute, TimeoutUDP: time.Minute}); err != nil {
 		t.Fatal(err)
 	}

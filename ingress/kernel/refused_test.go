@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -27,13 +28,17 @@ func TestKernelConformanceEveryOneIsRefused(t *testing.T) {
 			}
 		}
 		for _, n := range c.nodes {
-			addr := n.under.As4()
-			syn := func(f []byte) bool {
-				return len(f) >= 54 && binary.BigEndian.Uint16(f[12:]) == unix.ETH_P_IP && f[23] == unix.IPPROTO_TCP && slices.Equal(f[30:34], addr[:]) && f[47]&0x3f == 0x02
-			}
-			if got := wire.Count(syn); got != clients {
+			if got := wire.Count(synTo(n.under)); got != clients {
 				t.Errorf("%d clients asked node %s %d times", clients, n.under, got)
 			}
 		}
 	})
+}
+
+// synTo matches the first packets of TCP connections to an IPv4 address.
+func synTo(to netip.Addr) func(frame []byte) bool {
+	addr := to.As4()
+	return func(f []byte) bool {
+		return len(f) >= 54 && binary.BigEndian.Uint16(f[12:]) == unix.ETH_P_IP && f[23] == unix.IPPROTO_TCP && slices.Equal(f[30:34], addr[:]) && f[47]&0x3f == 0x02
+	}
 }

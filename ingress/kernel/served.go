@@ -12,6 +12,7 @@ import (
 // through every few seconds, and mostly nothing has changed: then no table is made, neither of the wish nor of what is there. What is kept of a wish
 // follows from the wish alone; what is there is read each time.
 type served[T any] struct {
+	open  bool // clients of other hosts come
 	equal func(a, b T) bool
 	build func(T) ipvs.Table
 
@@ -24,8 +25,8 @@ type asked[T any] struct {
 	digest ipvs.Digest // of its table
 }
 
-func newServed[T any](equal func(a, b T) bool, build func(T) ipvs.Table) *served[T] {
-	return &served[T]{equal: equal, build: build, last: map[string]asked[T]{}}
+func newServed[T any](open bool, equal func(a, b T) bool, build func(T) ipvs.Table) *served[T] {
+	return &served[T]{open: open, equal: equal, build: build, last: map[string]asked[T]{}}
 }
 
 // diff returns what makes the services of ours in a namespace what is wanted. Each namespace is used by one goroutine at a time.

@@ -44,7 +44,7 @@ func Probe(s Scheduler) error {
 	case config.TimeoutUDP == 0:
 		return errors.New("IPVS does not balance UDP (CONFIG_IP_VS_PROTO_UDP)")
 	}
-	if _, err := c.EnsureSettings(context.Background(), path); errors.Is(err, os.ErrNotExist) {
+	if _, err := c.EnsureSettings(context.Background(), path, true); errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%w (CONFIG_IP_VS_NFCT)", err)
 	} else if err != nil {
 		return err

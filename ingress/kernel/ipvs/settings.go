@@ -3,6 +3,8 @@ package ipvs
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/moby/ipvs"
@@ -24,17 +26,29 @@ var sysctls = [][2]string{
 	{"net/ipv4/vs/sloppy_tcp", "1"},
 }
 
+// refusals of a namespace at whose services clients of others arrive (Documentation/networking/ip-sysctl.rst): IPVS refuses by ICMP whom it has no destination
+// for, and by itself the kernel tells one host so once a second. Who hears nothing tries again after one second, two more and four more, and is late when there
+// is a destination again. The mask is the kernel's own without destination unreachable; ICMPv6 has no such mask before Linux 5.2.
+var refusals = [][2]string{{"net/ipv4/icmp_ratemask", "6160"}, {"net/ipv6/icmp/ratelimit", "0"}}
+
 // timeouts after which an idle connection is forgotten. IPVS's own for TCP is 15 minutes; this is connection tracking's, 5 days.
 var timeouts = ipvs.Config{TimeoutTCP: 432000 * time.Second, TimeoutTCPFin: 120 * time.Second, TimeoutUDP: 300 * time.Second}
 
-// EnsureSettings makes the settings of the connection's namespace, which is the one at path, what they must be.
-func (c *Conn) EnsureSettings(ctx context.Context, path string) (changes int, err error) {
+// EnsureSettings makes the settings of the connection's namespace, which is the one at path, what they must be. Is it open, clients of others arrive there.
+func (c *Conn) EnsureSettings(ctx context.Context, path string, open bool) (changes int, err error) {
 	ns, err := nl.OpenIn(ctx, path)
 	if err != nil {
 		return 0, err
 	}
 	defer ns.Close()
-	other, err := ns.OtherSysctls(sysctls)
+	want := sysctls
+	if open {
+		want = slices.Concat(sysctls, refusals)
+	}
+	if !ns.HasIPv6() {
+		want = slices.DeleteFunc(slices.Clone(want), func(s [2]string) bool { return strings.HasPrefix(s[0], "net/ipv6/") })
+	}
+	other, err := ns.OtherSysctls(want)
 	if err != nil {
 		return 0, fmt.Errorf("IPVS: %w", err)
 	}
