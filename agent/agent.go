@@ -117,11 +117,11 @@ func newAgent(cfg Config, p parts, key ed25519.PrivateKey) *Agent {
 	})
 	a.fabric = reconcile.New(reconcile.Config[overlay.Desired]{
 		Name: "networks", Apply: a.applyFabric, Slot: a.fabricPace.slot, Equal: overlay.Desired.Equal,
-		Resync: cfg.resync, Single: true, Drift: a.driftOf(swarmnet.PartNetworks, ""), Done: a.planAgain, Logger: cfg.Logger,
+		Resync: cfg.resync, Single: true, Drift: a.driftOf(swarmnet.PartNetworks, ""), Done: a.planAgain(), Logger: cfg.Logger,
 	})
 	a.mesh = reconcile.New(reconcile.Config[ingress.Mesh]{
 		Name: "published ports", Apply: a.applyMesh, Equal: ingress.Mesh.Equal,
-		Resync: cfg.resync, Single: true, Drift: a.driftOf(swarmnet.PartPorts, ""), Done: a.planAgain, Logger: cfg.Logger,
+		Resync: cfg.resync, Single: true, Drift: a.driftOf(swarmnet.PartPorts, ""), Done: a.planAgain(), Logger: cfg.Logger,
 	})
 	return a
 }
@@ -328,7 +328,16 @@ func (a *Agent) keepVNIs(d overlay.Desired) {
 	}
 }
 
-func (a *Agent) planAgain(reconcile.Status) { a.wakePlan() }
+// planAgain plans after the attempts by which a loop got further, failed, or failed no more; one that found everything in force changes no plan.
+func (a *Agent) planAgain() func(reconcile.Status) {
+	var was reconcile.Status
+	return func(st reconcile.Status) {
+		if st.Applied != was.Applied || st.Failures != was.Failures {
+			a.wakePlan()
+		}
+		was = st
+	}
+}
 
 // describe is what the node tells the managers of itself.
 func (a *Agent) describe() swarmnet.NodeDescription {
