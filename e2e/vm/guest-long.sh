@@ -6,5 +6,5 @@ for test in S31StartFirstAnswersThroughout S33RemovedServiceIsGone NodeDies Exte
 	e2e.test -test.v -test.timeout 5m -test.run "^TestE2E$test\$"
 done
 echo "== healing at $(cut -d' ' -f1 /proc/uptime) s"
-agent.test -test.v -test.timeout 6m -test.run '^TestKernelHealing$'
+agent.test -test.v -test.timeout 10m -test.run '^TestKernelHealing$'
 echo "== the end at $(cut -d' ' -f1 /proc/uptime) s"
