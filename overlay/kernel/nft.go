@@ -71,9 +71,9 @@ func hostTable(up Uplink, d overlay.Desired) nft.Table {
 
 // fabricTable keeps networks apart, and lets what leaves them out under the fabric's address:
 //
-//	forward: ct status assured accept                         what is under way came through here when it began
-//	         iifname @closed drop                             internal networks: no way out, even for who addresses the bridge by its MAC
+//	forward: iifname @closed drop                             internal networks: no way out, even for who addresses the bridge by its MAC
 //	         iifname "br-*" oifname "br-*" goto between
+//	         ct status assured accept                         what is under way needs no clamp
 //	         oifname uplink, iifname uplink: the clamps       handshakes alone: no segment size is told later
 //	between: iifname br-INGRESS ether saddr @nodes accept     what other nodes' meshes send here
 //	         oifname br-INGRESS ct direction reply accept     and the answers
@@ -82,6 +82,7 @@ func hostTable(up Uplink, d overlay.Desired) nft.Table {
 //	postrouting: iifname br-ROUTED oifname uplink accept
 //	             iifname "br-*" oifname uplink masquerade to :32768-65535
 //
+// What keeps networks apart is asked of every packet: a connection that came about while somebody had removed the table ends when it is there again.
 // That a frame on the ingress network comes from the node whose MAC it bears, the sandboxes' locked ports see to.
 func fabricTable(d overlay.Desired) nft.Table {
 	forward, post := chains()
@@ -110,9 +111,9 @@ func fabricTable(d overlay.Desired) nft.Table {
 	}
 	between.Rules = append(between.Rules, rule(nft.CTDNAT(), nft.Accept()), rule(nft.Drop()))
 	forward.Rules = []nft.Rule{
-		rule(nft.CTAssured(), nft.Accept()),
 		rule(nft.In(closed.Name, nft.FieldIIFName), nft.Drop()),
 		rule(nft.IIFPrefix("br-"), nft.OIFPrefix("br-"), nft.GotoChain(between.Name)),
+		rule(nft.CTAssured(), nft.Accept()),
 		rule(nft.OIFName(UplinkName), nft.ClampMSS()),
 		rule(nft.IIFName(UplinkName), nft.ClampMSS()),
 	}
