@@ -116,13 +116,27 @@ func socket(to netip.AddrPort) (fd int, err error) {
 		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}),
 	)
 	if err == nil {
-		err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
+		err = connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
 	}
 	if err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("cannot connect to %s: %w", to, err)
 	}
 	return fd, nil
+}
+
+// connect goes on when a signal interrupts it, as connect(2) asks for: the handshake does, and the socket is writable at its end.
+func connect(fd int, to unix.Sockaddr) error {
+	err := unix.Connect(fd, to)
+	for errors.Is(err, unix.EINTR) {
+		if _, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 10_000); err == nil {
+			var failed int
+			if failed, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && failed != 0 {
+				err = unix.Errno(failed)
+			}
+		}
+	}
+	return err
 }
 
 func askOnce(to netip.AddrPort) error {
