@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -195,9 +196,12 @@ func TestLostDisk(t *testing.T) {
 	if after.RaftID == 0 || after.RaftID == before.RaftID {
 		t.Errorf("it is member %d, and was %d", after.RaftID, before.RaftID)
 	}
-	if st := back.Raft(); len(st.Members) != 3 {
-		t.Errorf("members: %+v", st.Members)
-	}
+	eventually(t, "three members", func() error { // raft takes a snapshot over after the state, which says that it is ready
+		if st := back.Raft(); len(st.Members) != 3 {
+			return fmt.Errorf("%+v", st.Members)
+		}
+		return nil
+	})
 }
 
 // A certificate request with another node's key gives no certificate for this one's name.
