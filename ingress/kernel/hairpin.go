@@ -55,11 +55,11 @@ func hairpinTable(m ingress.Mesh, ports []ingress.Port, host []netip.Addr) nft.T
 				direct.Elems[nft.KeyIface(overlay.BridgeName(d.VNI))+keyAddr(d.Addr)] = ""
 			}
 		}
-		any := picks{v6: v6, made: map[int]nft.Chain{}, rule: func(n int) nft.Rule {
-			return nft.R(nft.INet, nft.DNATMap(v6, true, backends.Name, nft.FieldProto, nft.FieldPort, nft.FieldRandom(uint32(n))))
+		any := picks{v6: v6, made: map[int]nft.Chain{}, dnat: func(n int) nft.Part {
+			return nft.DNATMap(v6, true, backends.Name, nft.FieldProto, nft.FieldPort, nft.FieldRandom(uint32(n)))
 		}}
-		one := picks{v6: v6, made: map[int]nft.Chain{}, prefix: "at", rule: func(n int) nft.Rule {
-			return nft.R(nft.INet, nft.DNATMap(v6, true, backendsAt.Name, nft.FieldProto, nft.FieldPort, nft.FieldDaddr(v6), nft.FieldRandom(uint32(n))))
+		one := picks{v6: v6, made: map[int]nft.Chain{}, prefix: "at", dnat: func(n int) nft.Part {
+			return nft.DNATMap(v6, true, backendsAt.Name, nft.FieldProto, nft.FieldPort, nft.FieldDaddr(v6), nft.FieldRandom(uint32(n)))
 		}}
 		for _, p := range ports {
 			list, key := ofFamily(p.Backends, v6), keyProto(p.Protocol)+keyPort(p.Published)
@@ -76,8 +76,10 @@ func hairpinTable(m ingress.Mesh, ports []ingress.Port, host []netip.Addr) nft.T
 			}
 		}
 		pre.Rules = append(pre.Rules,
-			nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.In(own.Name, nft.FieldDaddr(v6)), nft.Goto(services.Name, nft.FieldProto, nft.FieldPort)),
-			nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.Goto(servicesAt.Name, nft.FieldProto, nft.FieldPort, nft.FieldDaddr(v6))))
+			nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.In(own.Name, nft.FieldDaddr(v6)), nft.Jump(services.Name, nft.FieldProto, nft.FieldPort)),
+			nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.In(own.Name, nft.FieldDaddr(v6)), any.first()), // see NFTables
+			nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.Jump(servicesAt.Name, nft.FieldProto, nft.FieldPort, nft.FieldDaddr(v6))),
+			nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), one.first()))
 		post.Rules = append(post.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.CTDNAT(), nft.In(direct.Name, nft.FieldIIFName, nft.FieldDaddr(v6)), nft.Masquerade()))
 		t.Sets = append(t.Sets, own, direct, backends, backendsAt, services, servicesAt)
 		chains = append(chains, append(any.chains(), one.chains()...)...)

@@ -30,9 +30,14 @@ const maxMemos = 4096
 // NFTables is the Balancer of kernels without IPVS. All services share one map: there is no rule per service, but one per number
 // of backends, and adding a task adds one element:
 //
-//	map services4 { type inet_proto . inet_service : verdict }                        { tcp . 8080 : goto pick3v4 }
+//	map services4 { type inet_proto . inet_service : verdict }                        { tcp . 8080 : jump pick3v4 }
 //	map backends4 { type inet_proto . inet_service . mark : ipv4_addr . inet_service }  { tcp . 8080 . 0 : 10.0.1.2 . 80, … }
 //	chain pick3v4 { dnat ip to meta l4proto . th dport . numgen random mod 3 map @backends4 }
+//	chain prerouting { … vmap @services4; … dnat ip to meta l4proto . th dport . 0 map @backends4 }
+//
+// A transaction is not one moment for a packet under way: which rules it goes by was settled when it came, what is in a map counts when that is
+// looked up. So one that comes while the number of backends changes may be sent to a chain that is new and has no rule for it yet, or pick a backend that
+// has just gone. Then it gets the first one, which is there as long as there is any.
 type NFTables struct {
 	clocks *nft.Clocks
 
@@ -195,13 +200,16 @@ type picks struct {
 	v6     bool
 	prefix string // of the chains' names
 	made   map[int]nft.Chain
-	rule   func(n int) nft.Rule
+	dnat   func(n int) nft.Part // to one of the first n backends
 }
+
+// first leads to the first backend, if there is one.
+func (p *picks) first() nft.Part { return p.dnat(1) }
 
 func (p *picks) of(n int) string {
 	name := p.prefix + "pick" + strconv.Itoa(n) + "v" + suffix(p.v6)
 	if _, ok := p.made[n]; !ok {
-		p.made[n] = nft.Chain{Name: name, Rules: []nft.Rule{p.rule(n)}}
+		p.made[n] = nft.Chain{Name: name, Rules: []nft.Rule{nft.R(nft.INet, p.dnat(n))}}
 	}
 	return name
 }
@@ -224,8 +232,8 @@ func portTable(addrs []netip.Addr, ports []ingress.Port) nft.Table {
 		services := nft.Set{Name: "services" + suffix(v6), Key: nft.Concat(nft.TypeProto, nft.TypePort), Verdict: true, Elems: map[string]string{}}
 		backends := nft.Set{Name: "backends" + suffix(v6), Key: nft.Concat(nft.TypeProto, nft.TypePort, nft.TypeMark),
 			Data: nft.Concat(typeAddr(v6), nft.TypePort), Elems: map[string]string{}}
-		p := picks{v6: v6, made: map[int]nft.Chain{}, rule: func(n int) nft.Rule {
-			return nft.R(nft.INet, nft.DNATMap(v6, true, backends.Name, nft.FieldProto, nft.FieldPort, nft.FieldRandom(uint32(n))))
+		p := picks{v6: v6, made: map[int]nft.Chain{}, dnat: func(n int) nft.Part {
+			return nft.DNATMap(v6, true, backends.Name, nft.FieldProto, nft.FieldPort, nft.FieldRandom(uint32(n)))
 		}}
 		for _, port := range ports {
 			list := ofFamily(port.Backends, v6)
@@ -239,7 +247,8 @@ func portTable(addrs []netip.Addr, ports []ingress.Port) nft.Table {
 			}
 		}
 		pre.Rules = append(pre.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.Daddr(addr.AsSlice()), nft.CTNew(), // see vipsTable
-			nft.Goto(services.Name, nft.FieldProto, nft.FieldPort)))
+			nft.Jump(services.Name, nft.FieldProto, nft.FieldPort)),
+			nft.R(nft.INet, nft.NFProto(v6), nft.Daddr(addr.AsSlice()), nft.CTNew(), p.first()))
 		t.Sets = append(t.Sets, backends, services)
 		chains = append(chains, p.chains()...)
 	}
@@ -249,7 +258,7 @@ func portTable(addrs []netip.Addr, ports []ingress.Port) nft.Table {
 
 // vipsTable balances by address alone, so that all protocols and ports reach the same service:
 //
-//	map vips4 { type ipv4_addr : verdict }              { 10.0.1.9 : goto pick2v4 }
+//	map vips4 { type ipv4_addr : verdict }              { 10.0.1.9 : jump pick2v4 }
 //	map backends4 { type ipv4_addr . mark : ipv4_addr }  { 10.0.1.9 . 0 : 10.0.1.2, 10.0.1.9 . 1 : 10.0.1.3 }
 //	set refused4 { type ipv4_addr }                      virtual addresses with nothing behind them
 //
@@ -265,8 +274,8 @@ func vipsTable(vips ingress.VIPs) nft.Table {
 		services := nft.Set{Name: "vips" + suffix(v6), Key: typeAddr(v6), Verdict: true, Elems: map[string]string{}}
 		backends := nft.Set{Name: "backends" + suffix(v6), Key: nft.Concat(typeAddr(v6), nft.TypeMark), Data: typeAddr(v6), Elems: map[string]string{}}
 		refused := refusedSet(vips, v6)
-		p := picks{v6: v6, made: map[int]nft.Chain{}, rule: func(n int) nft.Rule {
-			return nft.R(nft.INet, nft.DNATMap(v6, false, backends.Name, nft.FieldDaddr(v6), nft.FieldRandom(uint32(n))))
+		p := picks{v6: v6, made: map[int]nft.Chain{}, dnat: func(n int) nft.Part {
+			return nft.DNATMap(v6, false, backends.Name, nft.FieldDaddr(v6), nft.FieldRandom(uint32(n)))
 		}}
 		for _, v := range vips {
 			if v.Addr.Is6() != v6 || len(v.Backends) == 0 {
@@ -277,7 +286,8 @@ func vipsTable(vips ingress.VIPs) nft.Table {
 				backends.Elems[keyAddr(v.Addr)+keySlot(i)] = keyAddr(b)
 			}
 		}
-		out.Rules = append(out.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.Goto(services.Name, nft.FieldDaddr(v6))))
+		out.Rules = append(out.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.Jump(services.Name, nft.FieldDaddr(v6))),
+			nft.R(nft.INet, nft.NFProto(v6), p.first()))
 		refuse.Rules = append(refuse.Rules, refuseRules(refused.Name, v6)...)
 		t.Sets = append(t.Sets, backends, services, refused)
 		chains = append(chains, p.chains()...)

@@ -62,8 +62,8 @@ func In(set string, fields ...field) Part {
 	return part(append(load(fields), &expr.Lookup{SourceRegister: reg32, SetName: set})...)
 }
 
-// Goto is `FIELDS vmap @set`.
-func Goto(set string, fields ...field) Part {
+// Jump is `FIELDS vmap @set`: on to the chain that the map names, and back when that decides nothing.
+func Jump(set string, fields ...field) Part {
 	return part(append(load(fields), &expr.Lookup{SourceRegister: reg32, SetName: set, IsDestRegSet: true, DestRegister: unix.NFT_REG_VERDICT})...)
 }
 

@@ -35,7 +35,7 @@ func draw(t *rapid.T, label string) Table {
 		out.Sets = append(out.Sets, Set{Name: "extra", Key: Type{Magic: 13, Len: 2 + 2*uint32(rapid.IntRange(0, 1).Draw(t, label+" width"))}, Elems: map[string]string{}})
 	}
 	base := &Base{Type: "filter", Hook: unix.NF_INET_LOCAL_OUT, Priority: int32(rapid.IntRange(0, 1).Draw(t, label+" priority"))}
-	out.Chains = append(out.Chains, Chain{Name: "output", Base: base, Rules: []Rule{R(INet, NFProto(false), Goto("verdicts", FieldDaddr(false)))}})
+	out.Chains = append(out.Chains, Chain{Name: "output", Base: base, Rules: []Rule{R(INet, NFProto(false), Jump("verdicts", FieldDaddr(false)))}})
 	for i := range 4 {
 		c := Chain{Name: fmt.Sprintf("c%d", i)}
 		for range rapid.IntRange(0, 2).Draw(t, label+" rules") {

@@ -162,7 +162,7 @@ func (c *Conn) observeElems(t *Table, s Set) error {
 	}, text(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name), text(unix.NFTA_SET_ELEM_LIST_SET, s.Name))
 }
 
-// value is that of an NFTA_DATA_* attribute: plain octets, or the chain of a goto.
+// value is that of an NFTA_DATA_* attribute: plain octets, or the chain of a jump.
 func value(b []byte) (out string) {
 	attrs(b, func(typ uint16, data []byte) {
 		switch typ {
@@ -178,7 +178,7 @@ func value(b []byte) (out string) {
 					code = u32(v)
 				}
 			})
-			if int32(code) == unix.NFT_GOTO {
+			if int32(code) == unix.NFT_JUMP {
 				out = chain
 			}
 		}

@@ -32,7 +32,7 @@ type Table struct {
 	Dormant bool
 }
 
-// Set is a set or a map. In a verdict map the data of an element is the name of the chain to go to.
+// Set is a set or a map. In a verdict map the data of an element is the name of the chain to jump to.
 type Set struct {
 	Name    string
 	Key     Type

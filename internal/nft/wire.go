@@ -173,9 +173,9 @@ func elem(s Set, key, data string) []byte {
 	k := nest(unix.NFTA_SET_ELEM_KEY, attr(unix.NFTA_DATA_VALUE, []byte(key)))
 	switch {
 	case s.Verdict:
-		gotoChain := int32(unix.NFT_GOTO)
+		jump := int32(unix.NFT_JUMP)
 		return nest(unix.NFTA_LIST_ELEM, k, nest(unix.NFTA_SET_ELEM_DATA, nest(unix.NFTA_DATA_VERDICT,
-			num(unix.NFTA_VERDICT_CODE, uint32(gotoChain)), text(unix.NFTA_VERDICT_CHAIN, data))))
+			num(unix.NFTA_VERDICT_CODE, uint32(jump)), text(unix.NFTA_VERDICT_CHAIN, data))))
 	case s.Data.Len > 0:
 		return nest(unix.NFTA_LIST_ELEM, k, nest(unix.NFTA_SET_ELEM_DATA, attr(unix.NFTA_DATA_VALUE, []byte(data))))
 	}

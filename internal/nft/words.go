@@ -61,7 +61,7 @@ func describe(t Table, steps []step) (out []change) {
 func (s Set) words(key, data string) string {
 	switch {
 	case s.Verdict:
-		return s.Key.words(key) + " : goto " + data
+		return s.Key.words(key) + " : jump " + data
 	case s.Data.Len > 0:
 		return s.Key.words(key) + " : " + s.Data.words(data)
 	}
