@@ -2,7 +2,6 @@
 package scheduler
 
 import (
-
 	"github.com/swarmnet/swarmnet"
 	"github.com/swarmnet/swarmnet/manager/state"
 )
