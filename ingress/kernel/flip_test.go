@@ -18,7 +18,7 @@ import (
 )
 
 // A connection that is made in the very moment in which the backends of a virtual address change gets one of them: a packet may see the
-// old rules and the new elements. Of 1,000 changes, six cost a connection when nothing saw to that.
+// old rules and the new elements. Of 1,000 changes a few cost a connection when nothing saw to that.
 func TestKernelVIPWhileItsBackendsChange(t *testing.T) {
 	kerneltest.Require(t, kerneltest.NFTables)
 	ns := kerneltest.NewNamespace(t)
