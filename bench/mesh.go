@@ -66,39 +66,70 @@ type way struct {
 	others    []int
 }
 
-// runWays takes each way in turn, in another order each time.
+// meshSlices is how many parts a run is taken in. One way's part follows the other's at once, so that what drifts with the machine, and all does within
+// a second here, is in both.
+const meshSlices = 8
+
+// runWays takes the ways in turn, slice by slice and in another order each time.
 func runWays(client string, names []string, ways map[string]way, runs int) (map[string][]meshRun, error) {
 	out := map[string][]meshRun{}
 	for run := range runs + 1 {
-		for k := range names {
-			name := names[(k+run)%len(names)]
-			r, err := ways[name].take(client)
-			if err != nil {
+		took := map[string]*meshCost{}
+		for k := range meshSlices * len(names) {
+			name := names[(k+k/len(names))%len(names)]
+			if took[name] == nil {
+				took[name] = &meshCost{}
+			}
+			if err := ways[name].take(client, took[name]); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
+		}
+		for name, c := range took {
 			if run > 0 { // the first one is to warm up
-				out[name] = append(out[name], r)
+				out[name] = append(out[name], c.run())
 			}
 		}
 	}
 	return out, nil
 }
 
-func (w way) take(client string) (r meshRun, err error) {
-	for i := range r {
-		c, err := measure(func() error { return connections(client, w.ask[i], meshConnections) }, w.others...)
+// meshCost is what a run's connections and its octets cost so far, by meshWhere.
+type meshCost [2]struct{ ask, bulk cost }
+
+// take adds a slice to c.
+func (w way) take(client string, c *meshCost) error {
+	for i := range c {
+		ask, err := measure(func() error { return connections(client, w.ask[i], meshConnections/meshSlices) }, w.others...)
 		if err != nil {
-			return r, err
+			return err
 		}
-		b, err := measure(func() error { return bulk(client, w.bulk[i], meshBytes) }, w.others...)
+		bulk, err := measure(func() error { return bulk(client, w.bulk[i], meshBytes/meshSlices) }, w.others...)
 		if err != nil {
-			return r, err
+			return err
 		}
-		const gib = float64(1<<30) / meshBytes
-		r[i].PerSecond, r[i].CPUEach = meshConnections/c.wall, c.cpu/meshConnections
-		r[i].Gbit, r[i].CPUPerGiB = meshBytes*8/1e9/b.wall, b.cpu*gib
+		c[i].ask, c[i].bulk = c[i].ask.plus(ask), c[i].bulk.plus(bulk)
 	}
-	return r, nil
+	return nil
+}
+
+// takeAll takes a run's slices one after the other.
+func (w way) takeAll(client string) (meshRun, error) {
+	var c meshCost
+	for range meshSlices {
+		if err := w.take(client, &c); err != nil {
+			return meshRun{}, err
+		}
+	}
+	return c.run(), nil
+}
+
+func (c *meshCost) run() (r meshRun) {
+	const count, octets = float64(meshConnections), float64(meshBytes)
+	for i, c := range c {
+		r[i].PerSecond, r[i].CPUEach = count/c.ask.wall, c.ask.cpu/count
+		r[i].Gbit, r[i].CPUPerGiB = octets*8/1e9/c.bulk.wall, c.bulk.cpu*(1<<30)/octets
+	}
+	return r
 }
 
 // publish runs PROXY and the rest in namespaces of its own: three pairs of hosts and a client on one switch.

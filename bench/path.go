@@ -60,7 +60,7 @@ func takePath(ctx context.Context, args []string, out io.Writer) (err error) {
 					return err
 				}
 			}
-			one, err := m.way(under(1)).take(s.path("client"))
+			one, err := m.way(under(1)).takeAll(s.path("client"))
 			if err != nil {
 				return fmt.Errorf("with %s services: %w", name, err)
 			}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/swarmnet/swarmnet/internal/netns"
@@ -56,10 +57,27 @@ func runProxy(ctx context.Context, path, dir, ns string, ports map[int]netip.Add
 	}
 	cmd := exec.CommandContext(ctx, path, "-db", "-q", "-f", file)
 	cmd.Stderr = os.Stderr
-	if err := netns.Do(ns, cmd.Start); err != nil { // a child is where the thread is that starts it
+	// A child is in the namespace of the thread that starts it. It ends with that thread, too, so with this process at the latest; until then the
+	// thread waits for it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error, 1)
+	go func() {
+		err := netns.Do(ns, func() error {
+			err := cmd.Start()
+			if err == nil {
+				started <- nil
+				err = cmd.Wait()
+			}
+			return err
+		})
+		select {
+		case started <- err: // it did not come to that
+		default:
+		}
+	}()
+	if err := <-started; err != nil {
 		return 0, err
 	}
-	go cmd.Wait()
 	return cmd.Process.Pid, until(ctx, 10*time.Second, "haproxy listens", func() (bool, error) {
 		var c net.Conn
 		err := netns.Do(ns, func() (err error) {

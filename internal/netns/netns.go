@@ -117,7 +117,7 @@ func Create(dir, name string) (created bool, err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return err
 		}
-		return unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, "")
+		return mountOwn(path)
 	})
 	if err != nil {
 		os.Remove(path)
@@ -149,10 +149,17 @@ func Restore(dir, name string, h *Handle) error {
 	if err := mountPoint(path); err != nil {
 		return fmt.Errorf("cannot name network namespace %s again: %w", name, err)
 	}
-	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", h.FD()), path, "none", unix.MS_BIND, ""); err != nil {
+	if err := h.Do(func() error { return mountOwn(path) }); err != nil {
 		return fmt.Errorf("cannot name network namespace %s again: %w", name, err)
 	}
 	return nil
+}
+
+// mountOwn mounts the calling thread's namespace. It does so by the thread and not by an open file of the namespace: that may be of a mount that was
+// lazily unmounted, whose state as such the kernel copies to what is bound from it. Such a mount, once another mount namespace has a copy of it and its
+// file is removed, never goes, and keeps the namespace for ever (seen on 6.18).
+func mountOwn(path string) error {
+	return unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, "")
 }
 
 // Delete removes a namespace: it goes with the last process in it. An absent one is deleted already.
