@@ -150,7 +150,7 @@ func markTable(m marked) nft.Table {
 	local := nft.Chain{Name: "local", Base: base("route", unix.NF_INET_LOCAL_OUT, priorityAfterIPVS), Rules: []nft.Rule{
 		nft.R(nft.INet, nft.MarkIs(markOurs, markMask), nft.DaddrLocal(), nft.ClearMark()),
 	}}
-	refuse := refuseChain()
+	refuse := nft.Chain{Name: "refuse", Base: base("filter", unix.NF_INET_LOCAL_OUT, priorityFilter)}
 	for _, v6 := range families {
 		s := suffix(v6)
 		others := nft.Set{Name: "others" + s, Key: typeAddr(v6), Data: nft.TypeMark, HostOrder: true, Elems: map[string]string{}}

@@ -262,13 +262,12 @@ func portTable(addrs []netip.Addr, ports []ingress.Port) nft.Table {
 //	map backends4 { type ipv4_addr . mark : ipv4_addr }  { 10.0.1.9 . 0 : 10.0.1.2, 10.0.1.9 . 1 : 10.0.1.3 }
 //	set refused4 { type ipv4_addr }                      virtual addresses with nothing behind them
 //
-// The rules that ask for the state of the connection stand there whatever is balanced. They keep connection tracking on: the kernel tracks
+// All rules are in the one chain of type nat, that a connection's first packet alone passes. The rules that ask for the state of the connection stand there whatever is balanced. They keep connection tracking on: the kernel tracks
 // in a namespace only while a rule needs it, and when the last dnat rule went (all tasks drain), so would the translation of the
 // connections that are still established.
 func vipsTable(vips ingress.VIPs) nft.Table {
 	t := nft.Table{Family: nft.INet, Name: vipTable}
 	out := nft.Chain{Name: "output", Base: base("nat", unix.NF_INET_LOCAL_OUT, priorityDstNAT)}
-	refuse := refuseChain()
 	var chains []nft.Chain
 	for _, v6 := range families {
 		services := nft.Set{Name: "vips" + suffix(v6), Key: typeAddr(v6), Verdict: true, Elems: map[string]string{}}
@@ -288,17 +287,12 @@ func vipsTable(vips ingress.VIPs) nft.Table {
 		}
 		out.Rules = append(out.Rules, nft.R(nft.INet, nft.NFProto(v6), nft.Jump(services.Name, nft.FieldDaddr(v6))),
 			nft.R(nft.INet, nft.NFProto(v6), p.first()))
-		refuse.Rules = append(refuse.Rules, refuseRules(refused.Name, v6)...)
+		out.Rules = append(out.Rules, refuseRules(refused.Name, v6)...)
 		t.Sets = append(t.Sets, backends, services, refused)
 		chains = append(chains, p.chains()...)
 	}
-	t.Chains = append([]nft.Chain{out, refuse}, chains...)
+	t.Chains = append([]nft.Chain{out}, chains...)
 	return t
-}
-
-// refuseChain refuses new connections to virtual addresses with nothing behind them.
-func refuseChain() nft.Chain {
-	return nft.Chain{Name: "refuse", Base: base("filter", unix.NF_INET_LOCAL_OUT, priorityFilter)}
 }
 
 func refusedSet(vips ingress.VIPs, v6 bool) nft.Set {
@@ -311,6 +305,7 @@ func refusedSet(vips ingress.VIPs, v6 bool) nft.Set {
 	return s
 }
 
+// refuseRules refuse new connections to virtual addresses with nothing behind them.
 func refuseRules(set string, v6 bool) []nft.Rule {
 	return []nft.Rule{
 		nft.R(nft.INet, nft.NFProto(v6), nft.CTNew(), nft.L4Proto(unix.IPPROTO_TCP), nft.In(set, nft.FieldDaddr(v6)), nft.RejectTCP()),
