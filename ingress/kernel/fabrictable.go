@@ -13,8 +13,7 @@ const markBit = 0x10000
 
 // fabricTables remember by which node a connection came in and send its answers back there:
 //
-//	raw:     iifname uplink accept
-//	         ip daddr 169.254.77.2 drop                                     from a sandbox: what is bound to loopback is nobody else's
+//	raw:     ip daddr 169.254.77.2 iifname != uplink drop                   from a sandbox: what is bound to loopback is nobody else's
 //	         iifname br-4096 ct original zone set ether saddr map @zones    one client port to two entry nodes may live twice
 //	mark:    iifname br-4096 ct mark set ether saddr map @marks
 //	mangle:  ct direction reply ct mark and 0x10000 == 0x10000 meta mark set ct mark
@@ -35,11 +34,9 @@ func fabricTables(cfg Config, m ingress.Mesh) []nft.Table {
 		marks.Elems[keyMAC(p.MAC)] = word
 		entries.Elems[word] = keyMAC(p.MAC)
 	}
-	raw := nft.Chain{Name: "raw", Base: base("filter", unix.NF_INET_PRE_ROUTING, priorityRaw), Rules: []nft.Rule{
-		nft.R(nft.INet, nft.IIFName(cfg.Uplink), nft.Accept()),
-	}}
+	raw := nft.Chain{Name: "raw", Base: base("filter", unix.NF_INET_PRE_ROUTING, priorityRaw)}
 	for _, a := range cfg.FabricAddrs {
-		raw.Rules = append(raw.Rules, nft.R(nft.INet, nft.NFProto(a.Is6()), nft.Daddr(a.AsSlice()), nft.Drop()))
+		raw.Rules = append(raw.Rules, nft.R(nft.INet, nft.NFProto(a.Is6()), nft.Daddr(a.AsSlice()), nft.IIFNot(cfg.Uplink), nft.Drop()))
 	}
 	mark := nft.Chain{Name: "mark", Base: base("nat", unix.NF_INET_PRE_ROUTING, priorityMangle)}
 	mangle := nft.Chain{Name: "mangle", Base: base("filter", unix.NF_INET_PRE_ROUTING, priorityMangle)}

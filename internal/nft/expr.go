@@ -55,22 +55,28 @@ func compare(op expr.CmpOp, data []byte) expr.Any {
 
 func native(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 
-// IIFName is `iifname NAME`.
-func IIFName(name string) Part {
-	return part(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0}, compare(expr.CmpOpEq, ifname(name)))
-}
+// IIFName is `iifname NAME`, IIFNot `iifname != NAME`.
+func IIFName(name string) Part { return iif(expr.CmpOpEq, ifname(name)) }
+func IIFNot(name string) Part  { return iif(expr.CmpOpNeq, ifname(name)) }
 
 // IIFPrefix is `iifname "PREFIX*"`.
-func IIFPrefix(prefix string) Part {
-	return part(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0}, compare(expr.CmpOpEq, []byte(prefix)))
+func IIFPrefix(prefix string) Part { return iif(expr.CmpOpEq, []byte(prefix)) }
+
+func iif(op expr.CmpOp, data []byte) Part {
+	return part(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0}, compare(op, data))
+}
+
+// IIFIsNot is `iif != NAME`, of the interface that has the index now: a name costs each packet several times as much. OIFIsNot is `oif != NAME`.
+func IIFIsNot(index int) Part { return ifindex(expr.MetaKeyIIF, index) }
+func OIFIsNot(index int) Part { return ifindex(expr.MetaKeyOIF, index) }
+
+func ifindex(key expr.MetaKey, index int) Part {
+	return part(&expr.Meta{Key: key, Register: reg0}, compare(expr.CmpOpNeq, native(uint32(index))))
 }
 
 // OIFName is `oifname NAME`, OIFNot `oifname != NAME`.
 func OIFName(name string) Part { return oif(expr.CmpOpEq, ifname(name)) }
 func OIFNot(name string) Part  { return oif(expr.CmpOpNeq, ifname(name)) }
-
-// OIFPrefix is `oifname "PREFIX*"`.
-func OIFPrefix(prefix string) Part { return oif(expr.CmpOpEq, []byte(prefix)) }
 
 func oif(op expr.CmpOp, data []byte) Part {
 	return part(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg0}, compare(op, data))

@@ -33,7 +33,7 @@ func (f *Fabric) ensure(ctx context.Context, d overlay.Desired) (there bool, err
 		c.ensureUplink,
 		func() error { return ensureSysctls(c, d) },
 		func() error { return f.ensureTable(ctx, c.host.NS(), &f.hostMemo, hostTable(f.cfg.Uplink, d)) },
-		func() error { return f.ensureTable(ctx, c.fabric.NS(), &f.fabricMemo, fabricTable(d)) },
+		func() error { return f.ensureTable(ctx, c.fabric.NS(), &f.fabricMemo, fabricTable(d, c.uplinkIndex)) },
 	} {
 		if err := step(); err != nil {
 			return false, err
@@ -85,6 +85,7 @@ func (c *conns) ensureUplink() error {
 			return err
 		}
 	}
+	c.uplinkIndex = fabricEnd.Index
 	lo, _, err := c.fabric.Link("lo")
 	if err != nil {
 		return err

@@ -299,6 +299,7 @@ func (f *Fabric) clear() error {
 type conns struct {
 	host, fabric *nl.Conn
 	uplink       Uplink
+	uplinkIndex  int // of the fabric's end, once ensureUplink has seen to it; 0: not yet
 	plan         *plan.Plan
 }
 
@@ -312,7 +313,7 @@ func (f *Fabric) open(ctx context.Context) (*conns, error) {
 		host.Close()
 		return nil, err
 	}
-	return &conns{host, fabric, f.cfg.Uplink, plan.From(ctx)}, nil
+	return &conns{host: host, fabric: fabric, uplink: f.cfg.Uplink, plan: plan.From(ctx)}, nil
 }
 
 func (c *conns) close() {

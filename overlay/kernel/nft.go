@@ -72,19 +72,20 @@ func hostTable(up Uplink, d overlay.Desired) nft.Table {
 // fabricTable keeps networks apart, and lets what leaves them out under the fabric's address:
 //
 //	forward: iifname @closed drop                             internal networks: no way out, even for who addresses the bridge by its MAC
-//	         iifname "br-*" oifname "br-*" goto between
+//	         iif != uplink oif != uplink goto between
 //	         ct status assured accept                         what is under way needs no clamp
-//	         oifname uplink, iifname uplink: the clamps       handshakes alone: no segment size is told later
-//	between: iifname br-INGRESS ether saddr @nodes accept     what other nodes' meshes send here
-//	         oifname br-INGRESS ct direction reply accept     and the answers
+//	         the clamps, of either family                     handshakes alone: no segment size is told later
+//	between: ct direction reply oifname br-INGRESS accept     the answers to what other nodes' meshes send here
+//	         iifname br-INGRESS ether saddr @nodes accept     and that
 //	         ct status dnat accept                            sandboxes that ask for published ports
 //	         drop
 //	postrouting: iifname br-ROUTED oifname uplink accept
 //	             iifname "br-*" oifname uplink masquerade to :32768-65535
 //
-// What keeps networks apart is asked of every packet: a connection that came about while somebody had removed the table ends when it is there again.
+// Each packet passes this chain, and each name of an interface costs it: so the rule for internal networks is there only with such networks, and the
+// uplink, which is there before the rules are, goes by its index. What keeps networks apart is asked of every packet: a connection that came about while somebody had removed the table ends when it is there again.
 // That a frame on the ingress network comes from the node whose MAC it bears, the sandboxes' locked ports see to.
-func fabricTable(d overlay.Desired) nft.Table {
+func fabricTable(d overlay.Desired, uplink int) nft.Table {
 	forward, post := chains()
 	between := nft.Chain{Name: "between"}
 	nodes := nft.Set{Name: "nodes", Key: nft.TypeEther, Elems: map[string]string{}}
@@ -101,8 +102,8 @@ func fabricTable(d overlay.Desired) nft.Table {
 			continue
 		}
 		between.Rules = append(between.Rules,
-			rule(nft.IIFName(br), nft.Ethernet(), nft.In(nodes.Name, nft.FieldMAC), nft.Accept()),
-			rule(nft.OIFName(br), nft.CTReply(), nft.Accept()))
+			rule(nft.CTReply(), nft.OIFName(br), nft.Accept()),
+			rule(nft.IIFName(br), nft.Ethernet(), nft.In(nodes.Name, nft.FieldMAC), nft.Accept()))
 		for _, r := range n.Remotes {
 			if r.Node {
 				nodes.Elems[string(r.MAC[:])] = ""
@@ -110,13 +111,14 @@ func fabricTable(d overlay.Desired) nft.Table {
 		}
 	}
 	between.Rules = append(between.Rules, rule(nft.CTDNAT(), nft.Accept()), rule(nft.Drop()))
-	forward.Rules = []nft.Rule{
-		rule(nft.In(closed.Name, nft.FieldIIFName), nft.Drop()),
-		rule(nft.IIFPrefix("br-"), nft.OIFPrefix("br-"), nft.GotoChain(between.Name)),
+	if len(closed.Elems) > 0 {
+		forward.Rules = append(forward.Rules, rule(nft.In(closed.Name, nft.FieldIIFName), nft.Drop()))
+	}
+	forward.Rules = append(forward.Rules,
+		rule(nft.IIFIsNot(uplink), nft.OIFIsNot(uplink), nft.GotoChain(between.Name)),
 		rule(nft.CTAssured(), nft.Accept()),
 		rule(nft.OIFName(UplinkName), nft.ClampMSS()),
-		rule(nft.IIFName(UplinkName), nft.ClampMSS()),
-	}
+		rule(nft.IIFName(UplinkName), nft.ClampMSS()))
 	post.Rules = append(post.Rules, masquerade(nft.IIFPrefix("br-"), nft.OIFName(UplinkName))...)
 	return nft.Table{Family: nft.INet, Name: tableName, Sets: []nft.Set{nodes, closed}, Chains: []nft.Chain{forward, post, between}}
 }
