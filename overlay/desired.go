@@ -17,6 +17,9 @@ type Desired struct {
 	Networks []Network
 }
 
+// EntryMark is the bit of a connection's mark, in the fabric, that says that another node's mesh sent it here.
+const EntryMark = 0x10000
+
 // Network is one network with an endpoint on this node, or the ingress network. When VNI.Local() it is the node's own: a bridge without a
 // VXLAN device, which the host has a route to.
 type Network struct {

@@ -9,13 +9,13 @@ import (
 )
 
 // markBit is set in the mark of every connection that came in by another node; the bits below are that node's index.
-const markBit = 0x10000
+const markBit = overlay.EntryMark
 
 // fabricTables remember by which node a connection came in and send its answers back there:
 //
-//	raw:     ip daddr 169.254.77.2 iifname != uplink drop                   from a sandbox: what is bound to loopback is nobody else's
-//	         iifname br-4096 ct original zone set ether saddr map @zones    one client port to two entry nodes may live twice
-//	mark:    iifname br-4096 ct mark set ether saddr map @marks
+//	raw:     iifname br-4096 ct original zone set ether saddr map @zones    one client port to two entry nodes may live twice
+//	mark:    ip daddr 169.254.77.2 iifname != uplink drop                   from a sandbox: what is bound to loopback is nobody else's
+//	         iifname br-4096 ct mark set ether saddr map @marks
 //	mangle:  ct direction reply ct mark and 0x10000 == 0x10000 meta mark set ct mark
 //	bridge output: oifname vx-4096 ether daddr set meta mark map @entries   the routing table leads to a placeholder neighbour
 //	               oifname vx-4096 meta mark set 0                          VXLAN's outer route lookup would inherit the mark
@@ -35,10 +35,10 @@ func fabricTables(cfg Config, m ingress.Mesh) []nft.Table {
 		entries.Elems[word] = keyMAC(p.MAC)
 	}
 	raw := nft.Chain{Name: "raw", Base: base("filter", unix.NF_INET_PRE_ROUTING, priorityRaw)}
-	for _, a := range cfg.FabricAddrs {
-		raw.Rules = append(raw.Rules, nft.R(nft.INet, nft.NFProto(a.Is6()), nft.Daddr(a.AsSlice()), nft.IIFNot(cfg.Uplink), nft.Drop()))
-	}
 	mark := nft.Chain{Name: "mark", Base: base("nat", unix.NF_INET_PRE_ROUTING, priorityMangle)}
+	for _, a := range cfg.FabricAddrs {
+		mark.Rules = append(mark.Rules, nft.R(nft.INet, nft.NFProto(a.Is6()), nft.Daddr(a.AsSlice()), nft.IIFNot(cfg.Uplink), nft.Drop()))
+	}
 	mangle := nft.Chain{Name: "mangle", Base: base("filter", unix.NF_INET_PRE_ROUTING, priorityMangle)}
 	// A connection whose source port clashes with that of another zone gets another one here; that needs a chain, not a rule.
 	post := nft.Chain{Name: "postrouting", Base: base("nat", unix.NF_INET_POST_ROUTING, prioritySrcNAT)}
@@ -46,7 +46,7 @@ func fabricTables(cfg Config, m ingress.Mesh) []nft.Table {
 	if m.VNI != 0 {
 		br, vx := overlay.BridgeName(m.VNI), overlay.VXLANName(m.VNI)
 		raw.Rules = append(raw.Rules, nft.R(nft.INet, nft.IIFName(br), nft.CTOriginalZoneMap(zones.Name, nft.FieldMAC)))
-		mark.Rules = []nft.Rule{nft.R(nft.INet, nft.IIFName(br), nft.CTMarkMap(marks.Name, nft.FieldMAC))}
+		mark.Rules = append(mark.Rules, nft.R(nft.INet, nft.IIFName(br), nft.CTMarkMap(marks.Name, nft.FieldMAC)))
 		mangle.Rules = []nft.Rule{nft.R(nft.INet, nft.CTReply(), nft.CTMarkHas(markBit), nft.MarkFromCT())}
 		out.Rules = []nft.Rule{
 			nft.R(nft.Bridge, nft.OIFName(vx), nft.EtherDaddrMap(entries.Name, nft.FieldMark)),

@@ -187,14 +187,8 @@ func CTReply() Part {
 	return part(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg0}, compare(expr.CmpOpEq, []byte{1}))
 }
 
-// Bits of a connection's status (linux/netfilter/nf_conntrack_common.h).
-const (
-	ipsAssured = 1 << 2
-	ipsDstNAT  = 1 << 5
-)
-
-// CTAssured is `ct status assured`: connections that both sides have agreed to, TCP's from the end of the handshake on.
-func CTAssured() Part { return ctStatus(ipsAssured, expr.CmpOpNeq) }
+// A bit of a connection's status (linux/netfilter/nf_conntrack_common.h).
+const ipsDstNAT = 1 << 5
 
 // CTDNAT is `ct status dnat`: connections whose destination was translated; CTNotDNAT is `ct status ! dnat`.
 func CTDNAT() Part    { return ctStatus(ipsDstNAT, expr.CmpOpNeq) }

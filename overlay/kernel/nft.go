@@ -73,10 +73,10 @@ func hostTable(up Uplink, d overlay.Desired) nft.Table {
 //
 //	forward: iifname @closed drop                             internal networks: no way out, even for who addresses the bridge by its MAC
 //	         iif != uplink oif != uplink goto between
-//	         ct status assured accept                         what is under way needs no clamp
-//	         the clamps, of either family                     handshakes alone: no segment size is told later
-//	between: ct direction reply oifname br-INGRESS accept     the answers to what other nodes' meshes send here
-//	         iifname br-INGRESS ether saddr @nodes accept     and that
+//	         the clamp                                        of handshakes: no segment size is told later
+//	between: ct mark and 0x10000 == 0x10000 accept            what other nodes' meshes sent here first, and the answers
+//	         iifname br-INGRESS ether saddr @nodes accept     the same, should nobody mark it
+//	         oifname br-INGRESS ct direction reply accept
 //	         ct status dnat accept                            sandboxes that ask for published ports
 //	         drop
 //	postrouting: iifname br-ROUTED oifname uplink accept
@@ -102,8 +102,9 @@ func fabricTable(d overlay.Desired, uplink int) nft.Table {
 			continue
 		}
 		between.Rules = append(between.Rules,
-			rule(nft.CTReply(), nft.OIFName(br), nft.Accept()),
-			rule(nft.IIFName(br), nft.Ethernet(), nft.In(nodes.Name, nft.FieldMAC), nft.Accept()))
+			rule(nft.CTMarkHas(overlay.EntryMark), nft.Accept()),
+			rule(nft.IIFName(br), nft.Ethernet(), nft.In(nodes.Name, nft.FieldMAC), nft.Accept()),
+			rule(nft.OIFName(br), nft.CTReply(), nft.Accept()))
 		for _, r := range n.Remotes {
 			if r.Node {
 				nodes.Elems[string(r.MAC[:])] = ""
@@ -116,9 +117,7 @@ func fabricTable(d overlay.Desired, uplink int) nft.Table {
 	}
 	forward.Rules = append(forward.Rules,
 		rule(nft.IIFIsNot(uplink), nft.OIFIsNot(uplink), nft.GotoChain(between.Name)),
-		rule(nft.CTAssured(), nft.Accept()),
-		rule(nft.OIFName(UplinkName), nft.ClampMSS()),
-		rule(nft.IIFName(UplinkName), nft.ClampMSS()))
+		rule(nft.ClampMSS()))
 	post.Rules = append(post.Rules, masquerade(nft.IIFPrefix("br-"), nft.OIFName(UplinkName))...)
 	return nft.Table{Family: nft.INet, Name: tableName, Sets: []nft.Set{nodes, closed}, Chains: []nft.Chain{forward, post, between}}
 }
