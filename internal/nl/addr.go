@@ -1,9 +1,11 @@
 package nl
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -65,8 +67,40 @@ func (c *Conn) AddAddr(index int, p netip.Prefix) error {
 		if err := c.h.AddrReplace(ref(index), a); err != nil {
 			return fmt.Errorf("cannot add address %s: %w", p, err)
 		}
+		c.awaitOwn(p.Addr())
 		return nil
 	}, "addr %s dev %s", p, c.name(index))
+}
+
+// ownPatience bounds the waiting for an address to be the kernel's own: what asks for it is to be slower, not to fail.
+const ownPatience = time.Second
+
+// awaitOwn waits until the kernel takes an IPv6 address for its own. It does so in a work of its own some time after the address is given (addrconf_dad_work
+// in net/ipv6/addrconf.c), which is long while its lock of devices is contended; who asks for the address before is sent to the link, to look for a neighbour
+// for three seconds.
+func (c *Conn) awaitOwn(a netip.Addr) {
+	if !a.Is6() {
+		return
+	}
+	for began := time.Now(); time.Since(began) < ownPatience; time.Sleep(time.Millisecond) {
+		if own, err := c.isOwn(a); own || err != nil {
+			return
+		}
+	}
+}
+
+// isOwn reports whether what is sent to an IPv6 address from here is delivered here.
+func (c *Conn) isOwn(a netip.Addr) (own bool, err error) {
+	msg := make([]byte, unix.NLMSG_HDRLEN+unix.SizeofRtMsg)
+	msg[unix.NLMSG_HDRLEN], msg[unix.NLMSG_HDRLEN+1] = unix.AF_INET6, 128 // rtm_family, rtm_dst_len
+	// Not by the library: it sets RTM_F_LOOKUP_TABLE, which strict checking refuses for IPv6 (EINVAL).
+	err = c.ask(appendAttr(msg, unix.RTA_DST, a.AsSlice()), unix.RTM_GETROUTE, func(body []byte) {
+		own = len(body) >= unix.SizeofRtMsg && body[7] == unix.RTN_LOCAL // rtm_type
+	})
+	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) {
+		return false, nil
+	}
+	return own, err
 }
 
 // DelAddr takes an address from an interface; an absent one is gone already.

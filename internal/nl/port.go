@@ -65,6 +65,29 @@ func (c *Conn) request(msg []byte, typ uint16) error {
 	})
 }
 
+// ask sends one message, its header not filled in yet, and gives the one that is the answer to read.
+func (c *Conn) ask(msg []byte, typ uint16, read func(body []byte)) error {
+	seq := c.seq
+	c.seq++
+	putHeader(msg, typ, unix.NLM_F_REQUEST, seq)
+	if err := c.sendRaw(msg); err != nil {
+		return fmt.Errorf("cannot ask rtnetlink: %w", err)
+	}
+	return c.raw.receive(func(a answer) (bool, error) {
+		switch {
+		case a.seq != seq:
+			return false, nil
+		case a.typ == unix.NLMSG_ERROR:
+			if e := a.errno(); e != 0 {
+				return true, e
+			}
+			return true, nil
+		}
+		read(a.body)
+		return true, nil
+	})
+}
+
 // Attributes on the way to a port's settings in an answer to RTM_GETLINK (linux/if_link.h).
 const infoSlaveData = 5
 
@@ -93,25 +116,11 @@ func (c *Conn) EnsurePort(index int, want Port) error {
 func (c *Conn) port(index int) (p Port, locks bool, err error) {
 	msg := make([]byte, unix.NLMSG_HDRLEN+unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(msg[unix.NLMSG_HDRLEN+4:], uint32(index))
-	seq := c.seq
-	c.seq++
-	putHeader(msg, unix.RTM_GETLINK, unix.NLM_F_REQUEST, seq)
-	if err := c.sendRaw(msg); err != nil {
-		return p, false, fmt.Errorf("cannot ask rtnetlink: %w", err)
-	}
-	err = c.raw.receive(func(a answer) (bool, error) {
-		switch {
-		case a.seq != seq:
-			return false, nil
-		case a.typ == unix.NLMSG_ERROR:
-			if e := a.errno(); e != 0 {
-				return true, e
-			}
-			return true, nil
-		case len(a.body) < unix.SizeofIfInfomsg:
-			return true, nil
+	err = c.ask(msg, unix.RTM_GETLINK, func(body []byte) {
+		if len(body) < unix.SizeofIfInfomsg {
+			return
 		}
-		eachAttr(a.body[unix.SizeofIfInfomsg:], func(typ uint16, info []byte) {
+		eachAttr(body[unix.SizeofIfInfomsg:], func(typ uint16, info []byte) {
 			if typ != unix.IFLA_LINKINFO {
 				return
 			}
@@ -121,7 +130,6 @@ func (c *Conn) port(index int) (p Port, locks bool, err error) {
 				}
 			})
 		})
-		return true, nil
 	})
 	return p, locks, wrapLink("look up the port of", index, err)
 }
