@@ -24,15 +24,18 @@ const hairpinName = "swarmnet_hairpin"
 //	map services4_at { type inet_proto . inet_service . ipv4_addr : verdict }  ports on one
 //	map backends4, backends4_at { KEY . mark : ipv4_addr . inet_service }
 //	set direct4 { type ifname . ipv4_addr }                            networks and the tasks on them
-//	prerouting:  ct state new ip daddr @host4 meta l4proto . th dport vmap @services4
+//	prerouting:  iifname uplink accept                                 not from a sandbox
+//	             ct state new ip daddr @host4 meta l4proto . th dport vmap @services4
 //	             ct state new meta l4proto . th dport . ip daddr vmap @services4_at
 //	postrouting: ct status dnat iifname . ip daddr @direct4 masquerade
 //
 // A task that is itself on the client's network would answer it directly, and from an address that was not asked. Only such a client is seen under
 // the address of the fabric, the client that is the task itself too.
-func hairpinTable(m ingress.Mesh, ports []ingress.Port, host []netip.Addr) nft.Table {
+func hairpinTable(uplink string, m ingress.Mesh, ports []ingress.Port, host []netip.Addr) nft.Table {
 	t := nft.Table{Family: nft.INet, Name: hairpinName}
-	pre := nft.Chain{Name: "prerouting", Base: base("nat", unix.NF_INET_PRE_ROUTING, priorityDstNAT)}
+	pre := nft.Chain{Name: "prerouting", Base: base("nat", unix.NF_INET_PRE_ROUTING, priorityDstNAT), Rules: []nft.Rule{
+		nft.R(nft.INet, nft.IIFName(uplink), nft.Accept()),
+	}}
 	post := nft.Chain{Name: "postrouting", Base: base("nat", unix.NF_INET_POST_ROUTING, prioritySrcNAT)}
 	var chains []nft.Chain
 	for _, v6 := range families {

@@ -117,7 +117,7 @@ func restrictHost(a, b hostWant) (hostWant, hostWant) {
 func (k *Mesh) ensureFabric(ctx context.Context, w fabricWant) (changes int, err error) {
 	err = withKept(k.cfg.FabricNS, k.cfg.Clocks, func(c *nft.Conn) error {
 		changes, err = k.fabric.ensure(ctx, c, w, restrictFabric, func(w fabricWant) []nft.Table {
-			return append(fabricTables(k.cfg, w.mesh), hairpinTable(w.mesh, w.ports, w.own))
+			return append(fabricTables(k.cfg, w.mesh), hairpinTable(k.cfg.Uplink, w.mesh, w.ports, w.own))
 		})
 		return err
 	})

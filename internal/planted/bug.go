@@ -22,7 +22,7 @@ type Test struct{ Pkg, Run string }
 func (t Test) String() string { return fmt.Sprintf("go test ./%s -run '%s'", t.Pkg, t.Run) }
 
 func bugs() (all []Bug) {
-	for _, group := range [][]Bug{logBugs(), raftBugs(), stateBugs(), plannerBugs(), gossipBugs(), dataPathBugs(), dnsBugs(), agentBugs(), simulationBugs(), ipvsBugs()} {
+	for _, group := range [][]Bug{logBugs(), raftBugs(), stateBugs(), plannerBugs(), gossipBugs(), dataPathBugs(), dnsBugs(), agentBugs(), simulationBugs(), ipvsBugs(), kernelBugs()} {
 		all = append(all, group...)
 	}
 	return all

@@ -2,6 +2,7 @@
 package labtest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -103,8 +104,21 @@ func logs(t *testing.T, l *lab.Lab) {
 		if err != nil {
 			continue
 		}
-		t.Logf("%s (%+v), the end of its log:\n%s", n.Name, n, b[max(0, len(b)-3000):])
+		t.Logf("%s (%+v), its last warnings, and the end of its log:\n%s[…]\n%s", n.Name, n, warnings(b), b[max(0, len(b)-2000):])
 	}
+}
+
+// warnings are the last lines of a daemon's log that are worse than information, each cut to what says what it is about.
+func warnings(log []byte) []byte {
+	const lines, octets = 15, 300
+	var out [][]byte
+	for line := range bytes.Lines(log) {
+		if bytes.Contains(line, []byte(" level=WARN ")) || bytes.Contains(line, []byte(" level=ERROR ")) {
+			line = bytes.TrimSuffix(line, []byte("\n"))
+			out = append(out, append(slices.Clone(line[:min(len(line), octets)]), '\n'))
+		}
+	}
+	return bytes.Join(out[max(0, len(out)-lines):], nil)
 }
 
 // Snapshot is what a lab could leave behind on the machine: mounts, links, files, processes. What others do on it meanwhile, other labs

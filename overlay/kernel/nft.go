@@ -79,7 +79,8 @@ func hostTable(up Uplink, d overlay.Desired) nft.Table {
 //	         oifname br-INGRESS ct direction reply accept
 //	         ct status dnat accept                            sandboxes that ask for published ports
 //	         drop
-//	postrouting: iifname br-ROUTED oifname uplink accept
+//	postrouting: oif != uplink accept
+//	             iifname br-ROUTED oifname uplink accept
 //	             iifname "br-*" oifname uplink masquerade to :32768-65535
 //
 // Each packet passes this chain, and each name of an interface costs it: so the rule for internal networks is there only with such networks, and the
@@ -87,6 +88,7 @@ func hostTable(up Uplink, d overlay.Desired) nft.Table {
 // That a frame on the ingress network comes from the node whose MAC it bears, the sandboxes' locked ports see to.
 func fabricTable(d overlay.Desired, uplink int) nft.Table {
 	forward, post := chains()
+	post.Rules = []nft.Rule{rule(nft.OIFIsNot(uplink), nft.Accept())}
 	between := nft.Chain{Name: "between"}
 	nodes := nft.Set{Name: "nodes", Key: nft.TypeEther, Elems: map[string]string{}}
 	closed := nft.Set{Name: "closed", Key: nft.TypeIface, Elems: map[string]string{}}
