@@ -262,10 +262,26 @@ func lookHere() (out []string, err error) {
 	return out, nil
 }
 
+// uplinkRules gives the rules that go by the uplink's index names that do not depend on it: made anew, it has another. It puts a table's text in one
+// line, too.
+func uplinkRules(path string) *strings.Replacer {
+	index := 0
+	if c, err := nl.Open(path); err == nil {
+		if l, ok, err := c.Link("uplink"); err == nil && ok {
+			index = l.Index
+		}
+		c.Close()
+	}
+	away := nft.R(nft.INet, nft.IIFIsNot(index), nft.OIFIsNot(index), nft.GotoChain("between"))
+	stays := nft.R(nft.INet, nft.OIFIsNot(index), nft.Accept())
+	return strings.NewReplacer(away.ID, "neither is uplink", stays.ID, "not to uplink", "\n", "; ")
+}
+
 // ourTables are the names of the tables that we make, wherever.
 var ourTables = []string{"swarmnet_fabric", "swarmnet_ingress", "swarmnet_balancer", "swarmnet_hairpin", "swarmnet_vip"}
 
 func tablesOf(path string) (out []string) {
+	byIndex := uplinkRules(path)
 	withTables(path, func(c *nft.Conn) {
 		for _, name := range ourTables {
 			for _, family := range []nft.Family{nft.INet, nft.Bridge} {
@@ -278,7 +294,7 @@ func tablesOf(path string) (out []string) {
 					for _, c := range t.Chains {
 						out = append(out, fmt.Sprintf("chain %s %s %s %+v %d rules", family, name, c.Name, c.Base, len(c.Rules)))
 					}
-					out = append(out, fmt.Sprintf("dormant=%t %s", t.Dormant, strings.ReplaceAll(t.String(), "\n", "; ")))
+					out = append(out, fmt.Sprintf("dormant=%t %s", t.Dormant, byIndex.Replace(t.String())))
 				}
 			}
 		}
