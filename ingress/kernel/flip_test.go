@@ -39,9 +39,10 @@ func TestKernelVIPWhileItsBackendsChange(t *testing.T) {
 	})
 	vip := netip.MustParseAddr("10.9.0.99")
 	k := NewVIPs(Config{})
-	set := func(n int) {
+	set := func(n int) { // the others drain: who is with one of them stays, while what leads to who is gone ends at once
 		t.Helper()
-		if _, err := k.Reconcile(context.Background(), ns.Path, ingress.VIPs{{Addr: vip, Backends: slices.Clone(all[:n])}}); err != nil {
+		v := ingress.VIP{Addr: vip, Backends: slices.Clone(all[:n]), Draining: slices.Clone(all[n:])}
+		if _, err := k.Reconcile(context.Background(), ns.Path, ingress.VIPs{v}); err != nil {
 			t.Fatal(err)
 		}
 	}
