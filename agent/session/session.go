@@ -144,10 +144,18 @@ func (s *Session) saveSets(ctx context.Context, due <-chan struct{}) {
 	if s.cfg.Path == "" {
 		return
 	}
-	keep := func() {
-		if err := save(s.cfg.Path, s.Read().Set); err != nil {
+	// keep returns how long saving took, without what the disk needs to make it last.
+	keep := func() time.Duration {
+		began := time.Now()
+		err := save(s.cfg.Path, s.Read().Set)
+		took := time.Since(began)
+		if err == nil {
+			err = settle(s.cfg.Path)
+		}
+		if err != nil {
 			s.cfg.Logger.Warn("the assignments cannot be kept on disk", "err", err)
 		}
+		return took
 	}
 	for {
 		select {
@@ -155,10 +163,9 @@ func (s *Session) saveSets(ctx context.Context, due <-chan struct{}) {
 			return
 		case <-due:
 		}
-		began := time.Now()
-		keep()
+		took := keep()
 		select {
-		case <-time.After(min(saveShare*time.Since(began), mostUnsaved)):
+		case <-time.After(min(saveShare*took, mostUnsaved)):
 			continue
 		case <-ctx.Done():
 		}
@@ -172,7 +179,8 @@ func (s *Session) saveSets(ctx context.Context, due <-chan struct{}) {
 }
 
 // A set is saved whole, whatever of it is new: of a large one that changes all the time, a saving is followed by a pause of saveShare times what it
-// took, mostUnsaved at most. Who starts from a set that is older by as much hears of the rest from a manager, as of what changed while it was away.
+// took, mostUnsaved at most. A daemon that is killed meanwhile starts from an older set, and does what that wants until it hears of the rest from a manager:
+// so a small one is saved at once, and that the disk is slow to make it last does not count.
 const (
 	saveShare   = 20
 	mostUnsaved = 2 * time.Second

@@ -18,7 +18,8 @@ import (
 // magic begins the file of the last set; then come the SHA-256 of the rest, and the rest: a swarmnet.v1.Assignments.
 const magic = "swarmnet assignments 1\n"
 
-// save replaces the file of the last set, so that after a crash it holds the old one or the new one, whole.
+// save replaces the file of the last set, so that after a crash of the daemon it holds the old one or the new one, whole; after one of the host it holds
+// what was settled, or is damaged, and is passed over.
 func save(path string, set swarmnet.AssignmentSet) error {
 	body, err := proto.Marshal(wire.AssignmentSetToProto(set))
 	if err != nil {
@@ -26,22 +27,23 @@ func save(path string, set swarmnet.AssignmentSet) error {
 	}
 	sum := sha256.Sum256(body)
 	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // it holds keys
-	if err != nil {
+	if err := os.WriteFile(tmp, bytes.Join([][]byte{[]byte(magic), sum[:], body}, nil), 0o600); err != nil { // it holds keys
 		return err
 	}
-	_, err = f.Write(bytes.Join([][]byte{[]byte(magic), sum[:], body}, nil))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	return os.Rename(tmp, path)
+}
+
+// settle has what was saved outlast the power.
+func settle(path string) error {
+	var errs []error
+	for _, p := range []string{path, filepath.Dir(path)} {
+		f, err := os.Open(p)
+		if err != nil {
+			return err
+		}
+		errs = append(errs, f.Sync(), f.Close())
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(errs...)
 }
 
 // Load reads the file of the last set. The error is os.ErrNotExist when there is none.
