@@ -40,6 +40,7 @@ type Session struct {
 	changed chan struct{} // something to read: set or epoch
 	send    chan struct{} // something to send
 	renew   chan struct{} // the stream is to be opened anew
+	settle  func(path string) error
 
 	mu      sync.Mutex
 	set     swarmnet.AssignmentSet
@@ -59,7 +60,7 @@ type Session struct {
 
 // New makes a session that starts from the set on disk. A damaged file is logged and passed over: the managers send it all again.
 func New(cfg Config) *Session {
-	s := &Session{cfg: cfg, changed: make(chan struct{}, 1), send: make(chan struct{}, 1), renew: make(chan struct{}, 1), newer: make(chan struct{})}
+	s := &Session{cfg: cfg, changed: make(chan struct{}, 1), send: make(chan struct{}, 1), renew: make(chan struct{}, 1), newer: make(chan struct{}), settle: settle}
 	if cfg.Path == "" {
 		return s
 	}
@@ -150,7 +151,7 @@ func (s *Session) saveSets(ctx context.Context, due <-chan struct{}) {
 		err := save(s.cfg.Path, s.Read().Set)
 		took := time.Since(began)
 		if err == nil {
-			err = settle(s.cfg.Path)
+			err = s.settle(s.cfg.Path)
 		}
 		if err != nil {
 			s.cfg.Logger.Warn("the assignments cannot be kept on disk", "err", err)

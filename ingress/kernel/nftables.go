@@ -262,9 +262,9 @@ func portTable(addrs []netip.Addr, ports []ingress.Port) nft.Table {
 //	map backends4 { type ipv4_addr . mark : ipv4_addr }  { 10.0.1.9 . 0 : 10.0.1.2, 10.0.1.9 . 1 : 10.0.1.3 }
 //	set refused4 { type ipv4_addr }                      virtual addresses with nothing behind them
 //
-// All rules are in the one chain of type nat, that a connection's first packet alone passes. The rules that ask for the state of the connection stand there whatever is balanced. They keep connection tracking on: the kernel tracks
-// in a namespace only while a rule needs it, and when the last dnat rule went (all tasks drain), so would the translation of the
-// connections that are still established.
+// All rules are in the one chain of type nat, that a connection's first packet alone passes. Those that ask for the state of the connection stand
+// there whatever is balanced. They keep connection tracking on: the kernel tracks in a namespace only while a rule needs it, and when the last dnat
+// rule went (all tasks drain), so would the translation of the connections that are still established.
 func vipsTable(vips ingress.VIPs) nft.Table {
 	t := nft.Table{Family: nft.INet, Name: vipTable}
 	out := nft.Chain{Name: "output", Base: base("nat", unix.NF_INET_LOCAL_OUT, priorityDstNAT)}

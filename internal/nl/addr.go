@@ -77,7 +77,7 @@ const ownPatience = time.Second
 
 // awaitOwn waits until the kernel takes an IPv6 address for its own. It does so in a work of its own some time after the address is given (addrconf_dad_work
 // in net/ipv6/addrconf.c), which is long while its lock of devices is contended; who asks for the address before is sent to the link, to look for a neighbour
-// for three seconds.
+// for three seconds. The address is there in any case, so that neither an error of asking nor waiting in vain is one of AddAddr.
 func (c *Conn) awaitOwn(a netip.Addr) {
 	if !a.Is6() {
 		return

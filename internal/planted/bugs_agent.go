@@ -136,5 +136,11 @@ func agentBugs() []Bug {
 		Old:  "	case in.Told >= swarmnet.TaskRunning:\n		out := released(swarmnet.TaskFailed, \"gone\", \"node restarted\")\n		out.Row = over(in)\n		return out\n",
 		Test: Test{"agent/task", "TestDecide"},
 		Why:  "A workload that vanished is started a second time under one task.",
+	}, {
+		Name: "session-saves-by-the-disk", File: "agent/session/session.go",
+		Old:  "		return took\n",
+		New:  "		return took - took + time.Since(began)\n",
+		Test: Test{"agent/session", "TestASlowDiskPutsOffNoSaving"},
+		Why:  "A daemon that is killed just after a service has started begins with a set in which it has not, and refuses its port.",
 	}}
 }

@@ -84,7 +84,8 @@ func hostTable(up Uplink, d overlay.Desired) nft.Table {
 //	             iifname "br-*" oifname uplink masquerade to :32768-65535
 //
 // Each packet passes this chain, and each name of an interface costs it: so the rule for internal networks is there only with such networks, and the
-// uplink, which is there before the rules are, goes by its index. What keeps networks apart is asked of every packet: a connection that came about while somebody had removed the table ends when it is there again.
+// uplink, which is there before the rules are, goes by its index. What keeps networks apart is asked of every packet: a connection that came about while
+// somebody had removed the table ends when it is there again.
 // That a frame on the ingress network comes from the node whose MAC it bears, the sandboxes' locked ports see to.
 func fabricTable(d overlay.Desired, uplink int) nft.Table {
 	forward, post := chains()
